@@ -1,0 +1,160 @@
+//! Events: what an application commits, and what a backend sends.
+
+use alloc::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::EventId;
+use crate::seq::{Pos, Seq};
+
+/// What happened, as the application said it. Shared, never changed.
+///
+/// `args` is canonical JSON text (RFC 8785), made in the driver: the machine compares bytes. No arguments are `null`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The event's name in the schema, such as `v1.TodoCreated`.
+    pub name: Arc<str>,
+    /// The arguments, as canonical JSON text.
+    pub args: Arc<str>,
+    /// Whether the event stays with this client. Fixed at commit, never looked up by name again.
+    pub client_only: bool,
+}
+
+/// Room for the keys, numbers and identities around an event on the wire, in bytes.
+const ENVELOPE_BYTES: usize = 320;
+
+impl Event {
+    /// How many bytes the event takes in a push at most, identities included.
+    ///
+    /// An upper bound: a name of control characters could grow sixfold by escaping.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        self.args.len() + 6 * self.name.len() + ENVELOPE_BYTES
+    }
+
+    /// Whether this is the same thing said: name and canonical arguments.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.args == other.args
+    }
+}
+
+/// An event of this client, and the commit it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnEvent {
+    /// Its identity.
+    pub id: EventId,
+    /// The ordinal of its commit, in the session of `id`.
+    pub commit: u64,
+    /// Whether it is the last event of its commit.
+    pub last: bool,
+    /// What it says.
+    pub event: Arc<Event>,
+}
+
+impl OwnEvent {
+    /// The commit that the event belongs to.
+    #[must_use]
+    pub fn commit_id(&self) -> crate::id::CommitId {
+        crate::id::CommitId { session: self.id.session, ordinal: self.commit }
+    }
+}
+
+/// An event as a backend sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PulledEvent {
+    /// Its place in the global order.
+    pub seq: u64,
+    /// The place of the event before it.
+    pub parent: u64,
+    /// The client that wrote it.
+    pub client: Arc<str>,
+    /// The session that wrote it; any text.
+    pub session: Arc<str>,
+    /// Its identity, if the backend keeps our ids.
+    pub ids: Option<WireIds>,
+    /// What it says.
+    pub event: Arc<Event>,
+}
+
+/// The part of an event's identity that only some backends keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireIds {
+    /// The event's ordinal in its session.
+    pub ordinal: u64,
+    /// The ordinal of its commit in its session.
+    pub commit: u64,
+    /// Whether it is the last synced event of its commit.
+    pub last: bool,
+}
+
+/// Whose event a log entry is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Committed by a session of this store file.
+    Own {
+        /// The event's identity.
+        id: EventId,
+        /// The ordinal of its commit.
+        commit: u64,
+        /// Whether it is the last event of its commit.
+        last: bool,
+        /// How often it has been renumbered by a rebase.
+        rebases: u32,
+    },
+    /// Written by another client, or by this one where nothing local matches.
+    Foreign {
+        /// The client that wrote it.
+        client: Arc<str>,
+        /// The session that wrote it.
+        session: Arc<str>,
+        /// The rest of its identity, where the backend kept it.
+        ids: Option<WireIds>,
+    },
+}
+
+/// How firmly an entry stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// In the global order; never moves again, so no undo is kept.
+    Confirmed,
+    /// Waiting for the backend; may be undone and renumbered.
+    Pending,
+    /// Never leaves this client and never moves again: client-only with nothing pending before it, or no backend at all.
+    Local,
+}
+
+/// One row of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it stands.
+    pub seq: Seq,
+    /// The entry it follows.
+    pub parent: Pos,
+    /// Whose it is.
+    pub origin: Origin,
+    /// How firmly it stands.
+    pub standing: Standing,
+    /// What it says.
+    pub event: Arc<Event>,
+}
+
+impl Entry {
+    /// The identity of an own event.
+    #[must_use]
+    pub fn own_id(&self) -> Option<EventId> {
+        match self.origin {
+            Origin::Own { id, .. } => Some(id),
+            Origin::Foreign { .. } => None,
+        }
+    }
+
+    /// The commit of an own event.
+    #[must_use]
+    pub fn commit_id(&self) -> Option<crate::id::CommitId> {
+        match self.origin {
+            Origin::Own { id, commit, .. } => Some(crate::id::CommitId { session: id.session, ordinal: commit }),
+            Origin::Foreign { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What storage is ordered to do, as one transaction each.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::error::{Poison, Quarantined, StorageFailure};
+use crate::event::{Entry, Event};
+use crate::id::{BackendId, CommitId, EventId, SessionId};
+use crate::seq::Pos;
+
+/// One SQLite transaction on the store's file, all or nothing. Carried out in the order of the fields.
+///
+/// It stands on the transaction `number - 1`: storage compares the number in the file inside the transaction, and answers
+/// [`Materialised::Stale`] if it differs. So a queued transaction can't commit over one that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Txn {
+    /// The number that the file carries afterwards.
+    pub number: u64,
+    /// Forget all history first: eventlog, state, undo, heads (the policy `reset` after an identity mismatch).
+    pub wipe: bool,
+    /// Undo and remove every entry of the log after this place.
+    pub undo_to: Option<Pos>,
+    /// Into quarantine. Entries of these commits that are in the log are after `undo_to`, and are not appended again.
+    pub quarantine: Vec<Quarantined>,
+    /// Out of quarantine: found confirmed after all.
+    pub release: Vec<EventId>,
+    /// Append to the log and apply to the state, in this order. A commit's entries are neighbours.
+    pub append: Vec<Entry>,
+    /// The heads to set.
+    pub heads: Heads,
+    /// For each session named: every commit up to this ordinal has been decided (stored, or in quarantine).
+    pub marks: SmallVec<[(SessionId, u64); 1]>,
+}
+
+/// What the file says about where it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heads {
+    /// The last event that is confirmed by a pull: the cursor. What is after it in the log is pending, or local.
+    pub upstream: u64,
+    /// The parent of that event, where a pull has to start to be given that event again.
+    pub upstream_parent: u64,
+    /// Everything up to here will never be undone: its undo rows can go.
+    pub settled: Pos,
+    /// How often the pending part has been rewritten.
+    pub generation: u32,
+    /// The backend that this history belongs to, once known.
+    pub backend: Option<BackendId>,
+}
+
+/// How a transaction ended. Answers [`crate::Effect::Materialise`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Materialised {
+    /// Done, to the durability that the store was opened with.
+    Committed {
+        /// Confirmed entries that can't be materialised: they stand in the log, without effect on the state.
+        skipped: Vec<Skip>,
+    },
+    /// Nothing was done, since these pending or local commits can't be applied.
+    RolledBack {
+        /// All of them, found in one pass, each judged without the others.
+        refused: Vec<(CommitId, Poison)>,
+    },
+    /// Nothing was done: the file carries another number than the transaction stands on.
+    Stale,
+    /// Nothing was done: storage is in trouble.
+    Failed(StorageFailure),
+    /// It can't be said whether the transaction was committed. The same transaction will be asked for again; it is
+    /// answered `Committed` if the file already carries its number.
+    UnknownOutcome(StorageFailure),
+}
+
+/// A confirmed entry without effect on the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    /// Where it stands.
+    pub at: Pos,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// One transaction on a session's database, whose undoable part is a stack of units, one an event. Carried out in the order of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionTxn {
+    /// Undo this many of the newest units.
+    pub undo: usize,
+    /// Forget how to undo this many of the oldest units.
+    pub forget: usize,
+    /// Apply these.
+    pub apply: Vec<Unit>,
+}
+
+/// An event to apply to a session's database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// What it says.
+    pub event: Arc<Event>,
+    /// The commit it belongs to, if it is an own one: if one event of a commit can't be applied, the commit's writes are left
+    /// out, its units are pushed all the same (with nothing to undo), and the transaction goes on.
+    pub commit: Option<CommitId>,
+    /// Whether the unit goes on the stack. Confirmed entries don't; they come first.
+    pub undoable: bool,
+}
+
+/// How a session's transaction ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionApplied {
+    /// Done, whatever had to be left out.
+    Done,
+    /// The session's database is of no more use: it has to be seeded anew.
+    Failed {
+        /// What was met.
+        message: Arc<str>,
+    },
+}
+
+/// What a session's database was seeded with. Answers [`crate::Effect::Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// The transaction number of the file when the snapshot was taken.
+    pub number: u64,
+    /// The last place in the log.
+    pub head: crate::seq::Seq,
+    /// The undoable entries, oldest first: one unit each on the stack of the session's database.
+    pub pending: Vec<Entry>,
+}
