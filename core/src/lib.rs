@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod id;
 mod input;
+pub mod merge;
 mod seq;
 mod time;
 mod txn;
