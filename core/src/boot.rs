@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Quarantined;
 use crate::event::Entry;
-use crate::id::ClientId;
+use crate::id::{ClientId, CommitId};
+use crate::seq::Pos;
 use crate::txn::Heads;
 
 /// Where a machine starts from: read from the file by storage, before any effect.
@@ -19,11 +20,44 @@ pub struct Boot {
     /// The heads as stored.
     pub heads: Heads,
     /// The last place in the log before the pending entries.
-    pub settled_head: crate::seq::Pos,
+    pub settled_head: Pos,
     /// The last confirmed synced entry, to recognise the backend by; none if nothing is confirmed.
     pub anchor: Option<Entry>,
     /// Everything after the last confirmed event that still moves, oldest first: the first is a synced own event.
     pub pending: Vec<Entry>,
+    /// For commits with an event in `pending` of which earlier synced events are confirmed: where those stand.
+    pub partly_confirmed: Vec<(CommitId, Vec<u64>)>,
+    /// Commits with an event in `pending` whose backend stage has failed already: their receipts stay as they settled.
+    pub failed: Vec<CommitId>,
     /// Quarantined commits whose certainty is `Unknown`, oldest first: the backend may still turn out to hold them.
     pub uncertain: Vec<Quarantined>,
+}
+
+/// What was loaded can't be a store's state: the file is damaged, or was changed by hand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootError {
+    /// The confirmed event at the cursor is missing.
+    #[error("the log ends at e{upstream} for the backend, but there is no such event")]
+    NoAnchor {
+        /// The cursor.
+        upstream: u64,
+    },
+    /// A pending event is not of this client.
+    #[error("the pending event {at} was not written by this client")]
+    ForeignPending {
+        /// Where it stands.
+        at: Pos,
+    },
+    /// Pending events don't follow one another.
+    #[error("the pending events have a gap: expected {expected}, found {found}")]
+    Gap {
+        /// What should have been next.
+        expected: Pos,
+        /// What was next.
+        found: Pos,
+    },
+    /// Something else does not hold.
+    #[error("this does not hold: {0}")]
+    Inconsistent(&'static str),
 }

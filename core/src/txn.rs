@@ -23,8 +23,10 @@ pub struct Txn {
     pub wipe: bool,
     /// Undo and remove every entry of the log after this place.
     pub undo_to: Option<Pos>,
-    /// Into quarantine. Entries of these commits that are in the log are after `undo_to`, and are not appended again.
-    pub quarantine: Vec<Quarantined>,
+    /// Commits whose backend stage fails, each to be stored with its error. Where the error says that the events are in quarantine,
+    /// so are they from now on: those in the log are after `undo_to`, and are not appended again. Where it says that they are
+    /// queued, `events` is empty, and only the outcome of the receipt is stored.
+    pub failed: Vec<Quarantined>,
     /// Out of quarantine: found confirmed after all.
     pub release: Vec<EventId>,
     /// Append to the log and apply to the state, in this order. A commit's entries are neighbours.

@@ -1,0 +1,68 @@
+//! Waiting longer after each failure, with jitter from a seed: the machine has no other randomness.
+
+use core::time::Duration;
+
+use crate::time::Time;
+
+/// `SplitMix64`: small, fast, and good enough to keep clients from retrying in step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Jitter(pub(crate) u64);
+
+impl Jitter {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// One thing that is tried again and again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Backoff {
+    /// Failures since it last worked.
+    pub(crate) attempt: u32,
+    /// When to try again; not set if nothing has to be waited for.
+    pub(crate) at: Option<Time>,
+}
+
+impl Backoff {
+    /// It failed: waits `min`, doubled with each failure up to `max`, then up to a quarter less.
+    pub(crate) fn fail(&mut self, now: Time, min: Duration, max: Duration, jitter: &mut Jitter) {
+        let doubled = min.saturating_mul(1 << self.attempt.min(20)).min(max);
+        let micros = u64::try_from(doubled.as_micros()).unwrap_or(u64::MAX);
+        let less = jitter.next() % (micros / 4 + 1);
+        self.attempt = self.attempt.saturating_add(1);
+        self.at = Some(now.after(Duration::from_micros(micros - less)));
+    }
+
+    /// It worked.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether it may be tried now.
+    pub(crate) fn due(&self, now: Time) -> bool {
+        self.at.is_none_or(|at| at <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_limit_and_jitter_only_shortens() {
+        let (min, max) = (Duration::from_secs(1), Duration::from_secs(30));
+        let mut backoff = Backoff::default();
+        let mut jitter = Jitter(1);
+        for expected in [1, 2, 4, 8, 16, 30, 30] {
+            backoff.fail(Time::ZERO, min, max, &mut jitter);
+            let wait = backoff.at.map_or(0, |at| at.0);
+            assert!(wait <= expected * 1_000_000 && wait >= expected * 750_000, "{wait} for {expected} s");
+        }
+        backoff.reset();
+        assert!(backoff.due(Time::ZERO));
+    }
+}

@@ -1,0 +1,101 @@
+//! Taking commits from sessions.
+
+use crate::config::Config;
+use crate::error::InvalidPush;
+use crate::event::OwnEvent;
+use crate::id::{CommitId, SessionId};
+use crate::merge;
+use crate::seq::Pos;
+
+use super::Leader;
+use super::persist::Admission;
+
+/// One commit on its way from a session to the leader.
+#[derive(Debug)]
+pub(crate) struct Arrival<I> {
+    pub(crate) commit: CommitId,
+    pub(crate) events: I,
+    /// The place that the session gave the first event.
+    pub(crate) first: Option<Pos>,
+    /// Whether the session has been refused once already. Then the commit is taken and renumbered here: another session that
+    /// keeps committing must not be able to keep this one out for ever.
+    pub(crate) again: bool,
+}
+
+impl Leader {
+    /// Takes one commit. Persisting it comes later.
+    ///
+    /// # Errors
+    ///
+    /// `LeaderAhead`, if the session has not seen everything that is here; it then rebases and tries again.
+    pub(crate) fn admit<'a, I>(&mut self, config: &Config, arrival: Arrival<I>) -> Result<(), InvalidPush>
+    where
+        I: Iterator<Item = &'a OwnEvent> + Clone,
+    {
+        let head = self.tail.local_head();
+        if let Some(first) = arrival.first
+            && !arrival.again
+        {
+            let behind = |minimum_expected| InvalidPush::LeaderAhead { minimum_expected, provided: first };
+            merge::admit(head, first).map_err(behind)?;
+        }
+        let commit = arrival.commit;
+        let admitted = self.admitted.entry(commit.session).or_insert(0);
+        debug_assert!(commit.ordinal > *admitted, "{commit} comes once, in order");
+        *admitted = commit.ordinal;
+
+        let closing = arrival.events.clone().filter(|own| !own.event.client_only).map(|own| own.id).last();
+        let (mut events, mut bytes) = (0, 0);
+        for own in arrival.events {
+            events += 1;
+            bytes += own.event.encoded_bytes();
+            if self.tail.push_own(own.clone(), closing == Some(own.id), 0) {
+                self.count_pending(own, 1);
+            }
+        }
+        self.persisting.admit(Admission {
+            commit,
+            events,
+            bytes,
+            settled_end: self.tail.settled_end(),
+            pending_end: self.tail.pending_end(),
+        });
+        if config.backend && closing.is_some() {
+            self.fail_if_stopped(commit);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn session_opened(&mut self, session: SessionId) {
+        self.admitted.insert(session, 0);
+    }
+
+    pub(crate) fn session_closed(&mut self, session: SessionId) {
+        self.admitted.remove(&session);
+        self.withdrawals.retain(|commit| commit.session != session || self.partly.contains_key(commit));
+    }
+
+    /// How many events and bytes are pending, and how many are waiting for the disk.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            pending_events: self.pending_synced,
+            pending_client_only: self.pending_client_only,
+            // What may yet be found at the backend is remembered, and so has to count.
+            uncertain: self.uncertain.len(),
+            pending_bytes: self.pending_bytes,
+            unpersisted_events: self.persisting.events,
+            unpersisted_bytes: self.persisting.bytes,
+        }
+    }
+}
+
+/// What is queued at the leader.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) pending_events: usize,
+    pub(crate) pending_client_only: usize,
+    pub(crate) uncertain: usize,
+    pub(crate) pending_bytes: usize,
+    pub(crate) unpersisted_events: usize,
+    pub(crate) unpersisted_bytes: usize,
+}

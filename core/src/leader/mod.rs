@@ -1,0 +1,227 @@
+//! The leader: orders persistence, pushes, pulls and rebases, and answers for commits of this and of earlier sessions.
+//!
+//! It tells sessions only what is committed to disk. One push and one pull are under way at a time, beside at most two storage
+//! transactions; local persistence never waits for the network. Nothing later is pushed while an earlier event is refused or
+//! its fate unknown (L5): a push always starts at the oldest event that the backend has not acknowledged.
+
+mod admit;
+mod persist;
+mod policy;
+mod pull;
+mod push;
+mod settle;
+mod tail;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+use crate::backoff::Jitter;
+use crate::boot::{Boot, BootError};
+use crate::config::Config;
+use crate::effect::Reason;
+use crate::error::{Quarantined, StorageFailure};
+use crate::event::{Entry, Origin, OwnEvent, PulledEvent};
+use crate::id::{BackendId, ClientId, CommitId, SessionId};
+use crate::message::Down;
+use crate::outbox::Outbox;
+use crate::seq::Pos;
+use crate::time::Time;
+
+pub(crate) use admit::Arrival;
+use persist::Persisting;
+pub(crate) use policy::Hindrance;
+use policy::Policy;
+use pull::Pulling;
+use push::Pushing;
+pub(crate) use tail::Tail;
+
+/// Failures since something last worked, and the last of them.
+type Attempts = (u32, Option<Arc<str>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leader {
+    client: ClientId,
+    tail: Tail,
+    persisting: Persisting,
+    pushing: Pushing,
+    pulling: Pulling,
+    policy: Policy,
+    backend: Option<BackendId>,
+    /// The last commit admitted from each open session.
+    admitted: BTreeMap<SessionId, u64>,
+    /// Commits of which some synced events are accepted and others are not: where those stand.
+    partly: BTreeMap<CommitId, SmallVec<[u64; 1]>>,
+    /// Commits whose receipts have failed, with their events still queued.
+    failed: BTreeSet<CommitId>,
+    /// Quarantined commits that the backend may turn out to hold.
+    uncertain: VecDeque<Quarantined>,
+    /// Commits that a user wants back, as soon as it can be said what became of them.
+    withdrawals: BTreeSet<CommitId>,
+    /// Synced events, client-only events and bytes that are pending.
+    pending_synced: usize,
+    pending_client_only: usize,
+    pending_bytes: usize,
+    jitter: Jitter,
+    now: Time,
+    /// Messages for sessions, in order.
+    pub(crate) down: Vec<Down>,
+}
+
+impl Leader {
+    pub(crate) fn new(config: &Config, boot: Boot, seed: u64) -> Result<Self, BootError> {
+        let heads = boot.heads;
+        let mut tail = Tail::new(config.backend, heads.generation, boot.settled_head, heads.upstream, heads.upstream_parent);
+        let anchor = boot.anchor.map(|entry| anchor(&entry, &boot.client));
+        if anchor.as_ref().map_or(0, |anchor| anchor.seq) != heads.upstream {
+            return Err(BootError::NoAnchor { upstream: heads.upstream });
+        }
+        let mut leader = Self {
+            client: boot.client,
+            persisting: Persisting::new(boot.number),
+            pushing: Pushing::default(),
+            pulling: Pulling::new(anchor),
+            policy: Policy::default(),
+            backend: heads.backend,
+            admitted: BTreeMap::new(),
+            partly: boot.partly_confirmed.into_iter().map(|(commit, at)| (commit, at.into())).collect(),
+            failed: boot.failed.into_iter().collect(),
+            uncertain: boot.uncertain.into(),
+            withdrawals: BTreeSet::new(),
+            pending_synced: 0,
+            pending_client_only: 0,
+            pending_bytes: 0,
+            jitter: Jitter(seed),
+            now: Time::ZERO,
+            down: Vec::new(),
+            tail: Tail::new(false, 0, Pos::ROOT, 0, 0),
+        };
+        let last_synced = closing_events(&boot.pending);
+        for entry in &boot.pending {
+            let Origin::Own { id, commit, last, rebases } = entry.origin else {
+                return Err(BootError::ForeignPending { at: entry.seq.pos });
+            };
+            let own = OwnEvent { id, commit, last, event: entry.event.clone() };
+            let closes = last_synced.get(&own.commit_id()) == Some(&id);
+            leader.count_pending(&own, 1);
+            tail.push_own(own, closes, rebases);
+            let place = tail.local_head();
+            if place != entry.seq.pos {
+                return Err(BootError::Gap { expected: place, found: entry.seq.pos });
+            }
+        }
+        tail.loaded();
+        if !config.backend {
+            (leader.pending_synced, leader.pending_client_only, leader.pending_bytes) = (0, 0, 0);
+        }
+        leader.tail = tail;
+        leader.check().map_err(BootError::Inconsistent)?;
+        Ok(leader)
+    }
+
+    /// Does whatever can be done now.
+    pub(crate) fn settle(&mut self, config: &Config, now: Time, out: &mut Outbox) {
+        self.now = now;
+        self.apply_policies(config);
+        self.persist(config, out);
+        if config.backend {
+            self.pull(config, out);
+            self.push(config, out);
+        }
+    }
+
+    /// When it has to be woken at the latest, and why.
+    pub(crate) fn deadline(&self, config: &Config) -> Option<(Time, Reason)> {
+        let mut soonest: Option<(Time, Reason)> = None;
+        let mut offer = |at: Option<Time>, reason| {
+            if let Some(at) = at
+                && soonest.is_none_or(|(earlier, _)| at < earlier)
+            {
+                soonest = Some((at, reason));
+            }
+        };
+        offer(self.persisting.retry.at, Reason::StorageRetry);
+        if config.backend && self.may_sync() {
+            offer(self.pulling.retry.at, Reason::PullRetry);
+            offer(self.pushing.retry.at.filter(|_| self.wants_push()), Reason::PushRetry);
+        }
+        offer(self.offline_deadline(config), Reason::OfflineDeadline);
+        offer(self.stuck_deadline(config), Reason::StuckPolicy);
+        soonest
+    }
+
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.pulling.caught_up()
+    }
+
+    pub(crate) fn drained(&self) -> bool {
+        self.persisting.drained()
+    }
+
+    /// Why nothing can be stored any more, if so.
+    pub(crate) fn broken(&self) -> Option<&Arc<str>> {
+        self.persisting.broken.as_ref()
+    }
+
+    pub(crate) fn storage_trouble(&self) -> Option<&StorageFailure> {
+        self.persisting.trouble.as_ref()
+    }
+
+    pub(crate) fn server_ahead_count(&self) -> u64 {
+        self.pushing.server_ahead
+    }
+
+    /// Failed attempts to push and to pull since each last worked, and what they met.
+    pub(crate) fn attempts(&self) -> (Attempts, Attempts) {
+        let push = (self.pushing.retry.attempt, self.pushing.last_error.clone());
+        (push, (self.pulling.retry.attempt, self.pulling.last_error.clone()))
+    }
+
+    pub(crate) fn backend_id(&self) -> Option<&BackendId> {
+        self.backend.as_ref()
+    }
+
+    fn count_pending(&mut self, own: &OwnEvent, sign: isize) {
+        let of = |count: &mut usize, n: usize| *count = count.saturating_add_signed(sign * n as isize);
+        if own.event.client_only {
+            of(&mut self.pending_client_only, 1);
+        } else {
+            of(&mut self.pending_synced, 1);
+            of(&mut self.pending_bytes, own.event.encoded_bytes());
+        }
+    }
+
+    /// What [`crate::Node::check`] asks for.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        self.tail.check()?;
+        let synced = self.tail.pending().iter().filter(|event| !event.own.event.client_only).count();
+        if synced != self.pending_synced || self.tail.pending().len() - synced != self.pending_client_only {
+            return Err("the counts of pending events are right");
+        }
+        self.persisting.check(&self.tail)?;
+        self.pushing.check(&self.tail)
+    }
+}
+
+/// Of each commit, the last synced event among these entries.
+fn closing_events(entries: &[Entry]) -> BTreeMap<CommitId, crate::id::EventId> {
+    let synced = entries.iter().filter(|entry| !entry.event.client_only);
+    synced.filter_map(|entry| Some((entry.commit_id()?, entry.own_id()?))).collect()
+}
+
+/// The stored event by which a backend is recognised, as the backend sends it.
+fn anchor(entry: &Entry, own_client: &ClientId) -> PulledEvent {
+    let (client, session) = match &entry.origin {
+        Origin::Own { id, .. } => (own_client.clone(), Arc::from(id.session.to_string())),
+        Origin::Foreign { client, session, .. } => (client.clone(), session.clone()),
+    };
+    let (seq, parent) = (entry.seq.pos.global, entry.parent.global);
+    PulledEvent { seq, parent, client, session, ids: None, event: entry.event.clone() }
+}

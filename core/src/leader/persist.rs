@@ -1,0 +1,403 @@
+//! Persisting: what is admitted or pulled becomes storage transactions, each the difference between what storage will hold
+//! and what it should hold. While one is syncing, the next gathers (group commit).
+//!
+//! A failed transaction is forgotten, and the difference is taken anew: nothing has to be taken back by hand. Keeps R3 and S2.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::effect::{Effect, Notice};
+use crate::error::{Poison, Quarantined, StorageClass, StorageFailure, SyncError};
+use crate::event::Standing;
+use crate::id::{CommitId, EffectId, EventId, SessionId};
+use crate::message::Down;
+use crate::outbox::Outbox;
+use crate::txn::{Heads, Materialised, Txn};
+
+use super::Leader;
+use super::tail::{Tail, View};
+
+/// A commit that is admitted and not yet stored, as counts of the tail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Admission {
+    pub(super) commit: CommitId,
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    pub(super) settled_end: u64,
+    pub(super) pending_end: u64,
+}
+
+/// Something that has to be stored beside the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// A commit's backend stage has failed.
+    Fail(Quarantined),
+    /// An event is out of quarantine.
+    Release(EventId),
+    /// Only the heads.
+    Heads,
+    /// All history goes.
+    Wipe,
+}
+
+/// A transaction under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Flight {
+    /// Not set while it waits to be asked for again, its outcome being unknown.
+    effect: Option<EffectId>,
+    txn: Arc<Txn>,
+    /// How many admissions and decisions, counted from the first that is held, it covers.
+    admissions: u64,
+    decisions: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Persisting {
+    /// The transaction number of the file.
+    number: u64,
+    admissions: VecDeque<Admission>,
+    admissions_first: u64,
+    decisions: VecDeque<Decision>,
+    decisions_first: u64,
+    flights: SmallVec<[Flight; 2]>,
+    /// After a poisoned transaction: only what it held is tried again, so that the poison is found without new ones joining.
+    retry_until: u64,
+    pub(super) retry: Backoff,
+    /// The file is damaged: nothing will ever be stored again.
+    pub(super) broken: Option<Arc<str>>,
+    pub(super) trouble: Option<StorageFailure>,
+    /// Admitted and not yet stored.
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+impl Persisting {
+    pub(super) fn new(number: u64) -> Self {
+        Self {
+            number,
+            admissions: VecDeque::new(),
+            admissions_first: 0,
+            decisions: VecDeque::new(),
+            decisions_first: 0,
+            flights: SmallVec::new(),
+            retry_until: 0,
+            retry: Backoff::default(),
+            broken: None,
+            trouble: None,
+            events: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn admit(&mut self, admission: Admission) {
+        self.events += admission.events;
+        self.bytes += admission.bytes;
+        self.admissions.push_back(admission);
+    }
+
+    pub(super) fn decide(&mut self, decision: Decision) {
+        self.decisions.push_back(decision);
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn idle(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// Whether everything admitted and decided is stored.
+    pub(super) fn drained(&self) -> bool {
+        self.admissions.is_empty() && self.decisions.is_empty()
+    }
+
+    fn planned(&self) -> (u64, u64) {
+        self.flights.last().map_or((self.admissions_first, self.decisions_first), |flight| (flight.admissions, flight.decisions))
+    }
+
+    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it.
+    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64]) {
+        debug_assert!(self.flights.is_empty());
+        let found = self.admissions.iter().position(|admission| admission.commit == commit);
+        if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
+            self.events -= admission.events;
+            self.bytes -= admission.bytes;
+            self.retry_until = self.retry_until.saturating_sub(1);
+        }
+        self.pending_removed(gone);
+    }
+
+    pub(super) fn pending_removed(&mut self, gone: &[u64]) {
+        for admission in &mut self.admissions {
+            admission.pending_end -= gone.iter().take_while(|&&index| index < admission.pending_end).count() as u64;
+        }
+    }
+
+    /// Everything that waits for the disk is given up.
+    pub(super) fn clear(&mut self) -> Vec<Admission> {
+        debug_assert!(self.flights.is_empty());
+        (self.events, self.bytes) = (0, 0);
+        self.retry_until = 0;
+        self.admissions.drain(..).collect()
+    }
+
+    pub(super) fn check(&self, tail: &Tail) -> Result<(), &'static str> {
+        let events: usize = self.admissions.iter().map(|admission| admission.events).sum();
+        if events != self.events {
+            return Err("the count of unpersisted events is right");
+        }
+        if self.flights.len() > 2 {
+            return Err("at most two transactions are under way");
+        }
+        if self.admissions.iter().any(|admission| admission.pending_end > tail.pending_end()) {
+            return Err("admitted commits end within the tail");
+        }
+        Ok(())
+    }
+}
+
+impl Leader {
+    /// Orders the next transaction, if there is something to store and room for it.
+    pub(super) fn persist(&mut self, config: &Config, out: &mut Outbox) {
+        if self.persisting.broken.is_some() || !self.persisting.retry.due(self.now) {
+            return;
+        }
+        self.persisting.retry.at = None;
+        for flight in &mut self.persisting.flights {
+            if flight.effect.is_none() {
+                flight.effect = Some(out.effect(Effect::Materialise(flight.txn.clone())));
+            }
+        }
+        let room = config.txns_in_flight.clamp(1, 2);
+        while self.persisting.flights.len() < room && self.has_something_to_store(config) {
+            self.begin(config, out);
+        }
+    }
+
+    fn has_something_to_store(&self, config: &Config) -> bool {
+        let (admissions, decisions) = self.persisting.planned();
+        let new_admissions = admissions < self.persisting.admissions_first + self.persisting.admissions.len() as u64;
+        let new_decisions = decisions < self.persisting.decisions_first + self.persisting.decisions.len() as u64;
+        if new_admissions || new_decisions {
+            return true;
+        }
+        let planned = self.tail.planned();
+        let changed = planned.beyond || planned.upstream != self.tail.upstream() || self.tail.unstored_settled() > 0;
+        // A rebase costs as much as is pending: while more pages are on their way, it waits until they are as many.
+        changed && !(planned.beyond && self.pulling.more_is_coming() && self.room_for_pages(config))
+    }
+
+    fn begin(&mut self, config: &Config, out: &mut Outbox) {
+        let (to, admissions) = self.next_view(config);
+        let planned = *self.tail.planned();
+        let complete = to.settled == self.tail.settled_end();
+        let (upstream, upstream_parent) = self.tail.upstream_at(to.settled);
+        let to = View { upstream, upstream_parent, ..to };
+        let (first_admission, first_decision) = self.persisting.planned();
+        let decisions = self.persisting.decisions_first + self.persisting.decisions.len() as u64;
+
+        let mut txn = Txn {
+            number: self.persisting.number + self.persisting.flights.len() as u64 + 1,
+            wipe: false,
+            undo_to: self.tail.undo_to(),
+            failed: Vec::new(),
+            release: Vec::new(),
+            append: self.tail.entries(&to),
+            heads: Heads {
+                upstream,
+                upstream_parent,
+                settled: if complete { self.tail.head() } else { self.tail.settled_place(to.settled) },
+                generation: self.tail.generation,
+                backend: self.backend.clone(),
+            },
+            marks: self.marks(first_admission, admissions),
+        };
+        debug_assert!(to.settled >= planned.settled);
+        for decision in self.persisting.decisions.range((first_decision - self.persisting.decisions_first) as usize..) {
+            match decision {
+                Decision::Fail(quarantined) => {
+                    mark(&mut txn.marks, quarantined);
+                    txn.failed.push(quarantined.clone());
+                }
+                Decision::Release(event) => txn.release.push(*event),
+                Decision::Heads => {}
+                Decision::Wipe => {
+                    txn.wipe = true;
+                    txn.undo_to = None;
+                }
+            }
+        }
+        let txn = Arc::new(txn);
+        let effect = Some(out.effect(Effect::Materialise(txn.clone())));
+        self.persisting.flights.push(Flight { effect, txn, admissions, decisions });
+        self.tail.plan(to);
+    }
+
+    /// How far the next transaction goes, and how many admissions that covers.
+    fn next_view(&self, config: &Config) -> (View, u64) {
+        let planned = self.tail.planned();
+        let (first, _) = self.persisting.planned();
+        let held = &self.persisting.admissions;
+        let mut to = View {
+            settled: self.tail.settled_end(),
+            // What is durable has to stay so: it is in every transaction that moves it.
+            pending: planned.durable.max(planned.pending).max(self.tail.pending_first()),
+            beyond: false,
+            ..*planned
+        };
+        let mut end = first;
+        let mut events = 0;
+        let unlimited = config.backend && self.settled_holds_local();
+        for admission in held.range((first - self.persisting.admissions_first) as usize..) {
+            let full = events > 0 && events + admission.events > config.txn_events;
+            let withheld = self.persisting.retry_until > self.persisting.admissions_first && end >= self.persisting.retry_until;
+            if !unlimited && (full || withheld) {
+                break;
+            }
+            events += admission.events;
+            end += 1;
+            to.pending = to.pending.max(admission.pending_end);
+        }
+        let all = end == self.persisting.admissions_first + held.len() as u64;
+        if !config.backend && !all {
+            // Without a backend admitted commits settle at once, and this is where the transaction has to end between two of them.
+            let last = end.checked_sub(self.persisting.admissions_first + 1).and_then(|i| held.get(i as usize));
+            to.settled = last.map_or(planned.settled, |admission| admission.settled_end).max(planned.settled);
+        }
+        to.durable = to.pending.max(planned.durable);
+        (to, end)
+    }
+
+    /// Whether settled entries that are still to be stored belong to admitted commits: those can't be cut.
+    fn settled_holds_local(&self) -> bool {
+        let to = self.tail.complete_view();
+        let unstored = View { pending: self.tail.planned().pending, ..to };
+        self.tail.unstored_settled() > 0 && self.tail.entries(&unstored).iter().any(|entry| entry.standing == Standing::Local)
+    }
+
+    fn marks(&self, from: u64, to: u64) -> SmallVec<[(SessionId, u64); 1]> {
+        let first = self.persisting.admissions_first;
+        let mut marks: SmallVec<[(SessionId, u64); 1]> = SmallVec::new();
+        for admission in self.persisting.admissions.range((from - first) as usize..(to - first) as usize) {
+            set_mark(&mut marks, admission.commit);
+        }
+        marks
+    }
+
+    /// Storage has answered. Answers to anything but a transaction under way are ignored: told by `false`.
+    pub(crate) fn materialised(&mut self, config: &Config, id: EffectId, outcome: Materialised, out: &mut Outbox) -> bool {
+        let Some(index) = self.persisting.flights.iter().position(|flight| flight.effect == Some(id)) else {
+            return false;
+        };
+        match outcome {
+            Materialised::Committed { skipped } if index == 0 => {
+                if !skipped.is_empty() {
+                    out.notify(Notice::Skipped(skipped));
+                }
+                self.stored(out);
+            }
+            Materialised::RolledBack { refused } => self.rolled_back(index, refused),
+            Materialised::UnknownOutcome(failure) => {
+                self.persisting.flights[index].effect = None;
+                self.in_trouble(config, failure, out);
+            }
+            Materialised::Failed(failure) => {
+                self.forget_flights();
+                self.in_trouble(config, failure, out);
+            }
+            // The second of two can't have been committed without the first: storage broke the contract. Nor can the file carry
+            // another number than it was left with, unless somebody has exchanged it.
+            Materialised::Committed { .. } | Materialised::Stale => {
+                let first = index == 0;
+                self.forget_flights();
+                if first {
+                    let message =
+                        "the file carries another transaction number than this store left in it: was it replaced by a copy?";
+                    self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
+                }
+            }
+        }
+        true
+    }
+
+    fn forget_flights(&mut self) {
+        self.persisting.flights.clear();
+        self.tail.rolled_back();
+    }
+
+    fn in_trouble(&mut self, config: &Config, failure: StorageFailure, out: &mut Outbox) {
+        if failure.class == StorageClass::Corrupt {
+            self.persisting.broken = Some(failure.message.clone());
+        } else {
+            let first = config.backoff_min / 10;
+            self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);
+        }
+        if self.persisting.trouble.as_ref() != Some(&failure) {
+            out.notify(Notice::StorageTrouble(failure.clone()));
+        }
+        self.persisting.trouble = Some(failure);
+    }
+
+    fn stored(&mut self, out: &mut Outbox) {
+        if self.persisting.trouble.take().is_some() {
+            out.notify(Notice::StorageWorks);
+        }
+        self.persisting.retry.reset();
+        let flight = self.persisting.flights.remove(0);
+        self.persisting.number = flight.txn.number;
+        self.tail.committed();
+
+        let decided = flight.decisions - self.persisting.decisions_first;
+        self.persisting.decisions_first = flight.decisions;
+        for decision in self.persisting.decisions.drain(..decided as usize) {
+            match decision {
+                Decision::Fail(Quarantined { commit, error, .. }) => {
+                    if error.events() == crate::error::Whereabouts::Quarantine {
+                        out.notify(Notice::Quarantined { commit, error: error.clone() });
+                    }
+                    self.down.push(Down::Failed { commit, error });
+                }
+                Decision::Wipe => self.down.push(Down::Wiped),
+                Decision::Release(_) | Decision::Heads => {}
+            }
+        }
+        let admitted = flight.admissions - self.persisting.admissions_first;
+        self.persisting.admissions_first = flight.admissions;
+        for admission in self.persisting.admissions.drain(..admitted as usize) {
+            self.persisting.events -= admission.events;
+            self.persisting.bytes -= admission.bytes;
+        }
+        for &(session, through) in &flight.txn.marks {
+            self.down.push(Down::Persisted { session, through });
+        }
+        self.down.push(Down::Stored(flight.txn));
+    }
+
+    fn rolled_back(&mut self, index: usize, refused: Vec<(CommitId, Poison)>) {
+        self.persisting.retry_until = self.persisting.flights[index].admissions;
+        self.forget_flights();
+        let mut reasons: BTreeMap<CommitId, Poison> = refused.into_iter().collect();
+        while let Some((commit, poison)) = reasons.pop_first() {
+            self.withdraw(commit, |certainty| match poison {
+                Poison::Materialise { event, message } => SyncError::Materialise { event, message, certainty },
+                Poison::Conflict { guard, message } => SyncError::Conflict { guard, message, certainty },
+            });
+        }
+    }
+}
+
+fn set_mark(marks: &mut SmallVec<[(SessionId, u64); 1]>, commit: CommitId) {
+    match marks.iter_mut().rev().find(|(session, _)| *session == commit.session) {
+        Some((_, through)) => *through = commit.ordinal.max(*through),
+        None => marks.push((commit.session, commit.ordinal)),
+    }
+}
+
+fn mark(marks: &mut SmallVec<[(SessionId, u64); 1]>, failed: &Quarantined) {
+    if failed.error.events() == crate::error::Whereabouts::Quarantine {
+        set_mark(marks, failed.commit);
+    }
+}

@@ -1,0 +1,444 @@
+//! Pulling: one page is asked for at a time; what it says is merged into what is pending.
+//!
+//! Every new stream starts one event before what was pulled last, and that event must come back as it is known: else the
+//! backend has lost history. No event is skipped or taken twice, whatever order pages come in. `ServerAhead` makes an active
+//! pull, never a parked wait. Keeps L2, L3 and L8.
+
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::effect::{Effect, Notice, Pull};
+use crate::error::{BackendFailure, Quarantined};
+use crate::event::{Entry, Origin, PulledEvent, Standing};
+use crate::id::{EffectId, SessionId};
+use crate::input::Page;
+use crate::merge::{self, Boundary, Delta, Upstream};
+use crate::outbox::Outbox;
+use crate::seq::{Pos, Seq};
+
+use super::Leader;
+use super::persist::Decision;
+use super::tail::{Pending, Tail};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pulling {
+    outstanding: Option<Outstanding>,
+    /// Whether the next pull opens a new stream.
+    fresh: bool,
+    /// Whether everything that the backend had is here, as far as is known.
+    caught_up: bool,
+    /// Whether that has been so at any time since the machine started.
+    pub(super) caught_up_once: bool,
+    /// Whether the last page said that more follows at once.
+    more: bool,
+    pub(super) retry: Backoff,
+    /// The last confirmed event, as the backend sends it.
+    anchor: Option<PulledEvent>,
+    /// A gap that a new stream has shown again: the last event before it.
+    pub(super) broken_at: Option<u64>,
+    pub(super) last_error: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Outstanding {
+    effect: EffectId,
+    fresh: bool,
+}
+
+impl Pulling {
+    pub(super) fn new(anchor: Option<PulledEvent>) -> Self {
+        Self {
+            outstanding: None,
+            fresh: true,
+            caught_up: false,
+            caught_up_once: false,
+            more: false,
+            retry: Backoff::default(),
+            anchor,
+            broken_at: None,
+            last_error: None,
+        }
+    }
+
+    pub(super) fn caught_up(&self) -> bool {
+        self.caught_up
+    }
+
+    pub(super) fn more_is_coming(&self) -> bool {
+        self.more && self.outstanding.is_some()
+    }
+
+    /// What is known of the backend is out of date: asks anew, however long the pull under way would wait.
+    pub(super) fn look_again(&mut self) {
+        self.caught_up = false;
+        self.fresh = true;
+    }
+
+    /// Starts over with a backend that nothing is known of.
+    pub(super) fn forget(&mut self) {
+        let outstanding = self.outstanding.take();
+        *self = Self { outstanding, ..Self::new(None) };
+    }
+}
+
+impl Leader {
+    /// Whether there is room for another page.
+    pub(super) fn room_for_pages(&self, config: &Config) -> bool {
+        let limit = config.pulled_events.max(self.tail.pending().len()) as u64;
+        self.tail.unstored_settled() < limit
+    }
+
+    /// Orders the next pull, if one is due.
+    pub(super) fn pull(&mut self, config: &Config, out: &mut Outbox) {
+        if !self.may_sync() || !self.pulling.retry.due(self.now) || !self.room_for_pages(config) {
+            return;
+        }
+        if let Some(outstanding) = &self.pulling.outstanding {
+            if !self.pulling.fresh || outstanding.fresh {
+                return;
+            }
+            out.effect(Effect::Abandon { pull: outstanding.effect });
+        }
+        self.pulling.retry.at = None;
+        let fresh = core::mem::take(&mut self.pulling.fresh);
+        let after = if fresh { self.tail.upstream_parent() } else { self.tail.upstream() };
+        let effect = out.effect(Effect::Pull(Pull { after, fresh, backend: self.backend.clone() }));
+        self.pulling.outstanding = Some(Outstanding { effect, fresh });
+    }
+
+    /// A page has come.
+    pub(crate) fn pulled(&mut self, config: &Config, id: EffectId, page: Page, out: &mut Outbox) -> bool {
+        let Some(outstanding) = self.pulling.outstanding.take_if(|outstanding| outstanding.effect == id) else {
+            return false;
+        };
+        self.reached(out);
+        self.pulling.last_error = None;
+        match &self.backend {
+            None => {
+                self.backend = Some(page.backend.clone());
+                self.persisting.decide(Decision::Heads);
+            }
+            Some(known) if *known != page.backend => {
+                self.stop_syncing(config, BackendFailure::Identity { theirs: page.backend }, out);
+                return true;
+            }
+            Some(_) => {}
+        }
+        let mut events = page.events;
+        if outstanding.fresh
+            && let Some(anchor) = &self.pulling.anchor
+        {
+            if events.first().is_none_or(|first| !is_anchor(anchor, first)) {
+                let message = alloc::format!("the backend no longer holds e{} as it had confirmed it", anchor.seq);
+                self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
+                return true;
+            }
+            events.remove(0);
+        }
+        self.pulling.more = page.more;
+        let gap = contiguous(&mut events, self.tail.upstream());
+        if gap && outstanding.fresh && events.is_empty() {
+            self.log_broken(config, out);
+            return true;
+        }
+        if !self.take(&events, out) {
+            let message = alloc::format!("the backend confirmed e{} and now holds another event there", self.tail.upstream() + 1);
+            self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
+            return true;
+        }
+        self.pulling.retry.reset();
+        self.pulling.broken_at = None;
+        if gap {
+            self.pulling.look_again();
+        } else if !self.pulling.fresh {
+            self.pulling.caught_up = !page.more;
+            self.pulling.caught_up_once |= !page.more;
+        }
+        true
+    }
+
+    fn log_broken(&mut self, config: &Config, out: &mut Outbox) {
+        let at = self.tail.upstream();
+        if self.pulling.broken_at != Some(at) {
+            out.notify(Notice::BackendLogBroken { at });
+        }
+        self.pulling.broken_at = Some(at);
+        self.pulling.look_again();
+        self.retry_pull(config);
+    }
+
+    /// The pull has failed.
+    pub(crate) fn pull_failed(&mut self, config: &Config, id: EffectId, failure: BackendFailure, out: &mut Outbox) -> bool {
+        if self.pulling.outstanding.take_if(|outstanding| outstanding.effect == id).is_none() {
+            return false;
+        }
+        self.pulling.more = false;
+        self.pulling.look_again();
+        match failure {
+            BackendFailure::Unreachable { message, .. } => {
+                self.pulling.last_error = Some(message.clone());
+                self.unreachable(message, out);
+                self.retry_pull(config);
+            }
+            BackendFailure::Unknown { message } => {
+                self.pulling.last_error = Some(message);
+                self.retry_pull(config);
+            }
+            BackendFailure::ServerAhead { .. } | BackendFailure::Refused { .. } => {
+                self.pulling.last_error = Some("the backend answered a pull as if it were a push".into());
+                self.retry_pull(config);
+            }
+            other => self.stop_syncing(config, other, out),
+        }
+        true
+    }
+
+    fn retry_pull(&mut self, config: &Config) {
+        self.pulling.retry.fail(self.now, config.backoff_min, config.backoff_max, &mut self.jitter);
+    }
+
+    pub(super) fn pull_now(&mut self) {
+        self.pulling.retry.reset();
+        self.pulling.look_again();
+    }
+
+    /// Merges contiguous events into the tail. Tells `false`, having done nothing, if they contradict an acknowledgement.
+    fn take(&mut self, events: &[PulledEvent], out: &mut Outbox) -> bool {
+        let Some(last) = events.last() else { return true };
+        let first = self.tail.pending_first();
+        let acked = self.tail.acked();
+        let mut backend = AgainstBackend::new(&self.client, &self.tail, &self.uncertain);
+        let head = Pos::synced(self.tail.upstream());
+        let Ok(delta) = merge::merge(self.tail.pending(), head, &Upstream::Advance(events), &mut backend) else {
+            // `contiguous` has let nothing through that the merge could refuse.
+            debug_assert!(false, "contiguous events after the upstream head merge");
+            return true;
+        };
+        let (taken, moved) = match delta {
+            Delta::Advance { taken, .. } => (taken, Vec::new()),
+            Delta::Rebase { taken, moved, .. } => (taken, moved),
+        };
+        // Acknowledged events stand where they stand. A page that puts another event there takes the acknowledgement back.
+        let acked_here = self.acked_synced(acked);
+        if taken < acked_here && taken < events.len() {
+            return false;
+        }
+        self.pulling.anchor = Some(last.clone());
+        self.pushing.upstream_moved();
+        for _ in &events[..taken] {
+            self.confirm_first(acked);
+        }
+        if taken < events.len() {
+            self.take_others(&events[taken..], taken, first, &moved, out);
+        }
+        true
+    }
+
+    /// The synced events that are acknowledged and not yet pulled.
+    fn acked_synced(&self, acked: u64) -> usize {
+        let acked = (acked - self.tail.pending_first()) as usize;
+        self.tail.pending().iter().take(acked).filter(|event| !event.own.event.client_only).count()
+    }
+
+    /// The first pending event has come back where it stands.
+    fn confirm_first(&mut self, acked: u64) {
+        let index = self.tail.pending_first();
+        let Some(event) = self.tail.get(index).cloned() else { return };
+        if index >= acked {
+            let at = self.tail.place_of(&event).global;
+            self.confirm(&event, at);
+        }
+        let before = self.tail.pending().len();
+        self.tail.confirm_first();
+        self.count_pending(&event.own, -1);
+        self.pending_client_only -= before - 1 - self.tail.pending().len();
+    }
+
+    /// Events that are not the next pending ones: others' events, and own ones at other places.
+    fn take_others(&mut self, events: &[PulledEvent], taken: usize, first: u64, moved: &[(usize, usize)], out: &mut Outbox) {
+        let mut indices: Vec<u64> = moved.iter().map(|&(_, index)| first + index as u64).collect();
+        indices.sort_unstable();
+        let removed = self.tail.remove(&indices);
+        self.pushing.removed(&indices);
+        self.persisting.pending_removed(&indices);
+        let waiting = self.tail.pending().len();
+        let mut moved = moved.iter().peekable();
+        for (i, pulled) in (taken..).zip(events) {
+            let own = moved.next_if(|&&(incoming, _)| incoming == i).and_then(|&(_, index)| {
+                let at = indices.binary_search(&(first + index as u64)).ok()?;
+                removed.get(at)
+            });
+            let entry = match own {
+                Some(own) => self.come_back_moved(own, pulled, out),
+                None => match self.release(pulled, out) {
+                    Some(origin) => confirmed_entry(pulled, origin, pulled.event.clone()),
+                    None => foreign_entry(pulled),
+                },
+            };
+            self.tail.push_settled(entry);
+        }
+        if waiting > 0 {
+            self.tail.rebased(self.pulling.caught_up_once);
+            self.pending_client_only -= waiting - self.tail.pending().len();
+            out.notify(Notice::Rebased {
+                events: self.tail.pending().len(),
+                behind: events.len(),
+                generation: self.tail.generation,
+            });
+        }
+        self.pushing.overtaken();
+    }
+
+    /// A pending event has come back at another place.
+    fn come_back_moved(&mut self, own: &Pending, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
+        self.count_pending(&own.own, -1);
+        self.confirm(own, pulled.seq);
+        let event = if own.own.event.says_the_same(&pulled.event) {
+            own.own.event.clone()
+        } else {
+            out.notify(Notice::EchoDiffers { commit: own.own.commit_id(), at: Pos::synced(pulled.seq) });
+            pulled.event.clone()
+        };
+        let (id, commit, last) = (own.own.id, own.own.commit, own.own.last);
+        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases: self.tail.rebases_of(own) }, event)
+    }
+
+    /// If this is a quarantined event, takes it out of quarantine. Its receipt stays as it settled.
+    fn release(&mut self, pulled: &PulledEvent, out: &mut Outbox) -> Option<Origin> {
+        let session = own_session(&self.client, pulled)?;
+        let is_it = |own: &crate::event::OwnEvent| !own.event.client_only && is_same(own, session, pulled);
+        let (at, index) = self
+            .uncertain
+            .iter()
+            .enumerate()
+            .find_map(|(at, quarantined)| Some((at, quarantined.events.iter().position(is_it)?)))?;
+        let quarantined = self.uncertain.get_mut(at)?;
+        let own = quarantined.events.remove(index);
+        if quarantined.events.iter().all(|own| own.event.client_only) {
+            self.uncertain.remove(at);
+        }
+        self.persisting.decide(Decision::Release(own.id));
+        out.notify(Notice::Released { commit: own.commit_id(), at: Pos::synced(pulled.seq) });
+        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0 })
+    }
+}
+
+/// Leaves only what follows `upstream` without a gap: drops what is known already and what comes too early. Tells whether
+/// anything came too early.
+fn contiguous(events: &mut Vec<PulledEvent>, upstream: u64) -> bool {
+    let mut head = upstream;
+    let mut gap = false;
+    events.retain(|event| {
+        if gap || event.seq <= head {
+            return false;
+        }
+        if event.parent != head {
+            gap = true;
+            return false;
+        }
+        head = event.seq;
+        true
+    });
+    gap
+}
+
+fn is_anchor(anchor: &PulledEvent, event: &PulledEvent) -> bool {
+    event.seq == anchor.seq
+        && event.client == anchor.client
+        && event.session == anchor.session
+        && event.event.says_the_same(&anchor.event)
+}
+
+fn confirmed_entry(pulled: &PulledEvent, origin: Origin, event: Arc<crate::event::Event>) -> Entry {
+    let seq = Seq::new(Pos::synced(pulled.seq), 0);
+    Entry { seq, parent: Pos::synced(pulled.parent), origin, standing: Standing::Confirmed, event }
+}
+
+fn foreign_entry(pulled: &PulledEvent) -> Entry {
+    let (client, session) = (pulled.client.clone(), pulled.session.clone());
+    confirmed_entry(pulled, Origin::Foreign { client, session, ids: pulled.ids }, pulled.event.clone())
+}
+
+/// The session of this client that wrote the event, if one did.
+fn own_session(client: &str, pulled: &PulledEvent) -> Option<SessionId> {
+    if *pulled.client == *client { pulled.session.parse().ok() } else { None }
+}
+
+/// Whether this is that event: by identity where the backend keeps it, else by content.
+fn is_same(own: &crate::event::OwnEvent, session: SessionId, pulled: &PulledEvent) -> bool {
+    own.id.session == session
+        && match pulled.ids {
+            Some(ids) => own.id.ordinal == ids.ordinal,
+            None => own.event.says_the_same(&pulled.event),
+        }
+}
+
+/// Who is who between leader and backend.
+struct AgainstBackend<'a> {
+    client: &'a str,
+    tail: &'a Tail,
+    uncertain: &'a VecDeque<Quarantined>,
+    named: BTreeSet<usize>,
+    /// Everything before this index is named.
+    start: usize,
+}
+
+impl<'a> AgainstBackend<'a> {
+    fn new(client: &'a str, tail: &'a Tail, uncertain: &'a VecDeque<Quarantined>) -> Self {
+        Self { client, tail, uncertain, named: BTreeSet::new(), start: 0 }
+    }
+
+    fn name(&mut self, index: usize) {
+        self.named.insert(index);
+        while self.named.remove(&self.start) {
+            self.start += 1;
+        }
+    }
+}
+
+impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
+    fn position(&self, incoming: &PulledEvent) -> Pos {
+        Pos::synced(incoming.seq)
+    }
+
+    fn passes_over(&self, pending: &Pending) -> bool {
+        pending.own.event.client_only
+    }
+
+    fn same(&mut self, pending: &Pending, incoming: &PulledEvent) -> bool {
+        let Some(session) = own_session(self.client, incoming) else { return false };
+        is_same(&pending.own, session, incoming)
+            && pending.own.event.says_the_same(&incoming.event)
+            && self.tail.place_of(pending).global == incoming.seq
+    }
+
+    fn elsewhere(&mut self, pending: &VecDeque<Pending>, from: usize, incoming: &PulledEvent) -> Option<usize> {
+        let session = own_session(self.client, incoming)?;
+        let from = from.max(self.start);
+        let synced = |&(index, event): &(usize, &Pending)| {
+            event.own.id.session == session && !event.own.event.client_only && !self.named.contains(&index)
+        };
+        let candidates = || pending.iter().enumerate().skip(from).filter(synced);
+        let equal = candidates().find(|(_, event)| is_same(&event.own, session, incoming));
+        let found = match equal {
+            Some((index, _)) => Some(index),
+            None if incoming.ids.is_some() || self.may_be_quarantined(session) => None,
+            // The backend changed our bytes: only something that may have been sent can have come back.
+            None => {
+                let exposed = (self.tail.exposed() - self.tail.pending_first()) as usize;
+                candidates().map(|(index, _)| index).next().filter(|&index| index < exposed)
+            }
+        }?;
+        self.name(found);
+        Some(found)
+    }
+}
+
+impl AgainstBackend<'_> {
+    fn may_be_quarantined(&self, session: SessionId) -> bool {
+        self.uncertain.iter().any(|quarantined| quarantined.commit.session == session)
+    }
+}

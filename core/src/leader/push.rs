@@ -1,0 +1,335 @@
+//! Pushing: one batch at a time, always from the oldest event that the backend has not acknowledged.
+//!
+//! A commit that fits one push is never split over two. A batch whose fate is unknown is sent again only under the same
+//! parent, where the backend refuses it if it had taken it, or after a pull that covers it (L6). A batch that is refused again
+//! and again on an unchanged head is taken apart at commit borders until the culprit is alone.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::effect::{Effect, Notice, Push};
+use crate::error::{BackendFailure, SyncError};
+use crate::event::OwnEvent;
+use crate::id::{CommitId, EffectId};
+use crate::outbox::Outbox;
+use crate::time::Time;
+
+use super::Leader;
+use super::tail::Tail;
+
+/// Pushing goes ahead of the disk after this many refusals in a row: else a busy log could starve a client (V6).
+const AHEAD_STREAK: u32 = 2;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InFlight {
+    effect: EffectId,
+    parent: u64,
+    /// Counts of the pending events in the batch, client-only ones between them included.
+    first: u64,
+    end: u64,
+    commits: u32,
+    /// What was exposed before it was sent.
+    exposed_before: u64,
+    /// Whether the events have been renumbered since.
+    overtaken: bool,
+}
+
+/// A commit that the backend refuses without saying for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stuck {
+    pub(crate) commit: CommitId,
+    pub(crate) since: Time,
+    pub(crate) message: Arc<str>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pushing {
+    in_flight: Option<InFlight>,
+    pub(super) retry: Backoff,
+    /// `ServerAhead` in a row.
+    ahead_streak: u32,
+    /// `ServerAhead` since the upstream head last moved.
+    ahead_without_news: u32,
+    /// Refusals of the batch that starts here, on this head.
+    refused: Option<(u64, u64)>,
+    refusals: u32,
+    /// While a culprit is looked for: the commits that a batch may have.
+    commits_max: Option<u32>,
+    pub(super) stuck: Option<Stuck>,
+    /// Whether the policy has withdrawn a commit since a push was last accepted.
+    pub(super) policy_withdrew: bool,
+    pub(crate) server_ahead: u64,
+    pub(super) last_error: Option<Arc<str>>,
+}
+
+impl Pushing {
+    /// Pending events have been taken out.
+    pub(super) fn removed(&mut self, indices: &[u64]) {
+        let Some(&first) = indices.first() else { return };
+        if let Some(flight) = &mut self.in_flight {
+            flight.overtaken |= first < flight.end;
+            let before = |mark: u64| indices.iter().take_while(|&&index| index < mark).count() as u64;
+            (flight.first, flight.end) = (flight.first - before(flight.first), flight.end - before(flight.end));
+            flight.exposed_before -= before(flight.exposed_before);
+        }
+        self.stuck = None;
+        self.refused = None;
+        self.refusals = 0;
+    }
+
+    /// Pending events stand elsewhere.
+    pub(super) fn overtaken(&mut self) {
+        if let Some(flight) = &mut self.in_flight {
+            flight.overtaken = true;
+        }
+        self.upstream_moved();
+    }
+
+    pub(super) fn upstream_moved(&mut self) {
+        self.ahead_without_news = 0;
+    }
+
+    pub(super) fn is_in_flight(&self, index: u64) -> bool {
+        self.in_flight.as_ref().is_some_and(|flight| (flight.first..flight.end).contains(&index))
+    }
+
+    pub(super) fn any_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    pub(super) fn check(&self, tail: &Tail) -> Result<(), &'static str> {
+        match &self.in_flight {
+            Some(flight) if flight.end > tail.pending_end() => Err("a push is within the pending events"),
+            Some(flight) if !flight.overtaken && flight.end > tail.stored().durable => Err("only stored events are pushed"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Leader {
+    /// Whether there is anything that the backend has not acknowledged.
+    pub(super) fn wants_push(&self) -> bool {
+        self.tail.acked() < self.tail.pending_end()
+    }
+
+    /// Orders the next push, if one is due.
+    pub(super) fn push(&mut self, config: &Config, out: &mut Outbox) {
+        let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
+        if !ready || !self.wants_push() || !self.pushing.retry.due(self.now) {
+            return;
+        }
+        let first = self.tail.acked();
+        let stored = self.tail.stored();
+        // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
+        let end = if self.tail.in_place(first + 1) {
+            stored.pending
+        } else if self.pushing.ahead_streak >= AHEAD_STREAK {
+            stored.durable
+        } else {
+            return;
+        };
+        let Some(batch) = self.batch(config, first, end) else { return };
+        self.pushing.retry.at = None;
+        let exposed_before = self.tail.exposed();
+        let push = Push { parent: batch.parent, backend: self.backend.clone(), events: batch.events };
+        let effect = out.effect(Effect::Push(push));
+        self.tail.set_exposed(exposed_before.max(batch.end));
+        self.pushing.in_flight = Some(InFlight {
+            effect,
+            parent: batch.parent,
+            first,
+            end: batch.end,
+            commits: batch.commits,
+            exposed_before,
+            overtaken: false,
+        });
+    }
+
+    fn batch(&self, config: &Config, first: u64, end: u64) -> Option<Batch> {
+        let commits_max = self.pushing.commits_max.unwrap_or(u32::MAX);
+        let skip = (first - self.tail.pending_first()) as usize;
+        let mut batch = Batch { parent: 0, events: Vec::new(), end: first, commits: 0 };
+        let mut bytes = 0;
+        // Where the commit that is being added starts: in events, and as a count.
+        let mut start = (0, first);
+        let mut commit = None;
+        for (index, event) in (first..end).zip(self.tail.pending().iter().skip(skip)) {
+            let of = event.own.commit_id();
+            if commit != Some(of) {
+                if batch.commits == commits_max {
+                    return Some(batch).filter(|batch| !batch.events.is_empty());
+                }
+                commit = Some(of);
+                batch.commits += 1;
+                start = (batch.events.len(), index);
+            }
+            if event.own.event.client_only {
+                batch.end = index + 1;
+                continue;
+            }
+            let size = event.own.event.encoded_bytes();
+            let full = batch.events.len() == config.push_events || bytes + size > config.push_bytes;
+            if full && !batch.events.is_empty() {
+                // Only a commit that is larger than a push, and so starts one, is split.
+                if start.0 > 0 {
+                    batch.events.truncate(start.0);
+                    batch.end = start.1;
+                    batch.commits -= 1;
+                }
+                return Some(batch);
+            }
+            if batch.events.is_empty() {
+                batch.parent = self.tail.place_of(event).global - 1;
+            }
+            bytes += size;
+            batch.events.push(event.own.clone());
+            batch.end = index + 1;
+        }
+        Some(batch).filter(|batch| !batch.events.is_empty())
+    }
+
+    /// The backend has taken the batch.
+    pub(crate) fn push_ok(&mut self, id: EffectId, out: &mut Outbox) -> bool {
+        let Some(flight) = self.pushing.in_flight.take_if(|flight| flight.effect == id) else { return false };
+        self.reached(out);
+        self.pushing.retry.reset();
+        self.pushing.last_error = None;
+        self.pushing.ahead_streak = 0;
+        self.pushing.refused = None;
+        self.pushing.refusals = 0;
+        self.pushing.stuck = None;
+        self.pushing.policy_withdrew = false;
+        self.pushing.commits_max = self.pushing.commits_max.and_then(|max| max.checked_mul(2)).filter(|&max| max < 1 << 16);
+        if flight.overtaken {
+            // The history that was pulled meanwhile has no room for this batch, or holds it already: the pull decides.
+            self.pulling.look_again();
+            return true;
+        }
+        for index in flight.first.max(self.tail.acked())..flight.end {
+            let Some(event) = self.tail.get(index).filter(|event| !event.own.event.client_only).cloned() else { continue };
+            let at = self.tail.place_of(&event).global;
+            self.confirm(&event, at);
+        }
+        self.tail.set_acked(flight.end);
+        true
+    }
+
+    /// The backend has not taken the batch, or has not said so.
+    pub(crate) fn push_failed(&mut self, config: &Config, id: EffectId, failure: BackendFailure, out: &mut Outbox) -> bool {
+        let Some(flight) = self.pushing.in_flight.take_if(|flight| flight.effect == id) else { return false };
+        let surely_refused = match &failure {
+            BackendFailure::Unreachable { maybe_applied, .. } => !maybe_applied,
+            BackendFailure::Unknown { .. } => false,
+            _ => true,
+        };
+        if surely_refused && !flight.overtaken {
+            self.tail.set_exposed(flight.exposed_before.max(self.tail.pending_first()));
+        }
+        match failure {
+            BackendFailure::Unreachable { message, .. } => {
+                self.pushing.last_error = Some(message.clone());
+                self.unreachable(message, out);
+                self.retry_push(config);
+            }
+            BackendFailure::ServerAhead { head } => {
+                self.reached(out);
+                self.server_ahead(config, &flight, head, out);
+            }
+            BackendFailure::Refused { events } => {
+                self.reached(out);
+                self.refused(config, &flight, &events);
+            }
+            BackendFailure::Unknown { message } => {
+                self.reached(out);
+                self.refused_for_now(config, &flight, message, out);
+            }
+            other => self.stop_syncing(config, other, out),
+        }
+        true
+    }
+
+    fn retry_push(&mut self, config: &Config) {
+        self.pushing.retry.fail(self.now, config.backoff_min, config.backoff_max, &mut self.jitter);
+    }
+
+    fn server_ahead(&mut self, config: &Config, flight: &InFlight, head: u64, out: &mut Outbox) {
+        self.pushing.server_ahead += 1;
+        self.pushing.ahead_streak += 1;
+        if flight.overtaken {
+            return;
+        }
+        if head < self.tail.upstream() {
+            let message =
+                alloc::format!("the backend says that it ends at e{head}, but it had confirmed e{}", self.tail.upstream());
+            self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
+            return;
+        }
+        self.pulling.look_again();
+        self.pushing.ahead_without_news += 1;
+        if self.pushing.ahead_without_news > 1 {
+            // It says that it is ahead, and has nothing to show for it. Asking at once again would be a busy loop.
+            self.pushing.last_error = Some("the backend says that it is ahead, and shows nothing new".into());
+            self.retry_push(config);
+        }
+    }
+
+    fn refused(&mut self, config: &Config, flight: &InFlight, events: &[(u32, Arc<str>)]) {
+        let mut synced = Vec::new();
+        if !flight.overtaken {
+            let own = (flight.first..flight.end).filter_map(|index| self.tail.get(index));
+            synced.extend(own.filter(|event| !event.own.event.client_only).map(|event| event.own.commit_id()));
+        }
+        let mut any = false;
+        for (index, message) in events {
+            let Some(&commit) = synced.get(*index as usize) else { continue };
+            any = true;
+            let message = message.clone();
+            self.withdraw(commit, |certainty| SyncError::Rejected { message, certainty });
+        }
+        if !any {
+            // A refusal that names nothing we sent: wait rather than send the same at once.
+            self.retry_push(config);
+        }
+    }
+
+    fn refused_for_now(&mut self, config: &Config, flight: &InFlight, message: Arc<str>, out: &mut Outbox) {
+        self.pushing.last_error = Some(message.clone());
+        self.pulling.look_again();
+        self.retry_push(config);
+        let at = (flight.first, flight.parent);
+        if self.pushing.refused != Some(at) {
+            self.pushing.refused = Some(at);
+            self.pushing.refusals = 0;
+        }
+        self.pushing.refusals += 1;
+        if self.pushing.refusals < config.refusals_before_bisect || flight.overtaken {
+            return;
+        }
+        if flight.commits > 1 {
+            self.pushing.commits_max = Some((flight.commits / 2).max(1));
+            self.pushing.retry.reset();
+            return;
+        }
+        self.pushing.commits_max = Some(1);
+        let Some(event) = self.tail.get(flight.first) else { return };
+        let commit = event.own.commit_id();
+        if self.pushing.stuck.as_ref().is_none_or(|stuck| stuck.commit != commit) {
+            out.notify(Notice::Stuck { commit, message: message.clone() });
+            self.pushing.stuck = Some(Stuck { commit, since: self.now, message });
+        }
+    }
+
+    pub(super) fn push_now(&mut self) {
+        self.pushing.retry.reset();
+    }
+}
+
+struct Batch {
+    parent: u64,
+    events: Vec<OwnEvent>,
+    /// The count after the last event.
+    end: u64,
+    commits: u32,
+}

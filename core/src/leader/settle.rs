@@ -1,0 +1,116 @@
+//! Commits leave the queue: confirmed by the backend, or withdrawn into quarantine with what is certain about them.
+
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+use crate::effect::Confirmed;
+use crate::error::{Certainty, Quarantined, SyncError};
+use crate::event::{Origin, OwnEvent};
+use crate::id::CommitId;
+use crate::merge;
+use crate::message::Down;
+
+use super::Leader;
+use super::persist::Decision;
+use super::tail::Pending;
+
+impl Leader {
+    /// The backend holds this own event, at its final place. Called once for each.
+    pub(super) fn confirm(&mut self, event: &Pending, at: u64) {
+        let commit = event.own.commit_id();
+        let rebases = self.tail.rebases_of(event);
+        if !event.closes {
+            self.partly.entry(commit).or_default().push(at);
+            return;
+        }
+        let mut positions = self.partly.remove(&commit).unwrap_or_else(SmallVec::new);
+        positions.push(at);
+        self.failed.remove(&commit);
+        self.withdrawals.remove(&commit);
+        let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
+        self.down.push(Down::Confirmed { session: commit.session, confirmed });
+    }
+
+    /// Takes what is left of a commit out of the queue, into quarantine. Does nothing if nothing is left.
+    pub(super) fn withdraw(&mut self, commit: CommitId, error: impl FnOnce(Certainty) -> SyncError) {
+        let acked = self.tail.acked();
+        let first = self.tail.pending_first();
+        let mut indices = Vec::new();
+        if let Some((from, count)) = merge::withdraw(self.tail.pending(), |event| event.own.commit_id() == commit) {
+            let of_commit = |&(_, event): &(usize, &Pending)| event.own.commit_id() == commit;
+            let found = self.tail.pending().iter().enumerate().skip(from).filter(of_commit).take(count);
+            indices.extend(found.map(|(i, _)| first + i as u64).filter(|&index| index >= acked));
+        }
+        let certainty = self.certainty(commit, &indices);
+        let mut events: Vec<OwnEvent> = Vec::new();
+        if self.persisting.idle() {
+            let unstored = self.tail.remove_unstored_settled(|entry| entry.commit_id() == Some(commit));
+            events.extend(unstored.into_iter().filter_map(|entry| match entry.origin {
+                Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: entry.event }),
+                Origin::Foreign { .. } => None,
+            }));
+        }
+        let removed = self.tail.remove(&indices);
+        if self.persisting.idle() {
+            self.persisting.forget(commit, &indices);
+        } else {
+            self.persisting.pending_removed(&indices);
+        }
+        self.pushing.removed(&indices);
+        for event in removed {
+            self.count_pending(&event.own, -1);
+            events.push(event.own);
+        }
+        self.settle_client_only();
+        self.withdrawals.remove(&commit);
+        if events.is_empty() {
+            return;
+        }
+        self.partly.remove(&commit);
+        self.failed.remove(&commit);
+        let quarantined = Quarantined { commit, events, error: error(certainty) };
+        if certainty == Certainty::Unknown {
+            self.uncertain.push_back(quarantined.clone());
+        }
+        self.persisting.decide(Decision::Fail(quarantined));
+    }
+
+    /// Client-only events with nothing synced before them any more.
+    pub(super) fn settle_client_only(&mut self) {
+        let before = self.tail.pending().len();
+        self.tail.settle_leading_client_only();
+        self.pending_client_only -= before - self.tail.pending().len();
+    }
+
+    /// What is certain about pending events of a commit, given by their counts.
+    pub(super) fn certainty(&self, commit: CommitId, indices: &[u64]) -> Certainty {
+        if indices.iter().any(|&index| index < self.tail.exposed()) {
+            return Certainty::Unknown;
+        }
+        match self.partly.get(&commit) {
+            Some(positions) => Certainty::Partial { confirmed: u32::try_from(positions.len()).unwrap_or(u32::MAX) },
+            None => Certainty::NotApplied,
+        }
+    }
+
+    /// A commit's receipt fails while its events stay queued.
+    pub(super) fn fail_queued(&mut self, commit: CommitId, error: SyncError) {
+        if self.failed.insert(commit) {
+            self.persisting.decide(Decision::Fail(Quarantined { commit, events: Vec::new(), error }));
+        }
+    }
+
+    /// The commits with synced events that the backend has not accepted, oldest first.
+    pub(super) fn waiting_commits(&self) -> Vec<CommitId> {
+        let from = (self.tail.acked() - self.tail.pending_first()) as usize;
+        let mut commits: Vec<CommitId> = Vec::new();
+        for event in self.tail.pending().iter().skip(from).filter(|event| !event.own.event.client_only) {
+            let commit = event.own.commit_id();
+            if commits.last() != Some(&commit) {
+                commits.push(commit);
+            }
+        }
+        commits
+    }
+}

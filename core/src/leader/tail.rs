@@ -1,0 +1,470 @@
+//! The end of the leader's log, as it should be: what storage does not hold yet, and what may still move.
+//!
+//! Two lists, one behind the other: *settled* entries that will never move again (confirmed by a pull, or local), kept until
+//! storage has them, then *pending* ones. A [`View`] says how much of that storage holds, or will hold once the transactions
+//! under way have committed; the next transaction is the difference. A failed transaction is forgotten by forgetting its view.
+//!
+//! Places of pending events are never stored but counted from the settled head, so renumbering a million of them is one
+//! increment. Keeps L1 and L2.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+use crate::event::{Entry, Origin, OwnEvent, Standing};
+use crate::seq::{Pos, Seq};
+
+/// An own event that may still move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) own: OwnEvent,
+    /// Whether it is the last synced event of its commit.
+    pub(crate) closes: bool,
+    /// Counts synced events in this queue; a client-only one has the count of the synced one before it.
+    n: u64,
+    /// Place among the client-only events after that one; 0 for a synced event.
+    client: u32,
+    /// The generation in which it had not been rebased yet.
+    born: u32,
+}
+
+/// What storage holds of the tail, in counts that go on for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    /// Settled entries before this one are stored where they stand.
+    pub(crate) settled: u64,
+    /// Pending events before this one are stored where they stand.
+    pub(crate) pending: u64,
+    /// Whether there is more after those, which stands there no longer and has to be undone.
+    pub(crate) beyond: bool,
+    /// Pending events before this one are stored, if not where they stand: they may be pushed.
+    pub(crate) durable: u64,
+    /// The stored cursor.
+    pub(crate) upstream: u64,
+    /// The parent of the event at the stored cursor.
+    pub(crate) upstream_parent: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Whether synced events wait for a backend. Without one everything settles at once.
+    backend: bool,
+    /// How often the pending events were renumbered.
+    pub(crate) generation: u32,
+    /// The last settled place.
+    head: Pos,
+    /// The last place confirmed by a pull, and its parent.
+    upstream: u64,
+    upstream_parent: u64,
+    /// The place before the first settled entry that is held here.
+    base: Pos,
+    settled: VecDeque<Entry>,
+    settled_first: u64,
+    pending: VecDeque<Pending>,
+    pending_first: u64,
+    /// Pending events before this one have been acknowledged by the backend: they don't move any more.
+    acked: u64,
+    /// Pending events before this one may be in a request that the backend has not answered.
+    exposed: u64,
+    next_n: u64,
+    /// Storage as it is, then as it will be after each transaction under way.
+    views: SmallVec<[View; 3]>,
+}
+
+impl Tail {
+    pub(crate) fn new(backend: bool, generation: u32, head: Pos, upstream: u64, upstream_parent: u64) -> Self {
+        let stored = View { upstream, upstream_parent, ..View::default() };
+        Self {
+            backend,
+            generation,
+            head,
+            upstream,
+            upstream_parent,
+            base: head,
+            settled: VecDeque::new(),
+            settled_first: 0,
+            pending: VecDeque::new(),
+            pending_first: 0,
+            acked: 0,
+            exposed: 0,
+            next_n: 0,
+            views: SmallVec::from_slice(&[stored]),
+        }
+    }
+
+    /// Everything so far is stored where it stands, and may have been pushed by an earlier process.
+    pub(crate) fn loaded(&mut self) {
+        self.exposed = self.pending_end();
+        let stored = self.complete_view();
+        self.views[0] = stored;
+        self.trim();
+    }
+
+    // What is where.
+
+    pub(crate) fn head(&self) -> Pos {
+        self.head
+    }
+
+    /// The last place in the log, pending events included.
+    pub(crate) fn local_head(&self) -> Pos {
+        self.pending.back().map_or(self.head, |last| self.place_of(last))
+    }
+
+    pub(crate) fn upstream(&self) -> u64 {
+        self.upstream
+    }
+
+    pub(crate) fn upstream_parent(&self) -> u64 {
+        self.upstream_parent
+    }
+
+    pub(crate) fn pending(&self) -> &VecDeque<Pending> {
+        &self.pending
+    }
+
+    pub(crate) fn get(&self, index: u64) -> Option<&Pending> {
+        self.pending.get(usize::try_from(index.checked_sub(self.pending_first)?).ok()?)
+    }
+
+    pub(crate) fn pending_first(&self) -> u64 {
+        self.pending_first
+    }
+
+    pub(crate) fn pending_end(&self) -> u64 {
+        self.pending_first + self.pending.len() as u64
+    }
+
+    pub(crate) fn settled_end(&self) -> u64 {
+        self.settled_first + self.settled.len() as u64
+    }
+
+    /// Settled entries that no transaction under way holds.
+    pub(crate) fn unstored_settled(&self) -> u64 {
+        self.settled_end() - self.planned().settled
+    }
+
+    pub(crate) fn place_of(&self, event: &Pending) -> Pos {
+        let first = self.pending.front().map_or(event.n, |front| front.n);
+        debug_assert!(event.n >= first);
+        Pos { global: self.head.global + (event.n - first) + 1, client: event.client }
+    }
+
+    pub(crate) fn rebases_of(&self, event: &Pending) -> u32 {
+        self.generation - event.born
+    }
+
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked.max(self.pending_first)
+    }
+
+    pub(crate) fn exposed(&self) -> u64 {
+        self.exposed.max(self.pending_first)
+    }
+
+    pub(crate) fn set_acked(&mut self, end: u64) {
+        debug_assert!(end <= self.pending_end());
+        self.acked = self.acked.max(end);
+    }
+
+    pub(crate) fn set_exposed(&mut self, end: u64) {
+        debug_assert!(end <= self.pending_end());
+        self.exposed = end;
+    }
+
+    // What storage holds.
+
+    pub(crate) fn stored(&self) -> &View {
+        &self.views[0]
+    }
+
+    /// Storage after everything that is under way.
+    pub(crate) fn planned(&self) -> &View {
+        &self.views[self.views.len() - 1]
+    }
+
+    /// Whether storage holds everything up to this pending event, each where it stands.
+    pub(crate) fn in_place(&self, end: u64) -> bool {
+        let stored = self.stored();
+        !stored.beyond && stored.settled == self.settled_end() && stored.pending >= end
+    }
+
+    pub(crate) fn plan(&mut self, view: View) {
+        self.views.push(view);
+    }
+
+    /// The oldest transaction under way has committed.
+    pub(crate) fn committed(&mut self) {
+        debug_assert!(self.views.len() > 1);
+        self.views.remove(0);
+        self.trim();
+    }
+
+    /// All transactions under way have failed.
+    pub(crate) fn rolled_back(&mut self) {
+        self.views.truncate(1);
+    }
+
+    /// The view that holds everything, as it stands now.
+    pub(crate) fn complete_view(&self) -> View {
+        View {
+            settled: self.settled_end(),
+            pending: self.pending_end(),
+            beyond: false,
+            durable: self.pending_end(),
+            upstream: self.upstream,
+            upstream_parent: self.upstream_parent,
+        }
+    }
+
+    fn trim(&mut self) {
+        while self.settled_first < self.views[0].settled {
+            let Some(entry) = self.settled.pop_front() else { break };
+            self.base = entry.seq.pos;
+            self.settled_first += 1;
+        }
+    }
+
+    // What the next transaction writes.
+
+    /// The last place that storage is to keep, if it has to undo anything.
+    pub(crate) fn undo_to(&self) -> Option<Pos> {
+        let view = self.planned();
+        if !view.beyond {
+            return None;
+        }
+        if view.pending > self.pending_first {
+            return self.get(view.pending - 1).map(|last| self.place_of(last));
+        }
+        let kept = view.settled.checked_sub(self.settled_first + 1);
+        Some(kept.and_then(|i| self.settled.get(i as usize)).map_or(self.base, |entry| entry.seq.pos))
+    }
+
+    /// The entries between the planned view and `to`.
+    pub(crate) fn entries(&self, to: &View) -> Vec<Entry> {
+        let from = self.planned();
+        let from_pending = from.pending.max(self.pending_first);
+        let settled = (to.settled - from.settled) as usize;
+        let pending = to.pending.saturating_sub(from_pending) as usize;
+        let mut entries = Vec::with_capacity(settled + pending);
+        entries.extend(self.settled.range((from.settled - self.settled_first) as usize..).take(settled).cloned());
+        let first = (from_pending - self.pending_first) as usize;
+        entries.extend(self.pending.range(first..).take(pending).map(|event| self.entry(event)));
+        entries
+    }
+
+    fn entry(&self, event: &Pending) -> Entry {
+        let place = self.place_of(event);
+        self.own_entry(event, place, Standing::Pending)
+    }
+
+    fn own_entry(&self, event: &Pending, place: Pos, standing: Standing) -> Entry {
+        let own = &event.own;
+        Entry {
+            seq: Seq::new(place, self.generation),
+            parent: place.parent(),
+            origin: Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: self.rebases_of(event) },
+            standing,
+            event: own.event.clone(),
+        }
+    }
+
+    /// The cursor as of the settled entry `end`, and its parent.
+    pub(crate) fn upstream_at(&self, end: u64) -> (u64, u64) {
+        if end == self.settled_end() {
+            return (self.upstream, self.upstream_parent);
+        }
+        let held = end.saturating_sub(self.settled_first) as usize;
+        let confirmed = |entry: &&Entry| entry.standing == Standing::Confirmed;
+        self.settled.range(..held).rev().find(confirmed).map_or_else(
+            || (self.planned().upstream, self.planned().upstream_parent),
+            |entry| (entry.seq.pos.global, entry.parent.global),
+        )
+    }
+
+    /// The last place before the settled entry `end`.
+    pub(crate) fn settled_place(&self, end: u64) -> Pos {
+        let last = end.checked_sub(self.settled_first + 1).and_then(|i| self.settled.get(i as usize));
+        last.map_or(self.base, |entry| entry.seq.pos)
+    }
+
+    // What changes it.
+
+    /// Puts an own event at the end. Tells whether it is pending; if not, it has settled.
+    pub(crate) fn push_own(&mut self, own: OwnEvent, closes: bool, rebases: u32) -> bool {
+        let client_only = own.event.client_only;
+        let pending = self.backend && (!client_only || !self.pending.is_empty());
+        let place = self.local_head().next(client_only);
+        let n = if client_only { self.next_n.wrapping_sub(1) } else { self.next_n };
+        let event = Pending { own, closes, n, client: place.client, born: self.generation.saturating_sub(rebases) };
+        if pending {
+            self.next_n += u64::from(!client_only);
+            self.pending.push_back(event);
+        } else {
+            let entry = self.own_entry(&event, place, Standing::Local);
+            self.push_settled(entry);
+        }
+        pending
+    }
+
+    /// Puts an entry behind the settled ones. What is pending then stands elsewhere: call [`Self::rebased`] once after all of them.
+    pub(crate) fn push_settled(&mut self, entry: Entry) {
+        debug_assert!(entry.seq.pos > self.head);
+        self.head = entry.seq.pos;
+        if entry.standing == Standing::Confirmed {
+            self.upstream = entry.seq.pos.global;
+            self.upstream_parent = entry.parent.global;
+        }
+        self.settled.push_back(entry);
+    }
+
+    /// The first pending event is confirmed where it stands, and so are the client-only ones right behind it.
+    pub(crate) fn confirm_first(&mut self) {
+        self.settle_first(Standing::Confirmed);
+        self.settle_leading_client_only();
+    }
+
+    /// Client-only events move only as long as a synced one before them does.
+    pub(crate) fn settle_leading_client_only(&mut self) {
+        while self.pending.front().is_some_and(|event| event.own.event.client_only) {
+            self.settle_first(Standing::Local);
+        }
+    }
+
+    fn settle_first(&mut self, standing: Standing) {
+        let end = self.settled_end();
+        for view in &mut self.views {
+            if view.settled == end && view.pending > self.pending_first {
+                view.settled += 1;
+            }
+        }
+        let Some(first) = self.pending.pop_front() else { return };
+        // A client-only event that leads stands right behind the settled head, whatever its count says.
+        let place = self.head.next(first.own.event.client_only);
+        let entry = self.own_entry(&first, place, standing);
+        self.pending_first += 1;
+        self.push_settled(entry);
+        self.trim();
+    }
+
+    /// Settled entries came in before what is pending: it moves, and storage has to be told. If `unanswered_are_void`, whatever the
+    /// backend has not answered was to follow an event that another one now follows, and can't be accepted any more.
+    pub(crate) fn rebased(&mut self, unanswered_are_void: bool) {
+        self.generation += 1;
+        self.cut(self.pending_first);
+        if unanswered_are_void {
+            self.exposed = self.pending_first;
+        }
+        self.settle_leading_client_only();
+    }
+
+    /// Removes pending events, given by ascending counts, and renumbers what is behind the first of them.
+    pub(crate) fn remove(&mut self, indices: &[u64]) -> Vec<Pending> {
+        let Some(&first) = indices.first() else { return Vec::new() };
+        self.cut(first);
+        let split = (first - self.pending_first) as usize;
+        let mut removed = Vec::with_capacity(indices.len());
+        let behind = self.pending.split_off(split);
+        let mut goes = indices.iter().copied().peekable();
+        for (index, event) in (first..).zip(behind) {
+            if goes.next_if_eq(&index).is_some() {
+                removed.push(event);
+            } else {
+                self.pending.push_back(event);
+            }
+        }
+        self.renumber(split);
+        let moved = |mark: &mut u64| *mark -= indices.iter().take_while(|&&index| index < *mark).count() as u64;
+        moved(&mut self.acked);
+        moved(&mut self.exposed);
+        for view in &mut self.views {
+            moved(&mut view.durable);
+        }
+        self.generation += u32::from(split < self.pending.len());
+        removed
+    }
+
+    fn renumber(&mut self, from: usize) {
+        let (mut n, mut client) = match from.checked_sub(1).and_then(|i| self.pending.get(i)) {
+            Some(before) => (before.n + 1, before.client),
+            None => (self.pending.front().map_or(self.next_n, |front| front.n), 0),
+        };
+        for event in self.pending.range_mut(from..) {
+            if event.own.event.client_only {
+                client += 1;
+                (event.n, event.client) = (n.wrapping_sub(1), client);
+            } else {
+                client = 0;
+                (event.n, event.client) = (n, 0);
+                n += 1;
+            }
+        }
+        self.next_n = n;
+    }
+
+    /// Removes settled entries that no view holds yet; those behind them move up.
+    pub(crate) fn remove_unstored_settled(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let from = (self.views[0].settled - self.settled_first) as usize;
+        debug_assert_eq!(self.views.len(), 1);
+        let behind = self.settled.split_off(from);
+        self.head = self.settled.back().map_or(self.base, |entry| entry.seq.pos);
+        let mut removed = Vec::new();
+        for mut entry in behind {
+            if goes(&entry) {
+                removed.push(entry);
+                continue;
+            }
+            if entry.standing == Standing::Local {
+                entry.seq.pos = self.head.next(entry.event.client_only);
+                entry.parent = entry.seq.pos.parent();
+            }
+            self.head = entry.seq.pos;
+            self.settled.push_back(entry);
+        }
+        removed
+    }
+
+    /// From this pending event on, storage no longer has things where they stand.
+    fn cut(&mut self, index: u64) {
+        for view in &mut self.views {
+            if view.pending > index {
+                view.pending = index;
+                view.beyond = true;
+            }
+        }
+    }
+
+    /// What [`crate::Node::check`] asks for.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
+        rule(self.pending.front().is_none_or(|first| !first.own.event.client_only), "the first pending event is synced")?;
+        rule(self.backend || self.pending.is_empty(), "nothing is pending without a backend")?;
+        rule(self.upstream <= self.head.global, "the upstream head is not after the local one")?;
+        rule(!self.backend || self.upstream == self.head.global, "with a backend the settled head is the upstream head")?;
+        rule(self.acked <= self.pending_end() && self.exposed <= self.pending_end(), "marks are within the pending events")?;
+        let mut before = self.base;
+        for entry in &self.settled {
+            rule(entry.seq.pos > before, "settled places ascend")?;
+            before = entry.seq.pos;
+        }
+        rule(before == self.head, "the settled head is the last settled place")?;
+        for event in &self.pending {
+            let place = self.place_of(event);
+            let follows = place == before.next(event.own.event.client_only);
+            rule(follows, "pending places follow one another without a gap")?;
+            before = place;
+        }
+        for view in &self.views {
+            rule(
+                view.settled >= self.settled_first && view.settled <= self.settled_end(),
+                "a view is within the settled entries",
+            )?;
+            rule(view.pending <= self.pending_end(), "a view is within the pending events")?;
+            let partial = view.settled < self.settled_end();
+            rule(!partial || view.pending <= self.pending_first, "pending events are stored behind all settled ones")?;
+            rule(view.durable <= self.pending_end(), "durable events are within the pending ones")?;
+        }
+        Ok(())
+    }
+}

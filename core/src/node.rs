@@ -1,0 +1,360 @@
+//! One leader and its sessions, wired in memory.
+//!
+//! # Contract
+//!
+//! > Hand in an input with [`Node::handle`] (or [`Node::prepare`] and [`Node::finish`]), then call [`Node::poll`] until it answers
+//! > [`Output::Idle`], and carry out what it says.
+//!
+//! - Effects belong to lanes: storage (`Materialise`, `Snapshot`), one for each session (`Session`), push (`Push`), pull (`Pull`,
+//!   `Abandon`). Within a lane, in the order given; between lanes, in any order. Each is answered once, or never if the process dies.
+//! - Any input may come at any time. An answer that is not waited for is counted in [`Status::stale_answers`] and ignored.
+//! - What a transaction or a push contains is decided while an input is handled, never while polling: how often the outputs are
+//!   drained changes nothing (D2).
+//! - The same configuration, seed and inputs give the same outputs (D1).
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::boot::{Boot, BootError};
+use crate::config::Config;
+use crate::effect::{Effect, Notice, Output, Stage};
+use crate::error::{CommitError, Limit};
+use crate::event::Event;
+use crate::id::{CommitId, SessionId};
+use crate::input::Input;
+use crate::leader::{Arrival, Leader};
+use crate::message::Down;
+use crate::outbox::Outbox;
+use crate::seq::GLOBAL_MAX;
+use crate::session::{Ledger, Prepared, Session};
+use crate::status::Status;
+use crate::time::Time;
+
+/// The machine: one leader and its sessions. A value, without any connection to the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    config: Config,
+    leader: Leader,
+    sessions: BTreeMap<SessionId, Session>,
+    out: Outbox,
+    now: Time,
+    closing: bool,
+    stale_answers: u64,
+    leader_ahead: u64,
+}
+
+impl Node {
+    /// A machine that goes on from what storage has loaded. `seed` feeds the jitter of retries, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// If what was loaded can't be the state of a store: the file is damaged.
+    pub fn new(config: Config, boot: Boot, seed: u64) -> Result<Self, BootError> {
+        let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
+        for entry in boot.pending.iter().filter(|entry| config.backend && !entry.event.client_only) {
+            if let Some(commit) = entry.commit_id() {
+                let failed = boot.failed.contains(&commit);
+                let new = || Session::closed(commit.session, Ledger::new(commit.session));
+                sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, failed);
+            }
+        }
+        let leader = Leader::new(&config, boot, seed)?;
+        let mut node = Self {
+            config,
+            leader,
+            sessions,
+            out: Outbox::default(),
+            now: Time::ZERO,
+            closing: false,
+            stale_answers: 0,
+            leader_ahead: 0,
+        };
+        node.settle();
+        Ok(node)
+    }
+
+    /// Numbers a commit of `session`. Apply its events to the session's database, then call [`Node::finish`].
+    ///
+    /// # Errors
+    ///
+    /// If a limit is reached, or the session can't take a commit now. Nothing has happened then. After
+    /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
+    pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
+        self.now = self.now.max(now);
+        self.check_limits(session, &events)?;
+        let found = self.sessions.get_mut(&session).ok_or(CommitError::SessionClosed)?;
+        found.prepare(events).cloned()
+    }
+
+    /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
+    /// `None` if no commit was prepared.
+    pub fn finish(&mut self, now: Time, session: SessionId, applied: bool) -> Option<CommitId> {
+        self.now = self.now.max(now);
+        let id = self.sessions.get_mut(&session)?.finish(applied)?;
+        self.send(session);
+        self.settle();
+        Some(id)
+    }
+
+    /// Takes any input, at any time. A `now` that goes backwards counts as the latest that was handed in.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        let known = match input {
+            Input::Prepare { session, events } => {
+                // The recorded form: whoever replays it has the error from the first time.
+                let _ = self.prepare(now, session, events);
+                true
+            }
+            Input::Finish { session, applied } => self.finish(now, session, applied).is_some(),
+            Input::Materialised { id, outcome } => self.leader.materialised(&self.config, id, outcome, &mut self.out),
+            Input::SessionApplied { id, outcome } => self.answer_session(|session| session.applied(id, outcome.clone())),
+            Input::Seeded { id, seed } => self.answer_session(|session| session.seeded(id, seed.clone())),
+            Input::PushOk { id } => self.leader.push_ok(id, &mut self.out),
+            Input::PushFailed { id, failure } => self.leader.push_failed(&self.config, id, failure, &mut self.out),
+            Input::Pulled { id, page } => self.leader.pulled(&self.config, id, page, &mut self.out),
+            Input::PullFailed { id, failure } => self.leader.pull_failed(&self.config, id, failure, &mut self.out),
+            Input::SessionOpened { session } => self.open_session(session),
+            Input::SessionClosed { session } => self.close_session(session),
+            other => {
+                self.decide(other);
+                true
+            }
+        };
+        self.stale_answers += u64::from(!known);
+        self.settle();
+    }
+
+    /// The next output. After the last one, [`Output::Idle`].
+    #[must_use]
+    pub fn poll(&mut self) -> Output {
+        self.out.pop().unwrap_or_else(|| Output::Idle { deadline: self.leader.deadline(&self.config) })
+    }
+
+    /// A snapshot of where everything stands. Cheap: costs nothing in proportion to what is queued, but for the sessions.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let sessions = self.sessions.values().filter(|session| session.is_open()).count();
+        Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now)
+    }
+
+    /// Whether a receipt is open here, and at which stages; `None` if it has settled or was never known here: storage knows.
+    #[must_use]
+    pub fn find(&self, commit: CommitId) -> Option<OpenStages> {
+        let (leader, backend) = self.sessions.get(&commit.session)?.ledger.find(commit.ordinal)?;
+        Some(OpenStages { leader, backend })
+    }
+
+    /// Whether the session can take a commit, or only has to answer its effects first.
+    #[must_use]
+    pub fn is_ready(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(Session::is_ready)
+    }
+
+    /// Checks everything that can be checked without knowing the past. For tests, after every input.
+    ///
+    /// # Errors
+    ///
+    /// Says what does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        self.leader.check()?;
+        self.sessions.values().try_for_each(Session::check)
+    }
+
+    fn decide(&mut self, input: Input) {
+        match input {
+            Input::Offline => self.leader.offline(),
+            Input::Online => self.leader.online(),
+            Input::OfflineForGood => self.leader.give_up_offline(&self.config),
+            Input::Authenticated => self.leader.authenticated(),
+            Input::Withdraw { commit } => self.leader.ask_to_withdraw(commit),
+            Input::Decide { decision } => self.leader.decide(decision),
+            Input::Shutdown => self.closing = true,
+            // Timers only move `now`; the others have been handled.
+            _ => {}
+        }
+    }
+
+    fn check_limits(&self, session: SessionId, events: &[Event]) -> Result<(), CommitError> {
+        let config = &self.config;
+        if self.closing {
+            return Err(CommitError::Closing);
+        }
+        if let Some(message) = self.leader.broken() {
+            return Err(CommitError::StorageBroken { message: message.clone() });
+        }
+        let (mut bytes, mut synced, mut client_only) = (0, 0, 0);
+        for (index, event) in events.iter().enumerate() {
+            let size = event.encoded_bytes();
+            if size > config.event_bytes {
+                let name = event.name.clone();
+                return Err(CommitError::EventTooLarge { index, name, bytes: size, max: config.event_bytes });
+            }
+            bytes += size;
+            *(if event.client_only { &mut client_only } else { &mut synced }) += 1;
+        }
+        if events.len() > config.commit_events || bytes > config.commit_bytes {
+            let (max_events, max_bytes) = (config.commit_events, config.commit_bytes);
+            return Err(CommitError::CommitTooLarge { events: events.len(), bytes, max_events, max_bytes });
+        }
+        let load = self.leader.load();
+        let (unsent, unsent_bytes) = self.sessions.get(&session).map_or((0, 0), Session::unadmitted);
+        let full = |limit, queued: usize, new: usize, max: usize| {
+            // A limit stops what comes on top of it, not a commit that is larger than the limit on an empty queue.
+            let fits = new == 0 || queued == 0 || queued + new <= max;
+            if fits { Ok(()) } else { Err(CommitError::Full { limit, max: max as u64 }) }
+        };
+        if config.backend {
+            let waiting = load.pending_events + load.uncertain + unsent;
+            full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
+            let new_bytes = if synced > 0 { bytes } else { 0 };
+            full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;
+            full(Limit::PendingClientOnly, load.pending_client_only, client_only, config.pending_client_only)?;
+        }
+        full(Limit::UnpersistedEvents, load.unpersisted_events + unsent, events.len(), config.unpersisted_events)?;
+        full(Limit::UnpersistedBytes, load.unpersisted_bytes + unsent_bytes, bytes, config.unpersisted_bytes)?;
+        let head = self.leader.tail().local_head();
+        let client_only_fits = u32::try_from(unsent + client_only).is_ok_and(|new| head.client.checked_add(new).is_some());
+        if head.global + (unsent + synced) as u64 > GLOBAL_MAX || !client_only_fits {
+            return Err(CommitError::OutOfNumbers);
+        }
+        Ok(())
+    }
+
+    // Sessions.
+
+    fn open_session(&mut self, session: SessionId) -> bool {
+        if self.sessions.contains_key(&session) {
+            return false;
+        }
+        let seeding = self.out.effect(Effect::Snapshot { session });
+        self.sessions.insert(session, Session::open(session, seeding));
+        self.leader.session_opened(session);
+        true
+    }
+
+    fn close_session(&mut self, session: SessionId) -> bool {
+        let Some(found) = self.sessions.get_mut(&session).filter(|found| found.is_open()) else { return false };
+        found.close();
+        self.send(session);
+        self.leader.session_closed(session);
+        true
+    }
+
+    fn answer_session(&mut self, mut answer: impl FnMut(&mut Session) -> bool) -> bool {
+        self.sessions.values_mut().any(&mut answer)
+    }
+
+    /// Sends to the leader what a session has for it.
+    fn send(&mut self, session: SessionId) {
+        let Some(found) = self.sessions.get_mut(&session) else { return };
+        while let Some(next) = found.next_to_send() {
+            let arrival = Arrival {
+                commit: next.commit,
+                first: found.place_to_send(),
+                again: found.was_refused(),
+                events: found.pending_events(next.range.clone()),
+            };
+            match self.leader.admit(&self.config, arrival) {
+                Ok(()) => found.sent(next.range.len()),
+                Err(_) => {
+                    self.leader_ahead += 1;
+                    found.refused();
+                }
+            }
+        }
+        // A commit without events has nothing to send, and yet has to be told of.
+        while let Some(commit) = found.ledger.next_empty() {
+            let arrival = Arrival { commit, first: None, again: true, events: [].iter() };
+            if self.leader.admit(&self.config, arrival).is_err() {
+                debug_assert!(false, "nothing can be in the way of a commit without events");
+                break;
+            }
+        }
+    }
+
+    /// Goes on until nothing more can be done without the world.
+    fn settle(&mut self) {
+        loop {
+            self.leader.settle(&self.config, self.now, &mut self.out);
+            let told = self.tell_sessions();
+            if !self.sessions_go_on() && !told {
+                break;
+            }
+        }
+        for session in self.sessions.values_mut() {
+            session.ledger.flush(&mut self.out);
+        }
+        self.sessions.retain(|_, session| session.is_open() || !session.is_done());
+    }
+
+    fn tell_sessions(&mut self) -> bool {
+        if self.leader.down.is_empty() {
+            return false;
+        }
+        for message in core::mem::take(&mut self.leader.down) {
+            match message {
+                Down::Stored(txn) => {
+                    for session in self.sessions.values_mut() {
+                        session.stored(&txn, self.config.session_backlog);
+                    }
+                }
+                Down::Persisted { session, through } => {
+                    if let Some(found) = self.sessions.get_mut(&session) {
+                        found.ledger.stored(through, self.config.backend, &mut self.out);
+                    }
+                }
+                Down::Confirmed { session, confirmed } => {
+                    if let Some(found) = self.sessions.get_mut(&session) {
+                        found.ledger.confirmed(confirmed);
+                    }
+                }
+                Down::Failed { commit, error } => {
+                    if let Some(found) = self.sessions.get_mut(&commit.session) {
+                        found.ledger.failed(commit, &error, &mut self.out);
+                    }
+                }
+                Down::Wiped => self.sessions.values_mut().for_each(Session::wiped),
+            }
+        }
+        true
+    }
+
+    fn sessions_go_on(&mut self) -> bool {
+        let mut to_send: Option<Vec<SessionId>> = None;
+        for (&id, session) in &mut self.sessions {
+            if session.take(&mut self.out) && session.next_to_send().is_some() {
+                to_send.get_or_insert_with(Vec::new).push(id);
+            }
+            if let Some(message) = session.lost().cloned() {
+                self.out.notify(Notice::Reseeding { session: id, message });
+                let seeding = self.out.effect(Effect::Snapshot { session: id });
+                session.seeding(seeding);
+            }
+        }
+        let Some(to_send) = to_send else { return false };
+        for id in to_send {
+            self.send(id);
+        }
+        true
+    }
+}
+
+/// Which stages of a receipt are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenStages {
+    /// The leader has not stored the commit.
+    pub leader: bool,
+    /// The backend has not accepted it.
+    pub backend: bool,
+}
+
+impl OpenStages {
+    /// Whether this stage is open.
+    #[must_use]
+    pub fn is_open(self, stage: Stage) -> bool {
+        match stage {
+            Stage::Leader => self.leader,
+            Stage::Backend => self.backend,
+        }
+    }
+}

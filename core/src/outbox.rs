@@ -1,0 +1,33 @@
+//! Where decisions are put while an input is handled, for the driver to fetch afterwards.
+
+use alloc::collections::VecDeque;
+
+use crate::effect::{Effect, Notice, Output, Resolution};
+use crate::id::EffectId;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outbox {
+    next: u64,
+    queue: VecDeque<Output>,
+}
+
+impl Outbox {
+    pub(crate) fn effect(&mut self, effect: Effect) -> EffectId {
+        self.next += 1;
+        let id = EffectId(self.next);
+        self.queue.push_back(Output::Effect { id, effect });
+        id
+    }
+
+    pub(crate) fn resolve(&mut self, resolution: Resolution) {
+        self.queue.push_back(Output::Resolve(resolution));
+    }
+
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        self.queue.push_back(Output::Notify(notice));
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+}

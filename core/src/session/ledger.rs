@@ -1,0 +1,188 @@
+//! The receipts of a session that have not settled, by watermark.
+//!
+//! Two marks say how far the leader has stored and the backend has confirmed; what fails is named before the mark passes it.
+//! Keeps R1 (at most once), R2 and R3's order: `Ok` comes in commit order, `Err` and `NotApplicable` as soon as they are known.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::effect::{Confirmed, Resolution, Stage};
+use crate::error::SyncError;
+use crate::id::{CommitId, SessionId};
+use crate::outbox::Outbox;
+
+/// A commit whose backend stage has not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Open {
+    ordinal: u64,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Waiting; whether it has a synced event.
+    Waiting { synced: bool },
+    /// Confirmed, but an earlier one is not yet.
+    Confirmed(Confirmed),
+    /// Failed or not applicable, and said so.
+    Settled,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    session: SessionId,
+    open: VecDeque<Open>,
+    /// Up to this commit the leader has stored everything that has not failed.
+    persisted: u64,
+    /// Commits after that mark which failed before they were stored.
+    failed_unstored: Vec<u64>,
+    last: u64,
+    /// Commits without any event that the leader has not been told of.
+    empty: VecDeque<u64>,
+    /// Confirmed in order and not yet said.
+    confirmed: Vec<Confirmed>,
+}
+
+impl Ledger {
+    pub(crate) fn new(session: SessionId) -> Self {
+        Self {
+            session,
+            open: VecDeque::new(),
+            persisted: 0,
+            failed_unstored: Vec::new(),
+            last: 0,
+            empty: VecDeque::new(),
+            confirmed: Vec::new(),
+        }
+    }
+
+    /// A commit of an earlier session that was found pending: stored, and its backend stage open unless it has failed.
+    pub(crate) fn resume(&mut self, ordinal: u64, failed: bool) {
+        if self.open.back().is_none_or(|open| open.ordinal < ordinal) {
+            let state = if failed { State::Settled } else { State::Waiting { synced: true } };
+            self.open.push_back(Open { ordinal, state });
+            self.persisted = ordinal;
+            self.last = ordinal;
+        }
+    }
+
+    pub(crate) fn admit(&mut self, ordinal: u64, synced: bool) {
+        debug_assert!(ordinal > self.last);
+        self.last = ordinal;
+        self.open.push_back(Open { ordinal, state: State::Waiting { synced } });
+    }
+
+    /// A commit without any event.
+    pub(crate) fn admit_empty(&mut self, ordinal: u64) {
+        self.admit(ordinal, false);
+        self.empty.push_back(ordinal);
+    }
+
+    pub(crate) fn next_empty(&mut self) -> Option<CommitId> {
+        self.empty.pop_front().map(|ordinal| CommitId { session: self.session, ordinal })
+    }
+
+    pub(crate) fn persisted(&self) -> u64 {
+        self.persisted
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.persisted >= self.last && self.confirmed.is_empty()
+    }
+
+    /// Whether this commit is known here, and which of its stages are open.
+    pub(crate) fn find(&self, ordinal: u64) -> Option<(bool, bool)> {
+        let open = self.open.binary_search_by_key(&ordinal, |open| open.ordinal).ok().and_then(|i| self.open.get(i));
+        let leader = ordinal > self.persisted && ordinal <= self.last && !self.failed_unstored.contains(&ordinal);
+        let backend = open.is_some_and(|open| open.state != State::Settled);
+        (leader || backend).then_some((leader, backend))
+    }
+
+    /// The leader has stored everything up to here.
+    pub(crate) fn stored(&mut self, through: u64, backend: bool, out: &mut Outbox) {
+        if through <= self.persisted {
+            return;
+        }
+        let before = core::mem::replace(&mut self.persisted, through);
+        self.failed_unstored.retain(|&ordinal| ordinal > through);
+        out.resolve(Resolution::Persisted { session: self.session, through });
+        let from = self.open.partition_point(|open| open.ordinal <= before);
+        for open in self.open.range_mut(from..) {
+            if open.ordinal > through {
+                break;
+            }
+            if matches!(open.state, State::Waiting { synced } if !(synced && backend)) {
+                open.state = State::Settled;
+                let commit = CommitId { session: self.session, ordinal: open.ordinal };
+                out.resolve(Resolution::NotApplicable { commit });
+            }
+        }
+        self.advance();
+    }
+
+    /// The backend has accepted a commit.
+    pub(crate) fn confirmed(&mut self, confirmed: Confirmed) {
+        if let Some(open) = self.get(confirmed.commit)
+            && matches!(open.state, State::Waiting { .. })
+        {
+            open.state = State::Confirmed(confirmed);
+            self.advance();
+        }
+    }
+
+    /// A commit has failed: its backend stage, and its leader stage if that was open and the events have left the queue.
+    pub(crate) fn failed(&mut self, commit: CommitId, error: &SyncError, out: &mut Outbox) {
+        let gone = error.events() != crate::error::Whereabouts::Queued;
+        let unstored = commit.ordinal > self.persisted && !self.failed_unstored.contains(&commit.ordinal);
+        if unstored && gone {
+            self.failed_unstored.push(commit.ordinal);
+            out.resolve(Resolution::Failed { commit, stage: Stage::Leader, error: error.clone() });
+        }
+        if let Some(open) = self.get(commit.ordinal)
+            && open.state != State::Settled
+        {
+            open.state = State::Settled;
+            out.resolve(Resolution::Failed { commit, stage: Stage::Backend, error: error.clone() });
+            self.advance();
+        }
+    }
+
+    /// Says what has been confirmed since the last time.
+    pub(crate) fn flush(&mut self, out: &mut Outbox) {
+        if !self.confirmed.is_empty() {
+            let commits = core::mem::take(&mut self.confirmed);
+            out.resolve(Resolution::Confirmed { session: self.session, commits });
+        }
+    }
+
+    fn get(&mut self, ordinal: u64) -> Option<&mut Open> {
+        if self.open.front().is_some_and(|open| open.ordinal == ordinal) {
+            return self.open.front_mut();
+        }
+        let index = self.open.binary_search_by_key(&ordinal, |open| open.ordinal).ok()?;
+        self.open.get_mut(index)
+    }
+
+    /// Lets go of what has settled at the front, in commit order.
+    fn advance(&mut self) {
+        while let Some(front) = self.open.front_mut() {
+            if front.ordinal > self.persisted && !self.failed_unstored.contains(&front.ordinal) {
+                break;
+            }
+            match &mut front.state {
+                State::Waiting { .. } => break,
+                State::Confirmed(confirmed) => self.confirmed.push(core::mem::replace(
+                    confirmed,
+                    Confirmed { commit: 0, positions: smallvec::SmallVec::new(), rebases: 0 },
+                )),
+                State::Settled => {}
+            }
+            self.open.pop_front();
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let ascending = self.open.iter().zip(self.open.iter().skip(1)).all(|(a, b)| a.ordinal < b.ordinal);
+        if ascending { Ok(()) } else { Err("open receipts are in commit order") }
+    }
+}

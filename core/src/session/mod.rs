@@ -1,0 +1,324 @@
+//! A session: admits commits, numbers them, keeps what the leader has not stored yet, and holds its receipts.
+//!
+//! Its database is the leader's state with its own commits on top. The undoable part of it is a stack of units, one an event:
+//! first the leader's pending events, then its own that the leader has not stored. What the leader says is merged in memory at
+//! once when the session is free, and becomes one transaction on the database: undo, apply, apply again.
+//!
+//! A session between prepare and finish, or with a transaction under way, takes no events from the leader; they wait, and if
+//! too many wait, the session is seeded anew. Marks and names are taken when they come.
+
+mod ledger;
+mod take;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+use crate::error::CommitError;
+use crate::event::{Event, OwnEvent};
+use crate::id::{CommitId, EffectId, EventId, SessionId};
+use crate::seq::Pos;
+use crate::txn::{Seed, SessionApplied, Txn, Unit};
+
+pub(crate) use ledger::Ledger;
+
+/// A commit that a session has numbered, between [`crate::Node::prepare`] and [`crate::Node::finish`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Its identity.
+    pub id: CommitId,
+    /// Its events, in order, to be applied to the session's database as one transaction of one unit each.
+    pub events: SmallVec<[OwnEvent; 1]>,
+}
+
+/// What a session is doing with its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Waiting for a seed.
+    Seeding(EffectId),
+    /// Free.
+    Ready,
+    /// A commit is being applied.
+    Preparing(Prepared),
+    /// A transaction is under way.
+    Applying(EffectId),
+    /// Has to be seeded anew.
+    Lost(Arc<str>),
+    /// Closed: only its receipts go on.
+    Closed,
+}
+
+/// A leader's event that may still be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Upstream {
+    at: Pos,
+    unit: Unit,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Session {
+    id: SessionId,
+    phase: Phase,
+    /// Somebody wants to commit: no more events are taken before he has.
+    held: bool,
+    next_commit: u64,
+    next_event: u64,
+    /// The leader's last place that has been taken.
+    head: Pos,
+    /// The number of the last transaction that has been taken.
+    taken: u64,
+    upstream: VecDeque<Upstream>,
+    /// Own events that the leader has not stored.
+    pending: VecDeque<OwnEvent>,
+    /// The first of `pending` that the leader has not admitted.
+    admitted: usize,
+    /// The leader has refused a push: nothing more is sent before its events are taken.
+    refused: bool,
+    /// Whether it had refused what is sent next: it does so only once.
+    again: bool,
+    /// Units on the stack of the database, and how many of the oldest of them stand as they should.
+    depth: usize,
+    agreed: usize,
+    /// Units at the bottom that need not be undone any more.
+    forget: usize,
+    /// Settled events that the database does not have yet; none of its units stands as it should then.
+    settled: Vec<Unit>,
+    waiting: VecDeque<Arc<Txn>>,
+    pub(crate) ledger: Ledger,
+}
+
+impl Session {
+    pub(crate) fn open(id: SessionId, seeding: EffectId) -> Self {
+        Self { phase: Phase::Seeding(seeding), ..Self::closed(id, Ledger::new(id)) }
+    }
+
+    /// A session that was closed, in this process or an earlier one, and has unsettled receipts.
+    pub(crate) fn closed(id: SessionId, ledger: Ledger) -> Self {
+        Self {
+            id,
+            phase: Phase::Closed,
+            held: false,
+            next_commit: 1,
+            next_event: 1,
+            head: Pos::ROOT,
+            taken: 0,
+            upstream: VecDeque::new(),
+            pending: VecDeque::new(),
+            admitted: 0,
+            refused: false,
+            again: false,
+            depth: 0,
+            agreed: 0,
+            forget: 0,
+            settled: Vec::new(),
+            waiting: VecDeque::new(),
+            ledger,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase != Phase::Closed
+    }
+
+    /// Whether nothing of a closed session is left to do.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.is_open() && self.pending.is_empty() && self.ledger.is_empty()
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        !matches!(self.phase, Phase::Closed | Phase::Seeding(_) | Phase::Lost(_))
+    }
+
+    /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
+    pub(crate) fn close(&mut self) {
+        self.phase = Phase::Closed;
+        (self.refused, self.again) = (false, true);
+        self.waiting.clear();
+        self.upstream.clear();
+        self.settled.clear();
+    }
+
+    /// Events and bytes that the leader has not admitted.
+    pub(crate) fn unadmitted(&self) -> (usize, usize) {
+        let events = self.pending.range(self.admitted..);
+        (events.len(), events.map(|own| own.event.encoded_bytes()).sum())
+    }
+
+    // Commits.
+
+    /// Numbers a commit. The limits have been looked at already.
+    pub(crate) fn prepare(&mut self, events: Vec<Event>) -> Result<&Prepared, CommitError> {
+        match &self.phase {
+            Phase::Closed => return Err(CommitError::SessionClosed),
+            Phase::Seeding(_) | Phase::Lost(_) => return Err(CommitError::SessionNotReady),
+            Phase::Applying(_) | Phase::Preparing(_) => {
+                self.held = true;
+                return Err(CommitError::SessionBusy);
+            }
+            Phase::Ready => {}
+        }
+        debug_assert!(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do");
+        self.held = false;
+        let id = CommitId { session: self.id, ordinal: self.next_commit };
+        let count = events.len();
+        let number = |(i, event): (usize, Event)| OwnEvent {
+            id: EventId { session: self.id, ordinal: self.next_event + i as u64 },
+            commit: id.ordinal,
+            last: i + 1 == count,
+            event: Arc::new(event),
+        };
+        let events = events.into_iter().enumerate().map(number).collect();
+        self.phase = Phase::Preparing(Prepared { id, events });
+        match &self.phase {
+            Phase::Preparing(prepared) => Ok(prepared),
+            _ => Err(CommitError::SessionBusy),
+        }
+    }
+
+    /// The prepared commit is in the database, or nothing happened. `None` if none was prepared.
+    pub(crate) fn finish(&mut self, applied: bool) -> Option<CommitId> {
+        let Phase::Preparing(_) = self.phase else { return None };
+        let Phase::Preparing(prepared) = core::mem::replace(&mut self.phase, Phase::Ready) else { return None };
+        self.held = false;
+        if applied {
+            self.next_commit += 1;
+            self.next_event += prepared.events.len() as u64;
+            self.depth += prepared.events.len();
+            self.agreed = self.depth;
+            let ordinal = prepared.id.ordinal;
+            match prepared.events.is_empty() {
+                true => self.ledger.admit_empty(ordinal),
+                false => self.ledger.admit(ordinal, prepared.events.iter().any(|own| !own.event.client_only)),
+            }
+            self.pending.extend(prepared.events);
+        }
+        Some(prepared.id)
+    }
+
+    // Sending to the leader.
+
+    /// The commits that the leader has not admitted, if any may be sent now: where the first stands, and its events.
+    pub(crate) fn next_to_send(&self) -> Option<NextToSend> {
+        if self.refused {
+            return None;
+        }
+        let first = self.pending.get(self.admitted)?;
+        let commit = first.commit;
+        let len = self.pending.range(self.admitted..).take_while(|own| own.commit == commit).count();
+        Some(NextToSend { commit: first.commit_id(), range: self.admitted..self.admitted + len })
+    }
+
+    pub(crate) fn pending_events(&self, range: core::ops::Range<usize>) -> impl Iterator<Item = &OwnEvent> + Clone {
+        self.pending.range(range)
+    }
+
+    /// Where the first event that is not admitted stands, as far as the session knows.
+    pub(crate) fn place_to_send(&self) -> Option<Pos> {
+        let own = self.pending.get(self.admitted)?;
+        let before = self.pending.range(..self.admitted).fold(self.head, |at, own| at.next(own.event.client_only));
+        Some(before.next(own.event.client_only))
+    }
+
+    pub(crate) fn sent(&mut self, events: usize) {
+        self.admitted += events;
+        self.again = false;
+        if !self.is_open() {
+            self.pending.drain(..self.admitted);
+            self.admitted = 0;
+        }
+    }
+
+    pub(crate) fn refused(&mut self) {
+        self.refused = true;
+        self.again = true;
+    }
+
+    pub(crate) fn was_refused(&self) -> bool {
+        self.again
+    }
+
+    // Answers of the driver.
+
+    /// The seed has come: `false` if it is not the one asked for.
+    pub(crate) fn seeded(&mut self, id: EffectId, seed: Option<Seed>) -> bool {
+        if self.phase != Phase::Seeding(id) {
+            return false;
+        }
+        let Some(seed) = seed else {
+            self.phase = Phase::Lost("the snapshot could not be taken".into());
+            return true;
+        };
+        self.head = seed.head.pos;
+        self.taken = seed.number;
+        self.waiting.retain(|txn| txn.number > seed.number);
+        let stored = self.ledger.persisted();
+        let gone = self.pending.iter().take_while(|own| own.commit <= stored).count();
+        self.pending.drain(..gone);
+        self.admitted = self.admitted.saturating_sub(gone);
+        let unit = |entry: crate::event::Entry| Upstream {
+            at: entry.seq.pos,
+            unit: Unit { commit: entry.commit_id(), event: entry.event, undoable: true },
+        };
+        self.upstream = seed.pending.into_iter().map(unit).collect();
+        self.depth = self.upstream.len();
+        self.agreed = self.depth;
+        self.forget = 0;
+        self.settled.clear();
+        self.refused = false;
+        self.phase = Phase::Ready;
+        true
+    }
+
+    pub(crate) fn applied(&mut self, id: EffectId, outcome: SessionApplied) -> bool {
+        if self.phase != Phase::Applying(id) {
+            return false;
+        }
+        self.phase = match outcome {
+            SessionApplied::Done => Phase::Ready,
+            SessionApplied::Failed { message } => Phase::Lost(message),
+        };
+        true
+    }
+
+    /// Why it has to be seeded anew, if it has.
+    pub(crate) fn lost(&self) -> Option<&Arc<str>> {
+        match &self.phase {
+            Phase::Lost(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn seeding(&mut self, id: EffectId) {
+        self.phase = Phase::Seeding(id);
+    }
+
+    /// Everything that was known is gone: the history was reset.
+    pub(crate) fn wiped(&mut self) {
+        self.waiting.clear();
+        if self.is_open() && !matches!(self.phase, Phase::Seeding(_) | Phase::Preparing(_)) {
+            self.phase = Phase::Lost("the history was reset".into());
+        }
+    }
+
+    /// What [`crate::Node::check`] asks for.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
+        rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
+        rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
+        if self.phase == Phase::Ready {
+            rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;
+            rule(self.depth == self.upstream.len() + self.pending.len(), "the stack is what may be undone")?;
+        }
+        rule(self.upstream.iter().zip(self.upstream.iter().skip(1)).all(|(a, b)| a.at < b.at), "upstream places ascend")?;
+        self.ledger.check()
+    }
+}
+
+/// One commit that the leader should have.
+#[derive(Debug)]
+pub(crate) struct NextToSend {
+    pub(crate) commit: CommitId,
+    pub(crate) range: core::ops::Range<usize>,
+}

@@ -1,0 +1,208 @@
+//! Taking what the leader has stored.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::effect::{Effect, Notice};
+use crate::error::Whereabouts;
+use crate::event::{Entry, OwnEvent, Standing};
+use crate::merge::{self, Boundary, Delta};
+use crate::outbox::Outbox;
+use crate::seq::Pos;
+use crate::txn::{SessionTxn, Txn, Unit};
+
+use super::{Phase, Session, Upstream};
+
+/// Units at the bottom of the stack that are kept before the database is told to forget them: one transaction for many.
+const FORGET_AT: usize = 256;
+
+impl Session {
+    /// The leader has stored something. It is taken now or, if the session is busy, later.
+    pub(crate) fn stored(&mut self, txn: &Arc<Txn>, backlog: usize) {
+        if !self.is_open() || matches!(self.phase, Phase::Lost(_)) {
+            return;
+        }
+        if self.waiting.len() >= backlog && !matches!(self.phase, Phase::Seeding(_)) {
+            // The last one stays: its number shows what is missing, as soon as the session is free.
+            self.waiting.clear();
+        }
+        self.waiting.push_back(txn.clone());
+    }
+
+    /// Takes what waits, if the session is free, and orders one transaction for all of it. Tells whether it took anything.
+    pub(crate) fn take(&mut self, out: &mut Outbox) -> bool {
+        if self.phase != Phase::Ready || self.held {
+            return false;
+        }
+        let any = !self.waiting.is_empty();
+        while let Some(txn) = self.waiting.pop_front() {
+            if txn.number != self.taken + 1 {
+                self.phase = Phase::Lost("it fell too far behind the leader".into());
+                return true;
+            }
+            self.taken = txn.number;
+            self.take_one(&txn, out);
+            if self.phase != Phase::Ready {
+                return true;
+            }
+        }
+        self.refused &= !any;
+        if self.agreed < self.depth || !self.settled.is_empty() || self.stack_should_be() > self.depth || self.forget >= FORGET_AT
+        {
+            let txn = self.transaction();
+            let id = out.effect(Effect::Session { session: self.id, txn });
+            self.phase = Phase::Applying(id);
+        }
+        any
+    }
+
+    fn stack_should_be(&self) -> usize {
+        self.upstream.len() + self.pending.len()
+    }
+
+    fn transaction(&mut self) -> SessionTxn {
+        let mut apply = core::mem::take(&mut self.settled);
+        let own = |own: &OwnEvent| Unit { event: own.event.clone(), commit: Some(own.commit_id()), undoable: true };
+        apply.extend(self.upstream.iter().map(|entry| entry.unit.clone()).chain(self.pending.iter().map(own)).skip(self.agreed));
+        let txn = SessionTxn { undo: self.depth - self.agreed, forget: core::mem::take(&mut self.forget), apply };
+        self.depth = self.stack_should_be();
+        self.agreed = self.depth;
+        txn
+    }
+
+    fn take_one(&mut self, txn: &Txn, out: &mut Outbox) {
+        if txn.wipe {
+            self.phase = Phase::Lost("the history was reset".into());
+            return;
+        }
+        if let Some(to) = txn.undo_to {
+            let kept = self.upstream.partition_point(|entry| entry.at <= to);
+            self.upstream.truncate(kept);
+            self.agreed = self.agreed.min(kept);
+            self.head = self.head.min(to);
+        }
+        self.take_failures(txn);
+
+        let upstream = match txn.undo_to {
+            Some(_) => merge::Upstream::Rebase(&txn.append[..]),
+            None => merge::Upstream::Advance(&txn.append[..]),
+        };
+        let mut boundary = AgainstLeader { session: self.id };
+        let delta = match merge::merge(&self.pending, self.head, &upstream, &mut boundary) {
+            Ok(delta) => delta,
+            Err(error) => {
+                debug_assert!(false, "{error}");
+                out.notify(Notice::Reseeding { session: self.id, message: alloc::format!("{error}").into() });
+                self.phase = Phase::Lost(alloc::format!("{error}").into());
+                return;
+            }
+        };
+        let (taken, moved) = match delta {
+            Delta::Advance { taken, .. } => (taken, Vec::new()),
+            Delta::Rebase { taken, moved, .. } => (taken, moved),
+        };
+        for entry in &txn.append[..taken] {
+            // The first pending event, where it stands: the unit stays, and now counts as one of the leader's.
+            self.pending.pop_front();
+            self.admitted = self.admitted.saturating_sub(1);
+            self.put(entry);
+        }
+        self.remove_moved(&moved);
+        for entry in &txn.append[taken..] {
+            self.agreed = self.agreed.min(self.upstream.len());
+            self.put(entry);
+        }
+        self.settle(txn.heads.settled);
+    }
+
+    /// Puts a stored entry behind the leader's others.
+    fn put(&mut self, entry: &Entry) {
+        self.head = entry.seq.pos;
+        let unit = Unit { event: entry.event.clone(), commit: entry.commit_id(), undoable: true };
+        if entry.standing == Standing::Pending {
+            self.upstream.push_back(Upstream { at: entry.seq.pos, unit });
+            return;
+        }
+        // Whatever stands before a settled entry is settled too.
+        self.settle(entry.seq.pos);
+        self.upstream.push_back(Upstream { at: entry.seq.pos, unit });
+        self.settle(entry.seq.pos);
+    }
+
+    /// The leader's entries up to here will never be undone.
+    fn settle(&mut self, to: Pos) {
+        while self.upstream.front().is_some_and(|entry| entry.at <= to) {
+            let Some(entry) = self.upstream.pop_front() else { break };
+            if self.agreed > 0 {
+                self.agreed -= 1;
+                self.depth -= 1;
+                self.forget += 1;
+            } else {
+                self.settled.push(Unit { undoable: false, ..entry.unit });
+            }
+        }
+    }
+
+    /// Own events that the leader has put elsewhere than the session had.
+    fn remove_moved(&mut self, moved: &[(usize, usize)]) {
+        if moved.is_empty() {
+            return;
+        }
+        let mut indices: Vec<usize> = moved.iter().map(|&(_, index)| index).collect();
+        indices.sort_unstable();
+        self.remove_pending(&indices);
+    }
+
+    /// Commits that are in quarantine now don't wait for the leader any more.
+    fn take_failures(&mut self, txn: &Txn) {
+        let gone = |own: &OwnEvent| {
+            let quarantined = |failed: &&crate::error::Quarantined| failed.error.events() == Whereabouts::Quarantine;
+            txn.failed.iter().filter(quarantined).any(|failed| failed.commit == own.commit_id())
+        };
+        if txn.failed.iter().any(|failed| failed.commit.session == self.id) {
+            let indices: Vec<usize> = (0..self.pending.len()).filter(|&i| gone(&self.pending[i])).collect();
+            self.remove_pending(&indices);
+        }
+    }
+
+    fn remove_pending(&mut self, indices: &[usize]) {
+        let Some(&first) = indices.first() else { return };
+        self.agreed = self.agreed.min(self.upstream.len() + first);
+        self.admitted -= indices.iter().filter(|&&index| index < self.admitted).count();
+        let mut goes = indices.iter().copied().peekable();
+        let mut index = 0;
+        self.pending.retain(|_| {
+            let stays = goes.next_if_eq(&index).is_none();
+            index += 1;
+            stays
+        });
+    }
+}
+
+/// Who is who between session and leader: events keep their identity.
+struct AgainstLeader {
+    session: crate::id::SessionId,
+}
+
+impl Boundary<OwnEvent, Entry> for AgainstLeader {
+    fn position(&self, incoming: &Entry) -> Pos {
+        incoming.seq.pos
+    }
+
+    fn passes_over(&self, _pending: &OwnEvent) -> bool {
+        false
+    }
+
+    fn same(&mut self, pending: &OwnEvent, incoming: &Entry) -> bool {
+        // Only the order counts: the leader may have renumbered the event, with nothing new before it.
+        incoming.own_id() == Some(pending.id)
+    }
+
+    fn elsewhere(&mut self, pending: &VecDeque<OwnEvent>, from: usize, incoming: &Entry) -> Option<usize> {
+        let id = incoming.own_id().filter(|id| id.session == self.session)?;
+        // Pending events are in the order of their ordinals.
+        let index = pending.partition_point(|own| own.id.ordinal < id.ordinal);
+        pending.get(index).filter(|own| own.id == id && index >= from).map(|_| index)
+    }
+}
