@@ -1,4 +1,4 @@
 //! What Countersign is tried with: the programs and helpers of its tests.
 
-//pub mod invariants;
+pub mod invariants;
 pub mod merge;

@@ -42,6 +42,9 @@ fn answer_line(line: &[u8], number: u64) -> Answer {
         Ok(value) => value,
         Err(not_json) => return error(Value::Null, not_json_at(&not_json)),
     };
+    if !value.is_object() {
+        return error(Value::Null, "expected an object with id, syncState and payload".to_owned());
+    }
     let id = value.get("id").cloned().unwrap_or_default();
     let outcome = serde_path_to_error::deserialize::<_, Request>(value)
         .map_err(|wrong| match wrong.path().to_string().as_str() {
