@@ -86,7 +86,7 @@ impl Draw<'_> {
                 let base = if self.rng.one_in(4) { self.head() } else { state.local.max(state.upstream) };
                 Said::Rebase { new: self.chain(base, 4, 3), rollback: taken_back }
             }
-            _ => Said::Advance(self.from_upstream(state)),
+            _ => Said::Advance(self.upstream_says(state)),
         };
         let (Said::Advance(new) | Said::Rebase { new, .. } | Said::Local(new)) = &mut said;
         self.disturb(new, 12);
@@ -94,7 +94,7 @@ impl Draw<'_> {
     }
 
     /// Some of what is pending, as the upstream gives it back, and then what others did.
-    fn from_upstream(&mut self, state: &State) -> Vec<Ev> {
+    fn upstream_says(&mut self, state: &State) -> Vec<Ev> {
         let ignores = self.ignores;
         let known: Vec<Ev> = state.pending.iter().filter(|event| !(ignores && event.client_only)).copied().collect();
         let known = &known[..self.rng.below(known.len() + 1)];

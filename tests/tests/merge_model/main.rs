@@ -10,7 +10,7 @@ use serde_json::Value;
 use tests::merge::run;
 
 use generate::{Rng, Spoken, case};
-use model::{At, Ev, Outcome, State};
+use model::{At, Ev, Outcome, Said, State};
 
 const SEED: u64 = 0x5eed;
 const CASES: usize = 5_000;
@@ -34,7 +34,7 @@ fn random_states_and_payloads() {
         let expected = model::merge(&case.state, &case.said, case.ignores);
         let answered = outcome(&answer, &case.spoken);
         assert_eq!(answered, expected, "{}", context());
-        promises(&case.state, &answered).unwrap_or_else(|broken| panic!("{broken}\n  {}", context()));
+        promises(&case.state, &case.said, &answered).unwrap_or_else(|broken| panic!("{broken}\n  {}", context()));
         generations_grow(&case.question, &answer).unwrap_or_else(|broken| panic!("{broken}\n  {}", context()));
         *reached.entry(kind(&expected, &case.said)).or_default() += 1;
     }
@@ -57,8 +57,7 @@ const KINDS: [&str; 10] = [
     "die",
 ];
 
-fn kind(outcome: &Outcome, said: &model::Said) -> &'static str {
-    use model::Said;
+fn kind(outcome: &Outcome, said: &Said) -> &'static str {
     match (outcome, said) {
         (Outcome::Die, _) => "die",
         (Outcome::Reject(_), _) => "reject",
@@ -74,13 +73,17 @@ fn kind(outcome: &Outcome, said: &model::Said) -> &'static str {
 }
 
 /// What holds of any answer, whatever the model says.
-fn promises(before: &State, answered: &Outcome) -> Result<(), String> {
+fn promises(before: &State, said: &Said, answered: &Outcome) -> Result<(), String> {
     let labels = |events: &[Ev]| events.iter().map(|event| event.label).collect::<Vec<_>>();
     let (Outcome::Advance { state, .. } | Outcome::Rebase { state, .. }) = answered else {
         return Ok(());
     };
     if model::breaks_chain(&state.pending) {
         return Err("L1: what is pending is no chain any more".into());
+    }
+    // An upstream that takes back may end before where it was.
+    if !matches!(said, Said::Rebase { .. }) && state.upstream < before.upstream {
+        return Err("L2: the upstream head goes back".into());
     }
     let kept = labels(&state.pending);
     let old = labels(&before.pending);
