@@ -24,7 +24,7 @@ impl Leader {
             self.partly.entry(commit).or_default().push(at);
             return;
         }
-        let mut positions = self.partly.remove(&commit).unwrap_or_else(SmallVec::new);
+        let mut positions = self.partly.remove(&commit).unwrap_or_default();
         positions.push(at);
         self.failed.remove(&commit);
         self.withdrawals.remove(&commit);
