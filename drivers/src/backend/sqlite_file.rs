@@ -78,6 +78,9 @@ impl SqliteFile {
             // FULL: an acknowledged push survives power loss. The two others make it so on Apple's systems too.
             let durable = "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON";
             connection.execute_batch(durable).map_err(failed("make writes durable"))?;
+            // After a crash SQLite also finds what was written and not yet synced. Before anybody is told of it, it has to be.
+            let synced = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            synced.map_err(failed("sync what a crash has left"))?;
         }
         if !recognised {
             if mode == Mode::Read {
