@@ -1,0 +1,6 @@
+//! Sessions: an in-memory database each, ahead of the leader's file.
+#![allow(dead_code, unused_imports)]
+
+mod db;
+
+pub(crate) use db::{CommitFailure, QueryError, SessionDb};
