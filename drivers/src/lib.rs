@@ -2,9 +2,11 @@
 
 mod session;
 mod state;
+mod storage;
 
 pub use rusqlite;
 pub use state::{
     EncodeError, EventInfo, EventType, IntoEvent, IntoEvents, MaterialiseError, NewEvent, Schema, SchemaBuilder, SchemaError,
     StateDb,
 };
+pub use storage::{Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Status};
