@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
 use super::error::{Result, Trouble, failure};
+use super::fault::{Point, fault};
 use super::ledger::Ledger;
 use super::replay::replay;
 use super::{OpenFile, Storage, Unsettled, eventlog, find, quarantine};
@@ -62,9 +63,6 @@ impl Storage {
 
     fn commit(&mut self, txn: &Txn, skipped: Vec<Skip>) -> Materialised {
         let committed = match self.file() {
-            #[cfg(test)]
-            Ok(file) => super::tests::commit(&mut self.fault, &file.conn),
-            #[cfg(not(test))]
             Ok(file) => commit(&file.conn),
             Err(failure) => return Materialised::Failed(failure),
         };
@@ -120,12 +118,16 @@ impl Storage {
     }
 }
 
+/// The COMMIT.
 pub(super) fn commit(conn: &Connection) -> rusqlite::Result<()> {
-    conn.prepare_cached("COMMIT")?.execute([]).map(drop)
+    fault(Point::BeforeCommit)?;
+    conn.prepare_cached("COMMIT")?.execute([])?;
+    fault(Point::AfterCommit)
 }
 
 /// Moves everything from the write-ahead log into the database and syncs both, or fails.
 fn checkpoint(conn: &Connection) -> Result<()> {
+    fault(Point::Checkpoint)?;
     let (busy, log, moved): (i64, i64, i64) =
         conn.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     if busy == 0 && log == moved {

@@ -11,6 +11,7 @@ mod boot;
 mod check;
 mod error;
 mod eventlog;
+mod fault;
 mod find;
 mod format;
 mod ledger;
@@ -74,8 +75,6 @@ pub(crate) struct Storage {
     unsettled: Option<Unsettled>,
     /// Declared last: let go after the file is closed.
     _lock: StoreLock,
-    #[cfg(test)]
-    fault: Option<tests::Fault>,
 }
 
 /// A transaction of which nobody knows whether it was committed.

@@ -12,9 +12,11 @@ use super::apply::{Care, Halt};
 use super::boot;
 use super::error::{OpenError, Result, Trouble, failure};
 use super::eventlog::{self, Eventlog, int};
+use super::fault::{Point, fault};
 use super::format::{self, Kind};
 use super::ledger::Ledger;
 use super::lock::{LockError, StoreLock, owner_only};
+use super::materialise::commit;
 use super::replay::replay;
 use super::{Durability, OpenFile, Progress, Storage};
 use crate::state::{Guard, Schema, Tables};
@@ -68,16 +70,7 @@ impl Storage {
             return Err(OpenError::Exists { path: path.to_owned() });
         }
         create_file(path)?;
-        let made = make(path, settings, client);
-        if made.is_err() {
-            // What was made a moment ago holds nothing; left there, it would stand in the way of the next try.
-            for suffix in ["-wal", "-shm", ""] {
-                let mut name = path.as_os_str().to_owned();
-                name.push(suffix);
-                let _ = std::fs::remove_file(name);
-            }
-        }
-        made
+        make(path, settings, client).inspect_err(|_| remove_file(path))
     }
 
     /// Opens a store for work, and makes it if there is none. Nothing else can open it for work meanwhile.
@@ -85,21 +78,24 @@ impl Storage {
     /// # Errors
     /// As [`OpenError`] says; the file is then as it was.
     pub(crate) fn open(path: &Path, options: Options) -> std::result::Result<(Self, Boot, OpenReport), OpenError> {
-        let Options { schema, durability, backend, client, mut progress } = options;
         let lock = take_lock(path)?;
-        let mut created = match create_file(path) {
-            Ok(()) => true,
-            Err(OpenError::Exists { .. }) => false,
-            Err(error) => return Err(error),
-        };
+        match create_file(path) {
+            Ok(()) => Self::open_locked(path, options, lock).inspect_err(|_| remove_file(path)),
+            Err(OpenError::Exists { .. }) => Self::open_locked(path, options, lock),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_locked(path: &Path, options: Options, lock: StoreLock) -> std::result::Result<(Self, Boot, OpenReport), OpenError> {
+        let Options { schema, durability, backend, client, mut progress } = options;
         let sqlite = |error| OpenError::sqlite(path, &error);
         let trouble = |trouble| OpenError::trouble(path, trouble);
         let mut conn = connect(path)?;
-        if identify(path, &conn)? == Kind::Empty {
+        let created = identify(path, &conn)? == Kind::Empty;
+        if created {
             format::configure(&conn, durability).map_err(sqlite)?;
             let client = client.map_or_else(|| draw_client(path), Ok)?;
             format::create(&mut conn, &client, &[]).map_err(sqlite)?;
-            created = true;
         } else {
             format::configure(&conn, durability).map_err(sqlite)?;
         }
@@ -127,8 +123,6 @@ impl Storage {
             file: Some(OpenFile { conn, guard, tables, log }),
             unsettled: None,
             _lock: lock,
-            #[cfg(test)]
-            fault: None,
         };
         Ok((storage, boot, report))
     }
@@ -136,8 +130,6 @@ impl Storage {
     /// The file, opened again if trouble has closed it.
     pub(super) fn file(&mut self) -> std::result::Result<&mut OpenFile, StorageFailure> {
         if self.file.is_none() {
-            #[cfg(test)]
-            self.trip(super::tests::Fault::Reopen)?;
             self.file = Some(self.reopen().map_err(|error| match error {
                 OpenError::Storage { failure, .. } => failure,
                 OpenError::Corrupt { .. } | OpenError::NotAStore { .. } | OpenError::NewerFormat { .. } => {
@@ -152,6 +144,7 @@ impl Storage {
 
     fn reopen(&self) -> std::result::Result<OpenFile, OpenError> {
         let path = &*self.path;
+        fault(Point::Reopen).map_err(|error| OpenError::sqlite(path, &error))?;
         let mut conn = connect(path)?;
         if identify(path, &conn)? != Kind::Store {
             return Err(OpenError::Corrupt { path: path.to_owned(), message: Arc::from("the file has been replaced") });
@@ -177,6 +170,17 @@ fn create_file(path: &Path) -> std::result::Result<(), OpenError> {
         .open(path)
         .map(drop)
         .map_err(|error| OpenError::io(path, &error))
+}
+
+/// Takes away a file that was made a moment ago and holds nothing: left there, it would stand in the way of the next try.
+fn remove_file(path: &Path) {
+    for suffix in ["-wal", "-shm", ""] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        if let Err(error) = std::fs::remove_file(&name) {
+            tracing::debug!(%error, path = %Path::new(&name).display(), "not removed");
+        }
+    }
 }
 
 fn make(path: &Path, settings: &[(&str, &str)], client: Option<ClientId>) -> std::result::Result<ClientId, OpenError> {
@@ -286,7 +290,7 @@ fn attempt_rebuild(
     ledger.write(conn)?;
     conn.prepare_cached("UPDATE countersign_identity SET schema_version = ?1, schema_hash = ?2 WHERE id = 1")?
         .execute(params![schema.version(), hash_text(schema)])?;
-    conn.execute_batch("COMMIT")?;
+    commit(conn)?;
     let (pending_skipped, skipped) = skips.into_iter().partition(|skip: &Skip| skip.at > ledger.heads.settled);
     let rebuilt = (!fresh).then_some(Rebuilt { events: total, pending_skipped, skipped });
     Ok((tables, rebuilt))
