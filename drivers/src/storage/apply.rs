@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::{CommitId, Event, Poison, Pos};
+use countersign_core::{CommitId, Event, Poison, Pos, StorageClass, StorageFailure};
 use rusqlite::Connection;
 
 use super::error::Trouble;
@@ -79,22 +79,20 @@ pub(super) fn apply(
         return Ok(Judged::Poisoned(poison.clone()));
     }
     let applied = tables.apply(conn, event, mark).and_then(|()| tables.check_deferred(conn, &event.name));
-    if let Err(ApplyError::Trouble(failure)) = applied {
-        return Err(Halt::Trouble(Trouble(failure)));
+    let ended = conn.is_autocommit();
+    match applied {
+        // The disk's or the memory's fault has a class of its own; what ends a transaction otherwise is the event.
+        Err(ApplyError::Trouble(failure)) if !ended || failure.class != StorageClass::Other => {
+            Err(Halt::Trouble(Trouble(failure)))
+        }
+        Err(ApplyError::Trouble(StorageFailure { message, .. })) => {
+            Err(Halt::Ended(at, Poison::Materialise { event: Arc::clone(&event.name), message }))
+        }
+        Err(ApplyError::Poison(poison)) if ended => Err(Halt::Ended(at, poison)),
+        Err(ApplyError::Poison(poison)) => Ok(Judged::Poisoned(poison)),
+        Err(ApplyError::UnknownEvent) => Ok(Judged::Unknown),
+        Ok(()) => Ok(Judged::Applied),
     }
-    if conn.is_autocommit() {
-        let message = match applied {
-            Err(ApplyError::Poison(poison)) => reason(&poison),
-            _ => Arc::from("the materialiser ended the transaction"),
-        };
-        return Err(Halt::Ended(at, Poison::Materialise { event: Arc::clone(&event.name), message }));
-    }
-    Ok(match applied {
-        Ok(()) => Judged::Applied,
-        Err(ApplyError::UnknownEvent) => Judged::Unknown,
-        Err(ApplyError::Poison(poison)) => Judged::Poisoned(poison),
-        Err(ApplyError::Trouble(failure)) => return Err(Halt::Trouble(Trouble(failure))),
-    })
 }
 
 /// What a poisoned entry's skip says.

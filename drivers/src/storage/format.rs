@@ -15,8 +15,6 @@ pub(super) const APPLICATION_ID: i32 = 0x4353_474E;
 pub(super) const FORMAT: i32 = 1;
 /// How long a statement waits for somebody else's lock on the file. Only foreign tools hold one: readers don't block a writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Prepared statements kept: the store's own, the undo triggers' and those of the materialisers.
-const STATEMENTS: usize = 256;
 
 /// The tables of the store itself.
 ///
@@ -144,11 +142,10 @@ pub(super) fn create(conn: &mut Connection, client: &str, settings: &[(&str, &st
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(conn)
 }
 
-/// Sets everything that the promises rest on; nothing is left to defaults. Not before the file is known to be ours, since the
+/// Sets everything that durability rests on; nothing is left to defaults. What state rests on, its guard sets. Not before the file is known to be ours, since the
 /// journal mode is written into it.
 pub(super) fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> {
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
@@ -167,8 +164,6 @@ pub(super) fn configure(conn: &Connection, durability: Durability) -> rusqlite::
         conn.pragma_update(None, "fullfsync", durability == Durability::Power)?;
         conn.pragma_update(None, "checkpoint_fullfsync", true)?;
     }
-    conn.pragma_update(None, "foreign_keys", true)?;
-    conn.pragma_update(None, "recursive_triggers", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     // A rebuild writes one large transaction: the log file goes back to this size afterwards.
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
