@@ -9,23 +9,21 @@ use super::{OpenFile, Storage};
 use crate::session::SessionDb;
 use crate::state::SchemaError;
 
-/// The mark of a unit that can't be undone: real ones start at 1.
-pub(crate) const NO_UNDO: i64 = 0;
-
 impl Storage {
     /// A session's database with the state of the file, and one unit for each pending entry, all at one transaction number.
     ///
-    /// A unit of a log that was local when a backend was attached has [`NO_UNDO`]: a session that has to undo it fails, and is
-    /// seeded anew from the state that the leader has built.
+    /// What was local before a backend was attached can't be undone by its session either: the units have negative marks, the
+    /// session fails when it has to undo one, and is seeded anew from the state that the leader has built.
     pub(crate) fn snapshot(&mut self) -> Result<(SessionDb, Seed), StorageFailure> {
         let schema = self.schema.clone();
         self.read(|file| {
-            let OpenFile { conn, tables, log, .. } = file;
+            let OpenFile { conn, log, .. } = file;
             let Ledger { number, heads, forgotten, .. } = Ledger::read(conn)?;
             let head = log.last(conn)?.map_or(Seq::ROOT, |row| row.seq);
             let rows = rows_after(conn, log, heads.settled)?;
-            let marks = rows.iter().map(|row| row.mark.filter(|&mark| mark > forgotten).unwrap_or(NO_UNDO)).collect();
-            let session = SessionDb::seeded(&schema, conn, tables, marks).map_err(|error| match error {
+            let marks = (1..).zip(rows.iter().rev()).map(|(back, row)| row.mark.filter(|&mark| mark > forgotten).unwrap_or(-back));
+            let marks: Vec<i64> = marks.collect();
+            let session = SessionDb::seeded(&schema, conn, marks.into_iter().rev()).map_err(|error| match error {
                 SchemaError::Trouble(failure) => Trouble(failure),
                 error => Trouble::defect(error.to_string()),
             })?;
