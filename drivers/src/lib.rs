@@ -4,7 +4,8 @@ mod session;
 mod state;
 
 pub use rusqlite;
+pub use session::QueryError;
 pub use state::{
-    EncodeError, EventInfo, EventType, IntoEvent, IntoEvents, MaterialiseError, NewEvent, Schema, SchemaBuilder, SchemaError,
-    StateDb,
+    EncodeError, EventInfo, EventType, IntoEvent, IntoEvents, JsonError, JsonProblem, MaterialiseError, NewEvent, Schema,
+    SchemaBuilder, SchemaError, StateDb,
 };
