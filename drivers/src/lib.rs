@@ -5,8 +5,9 @@ mod state;
 mod storage;
 
 pub use rusqlite;
+pub use session::QueryError;
 pub use state::{
-    EncodeError, EventInfo, EventType, IntoEvent, IntoEvents, MaterialiseError, NewEvent, Schema, SchemaBuilder, SchemaError,
-    StateDb,
+    EncodeError, EventInfo, EventType, IntoEvent, IntoEvents, JsonError, JsonProblem, MaterialiseError, NewEvent, Schema,
+    SchemaBuilder, SchemaError, StateDb,
 };
 pub use storage::{Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Status};

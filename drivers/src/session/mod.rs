@@ -3,4 +3,5 @@
 
 mod db;
 
-pub(crate) use db::{CommitFailure, QueryError, SessionDb};
+pub use db::QueryError;
+pub(crate) use db::{CommitFailure, SessionDb};
