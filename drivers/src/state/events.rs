@@ -1,0 +1,294 @@
+//! What `commit` takes: typed events, or events by name.
+
+use std::sync::Arc;
+
+use countersign_core::Event;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::json::{self, JsonError};
+use super::schema::Schema;
+
+/// A typed event: its fields are the event's arguments.
+pub trait EventType: Serialize + DeserializeOwned {
+    /// The event's name in the schema, such as `v1.TodoCreated`.
+    const NAME: &'static str;
+    /// Whether the event stays with this client.
+    const CLIENT_ONLY: bool = false;
+}
+
+/// An event by name, for those who don't know its type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// Its name in the schema.
+    pub name: Arc<str>,
+    /// Its arguments; `Null` if there are none.
+    pub args: serde_json::Value,
+}
+
+impl NewEvent {
+    /// An event of this name, with these arguments.
+    pub fn new(name: impl Into<Arc<str>>, args: serde_json::Value) -> Self {
+        Self { name: name.into(), args }
+    }
+
+    /// An event with arguments from JSON text.
+    ///
+    /// # Errors
+    /// If the text is no JSON, or has an integer that would be rounded.
+    pub fn parse(name: impl Into<Arc<str>>, args: &str) -> Result<Self, EncodeError> {
+        let name = name.into();
+        let parsed = serde_json::from_str(args);
+        let value = parsed.map_err(|error| EncodeError::Json { event: Arc::clone(&name), message: error.to_string() })?;
+        match json::oversized_integer(args) {
+            Some(number) => Err(EncodeError::Oversized { event: name, number: number.to_owned() }),
+            None => Ok(Self { name, args: value }),
+        }
+    }
+}
+
+/// One event to commit: a typed one, or a [`NewEvent`].
+pub trait IntoEvent {
+    /// The event in canonical form.
+    ///
+    /// # Errors
+    /// If the schema has no such event, or its arguments can't be said in JSON that every peer reads back exactly.
+    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError>;
+}
+
+/// What `commit` takes: one event, a tuple of up to eight, an array or a `Vec` of events, or `()` for an empty commit.
+pub trait IntoEvents {
+    /// The events in canonical form, in order.
+    ///
+    /// # Errors
+    /// As [`IntoEvent::into_event`].
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError>;
+}
+
+/// An event that can't be committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The schema has no event of this name.
+    #[error("the schema has no event `{name}`{}", did_you_mean(.near))]
+    UnknownEvent {
+        /// The name.
+        name: Arc<str>,
+        /// Names in the schema that are close to it; all of them, if none is and they are few.
+        near: Vec<Arc<str>>,
+    },
+    /// The arguments can't be said so that every peer reads the same.
+    #[error("event `{event}`: in its arguments, {error}")]
+    Args {
+        /// The name of the event.
+        event: Arc<str>,
+        /// What is wrong, and where.
+        error: JsonError,
+    },
+    /// The arguments are no JSON.
+    #[error("event `{event}`: its arguments are no JSON: {message}")]
+    Json {
+        /// The name of the event.
+        event: Arc<str>,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// JSON text has an integer that would be rounded.
+    #[error("event `{event}`: the integer {number} in its arguments is beyond ±(2^53 - 1), a JavaScript peer would not read it back exactly: send it as text")]
+    Oversized {
+        /// The name of the event.
+        event: Arc<str>,
+        /// The integer.
+        number: String,
+    },
+    /// The event's type and the schema don't agree on where it goes.
+    #[error("event `{event}` is {} by its type, and not so in the schema: make them agree", if *.by_type { "client-only" } else { "synced" })]
+    ClientOnlyDiffers {
+        /// The name of the event.
+        event: Arc<str>,
+        /// Whether it is client-only by its type.
+        by_type: bool,
+    },
+}
+
+impl<T: EventType> IntoEvent for T {
+    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
+        let event = encode(schema, T::NAME, &self)?;
+        if event.client_only != T::CLIENT_ONLY {
+            return Err(EncodeError::ClientOnlyDiffers { event: event.name, by_type: T::CLIENT_ONLY });
+        }
+        Ok(event)
+    }
+}
+
+impl IntoEvent for NewEvent {
+    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
+        encode(schema, &self.name, &self.args)
+    }
+}
+
+impl<T: EventType> IntoEvents for T {
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.into_event(schema)?])
+    }
+}
+
+impl IntoEvents for NewEvent {
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.into_event(schema)?])
+    }
+}
+
+impl<E: IntoEvent> IntoEvents for Vec<E> {
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        self.into_iter().map(|event| event.into_event(schema)).collect()
+    }
+}
+
+impl<E: IntoEvent, const N: usize> IntoEvents for [E; N] {
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        self.into_iter().map(|event| event.into_event(schema)).collect()
+    }
+}
+
+impl IntoEvents for () {
+    fn into_events(self, _schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(Vec::new())
+    }
+}
+
+macro_rules! tuples {
+    ($($($name:ident)+;)+) => {$(
+        impl<$($name: IntoEvent),+> IntoEvents for ($($name,)+) {
+            fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+                #[allow(non_snake_case)] // the type parameters name the fields
+                let ($($name,)+) = self;
+                Ok(vec![$($name.into_event(schema)?),+])
+            }
+        }
+    )+};
+}
+
+tuples! {
+    A;
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E F;
+    A B C D E F G;
+    A B C D E F G H;
+}
+
+fn encode(schema: &Schema, name: &str, args: &impl Serialize) -> Result<Event, EncodeError> {
+    let Some(info) = schema.event(name) else {
+        return Err(EncodeError::UnknownEvent { name: Arc::from(name), near: near(schema, name) });
+    };
+    match json::canonical(args) {
+        Ok(args) => Ok(Event { name: info.name, args, client_only: info.client_only }),
+        Err(error) => Err(EncodeError::Args { event: info.name, error }),
+    }
+}
+
+/// How many names are shown.
+const SHOWN: usize = 5;
+/// How alike a name has to be, of 1.
+const ALIKE: f64 = 0.6;
+
+fn near(schema: &Schema, name: &str) -> Vec<Arc<str>> {
+    let distance = |other: &str| strsim::normalized_damerau_levenshtein(&other.to_lowercase(), &name.to_lowercase());
+    let mut names: Vec<(f64, &Arc<str>)> = schema.event_names().map(|other| (distance(other), other)).collect();
+    if names.iter().any(|(alike, _)| *alike >= ALIKE) {
+        names.retain(|(alike, _)| *alike >= ALIKE);
+    } else if names.len() > SHOWN {
+        return Vec::new();
+    }
+    names.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    names.into_iter().take(SHOWN).map(|(_, name)| Arc::clone(name)).collect()
+}
+
+fn did_you_mean(names: &[Arc<str>]) -> String {
+    match names {
+        [] => ": add it there, or correct the name".to_owned(),
+        [name] => format!(": did you mean `{name}`?"),
+        names => format!(": did you mean one of `{}`?", names.join("`, `")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::state::JsonProblem;
+
+    #[derive(Serialize, Deserialize)]
+    struct Added {
+        n: i64,
+        a: f64,
+    }
+
+    impl EventType for Added {
+        const NAME: &'static str = "v1.Added";
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Shown;
+
+    impl EventType for Shown {
+        const NAME: &'static str = "v1.Shown";
+        const CLIENT_ONLY: bool = true;
+    }
+
+    fn schema(shown_client_only: bool) -> Schema {
+        let none: [&str; 0] = [];
+        Schema::builder(1).event_sql("v1.Added", false, none).event_sql("v1.Shown", shown_client_only, none).build().unwrap()
+    }
+
+    fn names(events: impl IntoEvents) -> Vec<String> {
+        let events = events.into_events(&schema(true)).unwrap();
+        events.iter().map(|event| format!("{} {} {}", event.name, event.args, event.client_only)).collect()
+    }
+
+    #[test]
+    fn everything_that_a_commit_takes() {
+        let added = r#"v1.Added {"a":0.5,"n":1} false"#;
+        let shown = "v1.Shown null true";
+        let one = || Added { n: 1, a: 0.5 };
+        assert_eq!(names(one()), [added]);
+        assert_eq!(names([one(), one()]), [added, added]);
+        assert_eq!(names((one(), Shown, NewEvent::new("v1.Shown", json!(null)))), [added, shown, shown]);
+        assert_eq!(names(vec![NewEvent::parse("v1.Added", r#"{"n":1,"a":5e-1}"#).unwrap()]), [added]);
+        assert_eq!(names(()), [""; 0]);
+        assert_eq!(names(NewEvent::new("v1.Shown", json!(null))), [shown]);
+    }
+
+    #[test]
+    fn names_are_shared_with_the_schema() {
+        let schema = schema(true);
+        let events = [Shown, Shown].into_events(&schema).unwrap();
+        assert!(Arc::ptr_eq(&events[0].name, &events[1].name));
+    }
+
+    #[test]
+    fn what_can_not_be_committed_says_why() {
+        let fails = |event: NewEvent| event.into_event(&schema(true)).unwrap_err().to_string();
+        assert_eq!(
+            fails(NewEvent::new("v1.added", json!({}))),
+            "the schema has no event `v1.added`: did you mean one of `v1.Added`, `v1.Shown`?"
+        );
+        assert_eq!(
+            fails(NewEvent::new("v1.Added", json!({"n": [1, 9_007_199_254_740_992_i64]}))),
+            "event `v1.Added`: in its arguments, at n[1]: the integer 9007199254740992 is beyond ±(2^53 - 1), a JavaScript peer would not \
+             read it back exactly: send it as text"
+        );
+        let error = Added { n: 1, a: f64::INFINITY }.into_event(&schema(true)).unwrap_err();
+        assert!(matches!(error, EncodeError::Args { error: JsonError { problem: JsonProblem::NotFinite(_), .. }, .. }), "{error}");
+        let error = Shown.into_event(&schema(false)).unwrap_err();
+        assert_eq!(error.to_string(), "event `v1.Shown` is client-only by its type, and not so in the schema: make them agree");
+        assert!(matches!(NewEvent::parse("v1.Added", "{"), Err(EncodeError::Json { .. })));
+        let error = NewEvent::parse("v1.Added", r#"{"n":123456789012345678901234567890}"#).unwrap_err();
+        assert!(error.to_string().contains("123456789012345678901234567890"), "{error}");
+    }
+}

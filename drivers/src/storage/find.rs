@@ -1,0 +1,83 @@
+//! Finds a commit again by its identity, whenever it was made.
+
+use countersign_core::{CommitId, Entry, Standing};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::error::Result;
+use super::eventlog::{Eventlog, int, nat};
+use super::ledger::Ledger;
+use super::quarantine::{self, QuarantineRow};
+
+/// What the file knows about a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// It stands in the log: it was persisted (`leader_sync` is Ok).
+    InLog {
+        /// Its entries, in order; each says where and how firmly it stands.
+        entries: Vec<Entry>,
+        /// What its receipt settled with, and those of its events that left the log, if a part of it is or was in quarantine.
+        quarantined: Option<QuarantineRow>,
+    },
+    /// It left the log, or was never in it.
+    Quarantined(QuarantineRow),
+    /// It was decided and has no event: an empty commit.
+    DecidedWithoutEvents,
+    /// It was decided before the history was forgotten, by the policy `reset`; more is not known.
+    Forgotten,
+    /// This file has never heard of it.
+    Unknown,
+}
+
+impl Found {
+    /// Whether every synced event of the commit is in the global order. Not so for a commit that has none.
+    #[must_use]
+    pub fn confirmed(&self) -> bool {
+        let Self::InLog { entries, quarantined } = self else { return false };
+        let mut synced = entries.iter().filter(|entry| !entry.event.client_only).peekable();
+        let rest = quarantined.iter().flat_map(|row| &row.quarantined.events).any(|own| !own.event.client_only);
+        !rest && synced.peek().is_some() && synced.all(|entry| entry.standing == Standing::Confirmed)
+    }
+}
+
+/// Looks a commit up.
+pub(super) fn find(conn: &Connection, log: &mut Eventlog, commit: CommitId) -> Result<Found> {
+    let heads = Ledger::read(conn)?.heads;
+    let rows = log.of_commit(conn, commit)?;
+    let quarantined = quarantine::find(conn, commit)?;
+    if !rows.is_empty() {
+        let entries = rows.into_iter().map(|row| row.into_entry(&heads)).collect();
+        return Ok(Found::InLog { entries, quarantined });
+    }
+    if let Some(row) = quarantined {
+        return Ok(Found::Quarantined(row));
+    }
+    let marks = conn
+        .prepare_cached("SELECT mark, wiped FROM countersign_sessions WHERE session = ?1")?
+        .query_row([commit.session.to_string()], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+        .optional()?;
+    let Some((mark, wiped)) = marks else { return Ok(Found::Unknown) };
+    Ok(if commit.ordinal <= nat(wiped)? && commit.ordinal > 0 {
+        Found::Forgotten
+    } else if commit.ordinal <= nat(mark)? && commit.ordinal > 0 {
+        Found::DecidedWithoutEvents
+    } else {
+        Found::Unknown
+    })
+}
+
+/// Notes that every commit of the session up to here has been decided.
+pub(super) fn set_mark(conn: &Connection, session: countersign_core::SessionId, mark: u64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO countersign_sessions (session, mark) VALUES (?1, ?2)
+         ON CONFLICT (session) DO UPDATE SET mark = max(mark, excluded.mark)",
+    )?
+    .execute(params![session.to_string(), int(mark)?])?;
+    Ok(())
+}
+
+/// Notes that what was decided up to now can no longer be looked up.
+pub(super) fn forget_all(conn: &Connection) -> Result<()> {
+    conn.execute("UPDATE countersign_sessions SET wiped = mark", [])?;
+    Ok(())
+}

@@ -1,0 +1,274 @@
+//! Carries out the machine's transactions: one [`Txn`] is one SQLite transaction, all or nothing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use countersign_core::{CommitId, Entry, Materialised, Pos, Skip, Standing, StorageClass, StorageFailure, Txn};
+use rusqlite::Connection;
+
+use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
+use super::error::{Result, Trouble, failure};
+use super::fault::{Point, fault};
+use super::ledger::Ledger;
+use super::replay::replay;
+use super::{OpenFile, Storage, Unsettled, eventlog, find, quarantine};
+use crate::state::{Class, classify, trouble};
+
+impl Storage {
+    /// Carries out one transaction, to the durability that the store was opened with. Never unwinds.
+    pub(crate) fn materialise(&mut self, txn: &Txn) -> Materialised {
+        catch_unwind(AssertUnwindSafe(|| self.carry_out(txn))).unwrap_or_else(|_| {
+            // Nobody knows how far it came: the next attempt opens the file again and looks.
+            self.file = None;
+            self.unsettled.get_or_insert(Unsettled { number: txn.number, skipped: Vec::new() });
+            Materialised::UnknownOutcome(failure(StorageClass::Other, "a defect in storage: the transaction panicked"))
+        })
+    }
+
+    fn carry_out(&mut self, txn: &Txn) -> Materialised {
+        let asked_again = self.unsettled.as_ref().is_some_and(|unsettled| unsettled.number == txn.number);
+        if let Err(failure) = self.file() {
+            return if asked_again { Materialised::UnknownOutcome(failure) } else { Materialised::Failed(failure) };
+        }
+        if let Some(outcome) = self.settle(txn.number) {
+            return outcome;
+        }
+        let mut care = Care::default();
+        let skipped = loop {
+            let attempt = match self.file() {
+                Ok(file) => file.write(txn, &care),
+                Err(failure) => return Materialised::Failed(failure),
+            };
+            let halt = match attempt {
+                Ok(skipped) => break skipped,
+                Err(halt) => halt,
+            };
+            let failure = match &halt {
+                Halt::Trouble(Trouble(failure)) => failure.clone(),
+                _ => failure(StorageClass::Other, ""),
+            };
+            self.back_out(&failure);
+            match care.learn(halt) {
+                Ok(()) => {}
+                Err(Halt::Stale) => return Materialised::Stale,
+                Err(Halt::Refused(refused)) => return Materialised::RolledBack { refused },
+                Err(Halt::Trouble(Trouble(failure))) => return Materialised::Failed(failure),
+                Err(halt @ (Halt::Careful | Halt::Ended(..))) => {
+                    return Materialised::Failed(super::error::failure(StorageClass::Other, &format!("a defect: {halt:?}")));
+                }
+            }
+        };
+        self.commit(txn, skipped)
+    }
+
+    fn commit(&mut self, txn: &Txn, skipped: Vec<Skip>) -> Materialised {
+        let committed = match self.file() {
+            Ok(file) => commit(&file.conn),
+            Err(failure) => return Materialised::Failed(failure),
+        };
+        let Err(error) = committed else { return Materialised::Committed { skipped } };
+        let failure = trouble(&error);
+        if matches!(classify(&error), Class::Poison | Class::Trouble(StorageClass::Busy)) {
+            // Said before anything was written.
+            self.back_out(&failure);
+            return Materialised::Failed(failure);
+        }
+        tracing::warn!(error = %failure.message, number = txn.number, "a COMMIT has failed: opening the file again to see");
+        self.file = None;
+        self.unsettled = Some(Unsettled { number: txn.number, skipped });
+        if let Err(failure) = self.file() {
+            return Materialised::UnknownOutcome(failure);
+        }
+        self.settle(txn.number).unwrap_or(Materialised::Failed(failure))
+    }
+
+    /// Finds out what became of a transaction of unknown outcome. Nothing, if there is none or the file is without it.
+    fn settle(&mut self, asked: u64) -> Option<Materialised> {
+        let unsettled = self.unsettled.take()?;
+        let look = |conn: &Connection| -> Result<bool> {
+            if Ledger::read(conn)?.number != unsettled.number {
+                return Ok(false);
+            }
+            checkpoint(conn)?;
+            Ok(true)
+        };
+        let looked = match self.file() {
+            Ok(file) => look(&file.conn),
+            Err(failure) => Err(Trouble(failure)),
+        };
+        match looked {
+            Ok(true) if unsettled.number == asked => Some(Materialised::Committed { skipped: unsettled.skipped }),
+            Ok(_) => None,
+            Err(Trouble(failure)) => {
+                self.back_out(&failure);
+                self.unsettled = Some(unsettled);
+                Some(Materialised::UnknownOutcome(failure))
+            }
+        }
+    }
+
+    /// Leaves nothing of a failed transaction behind. After trouble that a connection may remember, the next one is a new one.
+    pub(super) fn back_out(&mut self, failure: &StorageFailure) {
+        let Some(file) = &mut self.file else { return };
+        file.log.forget();
+        let rolled_back = file.conn.is_autocommit() || file.conn.execute_batch("ROLLBACK").is_ok();
+        if !rolled_back || matches!(failure.class, StorageClass::Io | StorageClass::Corrupt | StorageClass::Memory) {
+            self.file = None;
+        }
+    }
+}
+
+/// The COMMIT.
+pub(super) fn commit(conn: &Connection) -> rusqlite::Result<()> {
+    fault(Point::BeforeCommit)?;
+    conn.prepare_cached("COMMIT")?.execute([])?;
+    fault(Point::AfterCommit)
+}
+
+/// Moves everything from the write-ahead log into the database and syncs both, or fails.
+fn checkpoint(conn: &Connection) -> Result<()> {
+    fault(Point::Checkpoint)?;
+    let (busy, log, moved): (i64, i64, i64) =
+        conn.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if busy == 0 && log == moved {
+        Ok(())
+    } else {
+        Err(Trouble(failure(StorageClass::Busy, "a reader keeps the write-ahead log from being moved into the database")))
+    }
+}
+
+impl OpenFile {
+    /// Everything but the COMMIT.
+    fn write(&mut self, txn: &Txn, care: &Care) -> std::result::Result<Vec<Skip>, Halt> {
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut ledger = Ledger::read(&self.conn)?;
+        if ledger.number.checked_add(1) != Some(txn.number) {
+            return Err(Halt::Stale);
+        }
+        if txn.wipe {
+            self.wipe(&mut ledger)?;
+        }
+        if let Some(to) = txn.undo_to {
+            self.undo(&mut ledger, to, care)?;
+        }
+        for quarantined in &txn.quarantine {
+            quarantine::put(&self.conn, quarantined)?;
+        }
+        for &id in &txn.release {
+            quarantine::release(&self.conn, id)?;
+        }
+        let skipped = self.append(&mut ledger, &txn.append, care)?;
+        let settled = std::mem::replace(&mut ledger.heads, txn.heads.clone()).settled;
+        self.forget(&mut ledger, settled)?;
+        for &(session, mark) in &txn.marks {
+            find::set_mark(&self.conn, session, mark)?;
+        }
+        ledger.number = txn.number;
+        ledger.write(&self.conn)?;
+        Ok(skipped)
+    }
+
+    fn wipe(&mut self, ledger: &mut Ledger) -> Result<()> {
+        eventlog::delete_after(&self.conn, Pos::ROOT)?;
+        self.tables.clear(&self.conn)?;
+        find::forget_all(&self.conn)?;
+        ledger.heads = countersign_core::Heads::default();
+        ledger.forgotten = ledger.mark;
+        Ok(())
+    }
+
+    /// Undoes and removes everything after a place. Where undo doesn't reach that far - the log was local, and got a backend
+    /// later - the state is built anew up to there.
+    fn undo(&mut self, ledger: &mut Ledger, to: Pos, care: &Care) -> std::result::Result<(), Halt> {
+        let Some(first) = eventlog::first_mark_after(&self.conn, to)? else { return Ok(()) };
+        match first.filter(|&mark| mark > ledger.forgotten) {
+            Some(first) => {
+                self.tables.undo_after(&self.conn, first - 1)?;
+                eventlog::delete_after(&self.conn, to)?;
+            }
+            None => {
+                eventlog::delete_after(&self.conn, to)?;
+                self.tables.clear(&self.conn)?;
+                ledger.forgotten = ledger.mark;
+                replay(&self.conn, &self.tables, &mut self.log, ledger, care, false, &mut |_| {})?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends and applies. Collects all own commits that can't be applied, each judged with those left out; one is enough for
+    /// the transaction to fail.
+    fn append(&mut self, ledger: &mut Ledger, entries: &[Entry], care: &Care) -> std::result::Result<Vec<Skip>, Halt> {
+        let mut refused = Vec::new();
+        let mut skipped = Vec::new();
+        for unit in entries.chunk_by(|a, b| movable(a).is_some() && movable(a) == movable(b)) {
+            if care.savepoints {
+                apply::savepoint(&self.conn)?;
+            }
+            let outcome = self.append_unit(ledger, unit, care, refused.is_empty(), &mut skipped)?;
+            if care.savepoints {
+                match outcome {
+                    None => apply::keep(&self.conn)?,
+                    Some(_) => apply::drop_since(&self.conn)?,
+                }
+            }
+            refused.extend(outcome);
+        }
+        if refused.is_empty() { Ok(skipped) } else { Err(Halt::Refused(refused)) }
+    }
+
+    /// One commit that may still be refused, or one entry that may not.
+    fn append_unit(
+        &mut self,
+        ledger: &mut Ledger,
+        unit: &[Entry],
+        care: &Care,
+        store: bool,
+        skipped: &mut Vec<Skip>,
+    ) -> std::result::Result<Option<(CommitId, countersign_core::Poison)>, Halt> {
+        for entry in unit {
+            let at = entry.seq.pos;
+            let mark = (entry.standing == Standing::Pending).then(|| {
+                ledger.mark += 1;
+                ledger.mark
+            });
+            let skip: Option<Arc<str>> = match apply::apply(&self.conn, &self.tables, care, at, &entry.event, mark)? {
+                Judged::Applied => None,
+                Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
+                Judged::Poisoned(_) if !care.savepoints => return Err(Halt::Careful),
+                Judged::Poisoned(poison) => match movable(entry) {
+                    Some(commit) => return Ok(Some((commit, poison))),
+                    None => {
+                        // The unit is this entry alone.
+                        apply::drop_since(&self.conn)?;
+                        apply::savepoint(&self.conn)?;
+                        Some(apply::reason(&poison))
+                    }
+                },
+            };
+            if store {
+                self.log.insert(&self.conn, entry, skip.as_deref(), mark)?;
+            }
+            skipped.extend(skip.map(|reason| Skip { at, reason }));
+        }
+        Ok(None)
+    }
+
+    /// Lets go of the undo of what has settled.
+    fn forget(&mut self, ledger: &mut Ledger, before: Pos) -> Result<()> {
+        let settled = ledger.heads.settled;
+        if ledger.mark > ledger.forgotten && settled > before {
+            let newest = eventlog::newest_mark(&self.conn, before, settled)?;
+            if let Some(newest) = newest.filter(|&newest| newest > ledger.forgotten) {
+                self.tables.forget_through(&self.conn, newest)?;
+                ledger.forgotten = newest;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The commit that an entry is judged with: an own one that is not confirmed. Anything else stands in the log whatever it does.
+fn movable(entry: &Entry) -> Option<CommitId> {
+    if entry.standing == Standing::Confirmed { None } else { entry.commit_id() }
+}

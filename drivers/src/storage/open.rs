@@ -1,0 +1,315 @@
+//! Opening a store: lock, format, settings of the connection, schema.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use countersign_core::{Boot, ClientId, Pos, Skip, StorageFailure};
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::apply::{Care, Halt};
+use super::boot;
+use super::error::{OpenError, Result, Trouble, failure};
+use super::eventlog::{self, Eventlog, int};
+use super::fault::{Point, fault};
+use super::format::{self, Kind};
+use super::ledger::Ledger;
+use super::lock::{LockError, StoreLock, owner_only};
+use super::materialise::commit;
+use super::replay::replay;
+use super::{Durability, OpenFile, Progress, Storage};
+use crate::state::{Guard, Schema, Tables};
+
+/// How to open a store.
+pub(crate) struct Options {
+    /// Tables, events and materialisers.
+    pub(crate) schema: Schema,
+    /// What an acknowledged commit survives.
+    pub(crate) durability: Durability,
+    /// Whether there is a sync backend. A log that was local until now becomes pending with one.
+    pub(crate) backend: bool,
+    /// The client of a new file; drawn at random if not given. A file that exists keeps its own.
+    pub(crate) client: Option<ClientId>,
+    /// Told how far the state has been built anew, if it has to be.
+    pub(crate) progress: Option<Box<dyn FnMut(Progress)>>,
+}
+
+/// What opening a store has done beside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OpenReport {
+    /// Whether the file is new.
+    pub(crate) created: bool,
+    /// The state was built anew, since the schema is another one.
+    pub(crate) rebuilt: Option<Rebuilt>,
+}
+
+/// What building the state anew came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rebuilt {
+    /// Events in the log.
+    pub(crate) events: u64,
+    /// Own events that still wait for the backend and no longer apply: without effect here, pushed all the same.
+    pub(crate) pending_skipped: Vec<Skip>,
+    /// Other entries without effect.
+    pub(crate) skipped: Vec<Skip>,
+}
+
+impl Storage {
+    /// Makes a store that is not there yet, with these settings and without state: the first opening adds that.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] if there is a file already, which is left as it is.
+    pub(crate) fn init(
+        path: &Path,
+        settings: &[(&str, &str)],
+        client: Option<ClientId>,
+    ) -> std::result::Result<ClientId, OpenError> {
+        let _lock = take_lock(path)?;
+        if path.try_exists().map_err(|error| OpenError::io(path, &error))? {
+            return Err(OpenError::Exists { path: path.to_owned() });
+        }
+        create_file(path)?;
+        make(path, settings, client).inspect_err(|_| remove_file(path))
+    }
+
+    /// Opens a store for work, and makes it if there is none. Nothing else can open it for work meanwhile.
+    ///
+    /// # Errors
+    /// As [`OpenError`] says; the file is then as it was.
+    pub(crate) fn open(path: &Path, options: Options) -> std::result::Result<(Self, Boot, OpenReport), OpenError> {
+        let lock = take_lock(path)?;
+        match create_file(path) {
+            Ok(()) => Self::open_locked(path, options, lock).inspect_err(|_| remove_file(path)),
+            Err(OpenError::Exists { .. }) => Self::open_locked(path, options, lock),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_locked(path: &Path, options: Options, lock: StoreLock) -> std::result::Result<(Self, Boot, OpenReport), OpenError> {
+        let Options { schema, durability, backend, client, mut progress } = options;
+        let sqlite = |error| OpenError::sqlite(path, &error);
+        let trouble = |trouble| OpenError::trouble(path, trouble);
+        let mut conn = connect(path)?;
+        let created = identify(path, &conn)? == Kind::Empty;
+        if created {
+            format::configure(&conn, durability).map_err(sqlite)?;
+            let client = client.map_or_else(|| draw_client(path), Ok)?;
+            format::create(&mut conn, &client, &[]).map_err(sqlite)?;
+        } else {
+            format::configure(&conn, durability).map_err(sqlite)?;
+        }
+        let guard = Guard::install(&mut conn).map_err(sqlite)?;
+        let client = read_client(&conn).map_err(trouble)?;
+        let mut log = Eventlog::new(Arc::clone(&client));
+        let mut report = OpenReport { created, rebuilt: None };
+        let tables = if stored_schema(&conn).map_err(trouble)?.as_deref() == Some(&*hash_text(&schema)) {
+            Tables::open(&conn, &schema, &guard).map_err(|error| OpenError::schema(path, error))?
+        } else {
+            let mut progress = |at| progress.as_mut().map_or((), |told| told(at));
+            let (tables, rebuilt) = rebuild(path, &conn, &mut log, &schema, &guard, &mut progress)?;
+            report.rebuilt = rebuilt;
+            tables
+        };
+        if backend {
+            reopen_local(&mut conn, &mut log).map_err(trouble)?;
+        }
+        let boot = boot::boot(&conn, &mut log, &client).map_err(trouble)?;
+        let storage = Self {
+            path: path.to_owned(),
+            durability,
+            schema,
+            client,
+            file: Some(OpenFile { conn, guard, tables, log }),
+            unsettled: None,
+            _lock: lock,
+        };
+        Ok((storage, boot, report))
+    }
+
+    /// The file, opened again if trouble has closed it.
+    pub(super) fn file(&mut self) -> std::result::Result<&mut OpenFile, StorageFailure> {
+        if self.file.is_none() {
+            self.file = Some(self.reopen().map_err(|error| match error {
+                OpenError::Storage { failure, .. } => failure,
+                OpenError::Corrupt { .. } | OpenError::NotAStore { .. } | OpenError::NewerFormat { .. } => {
+                    failure(countersign_core::StorageClass::Corrupt, &error.to_string())
+                }
+                error => failure(countersign_core::StorageClass::Io, &error.to_string()),
+            })?);
+        }
+        // Set a line above, if it was not there.
+        self.file.as_mut().ok_or_else(|| failure(countersign_core::StorageClass::Other, "the store's file is not open"))
+    }
+
+    fn reopen(&self) -> std::result::Result<OpenFile, OpenError> {
+        let path = &*self.path;
+        fault(Point::Reopen).map_err(|error| OpenError::sqlite(path, &error))?;
+        let mut conn = connect(path)?;
+        if identify(path, &conn)? != Kind::Store {
+            return Err(OpenError::Corrupt { path: path.to_owned(), message: Arc::from("the file has been replaced") });
+        }
+        format::configure(&conn, self.durability).map_err(|error| OpenError::sqlite(path, &error))?;
+        let guard = Guard::install(&mut conn).map_err(|error| OpenError::sqlite(path, &error))?;
+        let log = Eventlog::new(Arc::clone(&self.client));
+        let tables = Tables::open(&conn, &self.schema, &guard).map_err(|error| OpenError::schema(path, error))?;
+        Ok(OpenFile { conn, guard, tables, log })
+    }
+}
+
+fn take_lock(path: &Path) -> std::result::Result<StoreLock, OpenError> {
+    StoreLock::take(path).map_err(|error| match error {
+        LockError::Held(holder) => OpenError::Locked { path: path.to_owned(), holder },
+        LockError::Io(error) => OpenError::io(path, &error),
+    })
+}
+
+/// Makes an empty file that only its owner reads. SQLite gives the files beside it the same permissions.
+fn create_file(path: &Path) -> std::result::Result<(), OpenError> {
+    owner_only(OpenOptions::new().read(true).write(true).create_new(true))
+        .open(path)
+        .map(drop)
+        .map_err(|error| OpenError::io(path, &error))
+}
+
+/// Takes away a file that was made a moment ago and holds nothing: left there, it would stand in the way of the next try.
+fn remove_file(path: &Path) {
+    for suffix in ["-wal", "-shm", ""] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        if let Err(error) = std::fs::remove_file(&name) {
+            tracing::debug!(%error, path = %Path::new(&name).display(), "not removed");
+        }
+    }
+}
+
+fn make(path: &Path, settings: &[(&str, &str)], client: Option<ClientId>) -> std::result::Result<ClientId, OpenError> {
+    let client = client.map_or_else(|| draw_client(path), Ok)?;
+    let mut conn = connect(path)?;
+    let sqlite = |error| OpenError::sqlite(path, &error);
+    format::configure(&conn, Durability::Power).map_err(sqlite)?;
+    format::create(&mut conn, &client, settings).map_err(sqlite)?;
+    Ok(client)
+}
+
+fn connect(path: &Path) -> std::result::Result<Connection, OpenError> {
+    // SQLite falls back to reading only, without a word, where it can't write.
+    OpenOptions::new().read(true).write(true).open(path).map_err(|error| OpenError::io(path, &error))?;
+    format::connect(path).map_err(|error| OpenError::sqlite(path, &error))
+}
+
+/// What the file is, where that is one that can be opened.
+pub(super) fn identify(path: &Path, conn: &Connection) -> std::result::Result<Kind, OpenError> {
+    let kind = format::identify(conn).map_err(|error| OpenError::sqlite(path, &error))?;
+    match kind {
+        Kind::Empty | Kind::Store => Ok(kind),
+        Kind::Newer(found) => Err(OpenError::NewerFormat { path: path.to_owned(), found }),
+        Kind::Foreign => {
+            Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("a database of another application") })
+        }
+    }
+}
+
+/// Letters and digits that are hard to mistake, 50 bits: short enough to read out, long enough to be one's own.
+fn draw_client(path: &Path) -> std::result::Result<ClientId, OpenError> {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut bytes = [0; 10];
+    getrandom::fill(&mut bytes).map_err(|error| OpenError::io(path, &io::Error::other(error.to_string())))?;
+    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect::<String>().into())
+}
+
+pub(super) fn read_client(conn: &Connection) -> Result<ClientId> {
+    let client: String = conn.query_row("SELECT client FROM countersign_identity WHERE id = 1", [], |row| row.get(0))?;
+    Ok(Arc::from(client))
+}
+
+fn stored_schema(conn: &Connection) -> Result<Option<String>> {
+    Ok(conn.query_row("SELECT schema_hash FROM countersign_identity WHERE id = 1", [], |row| row.get(0))?)
+}
+
+fn hash_text(schema: &Schema) -> String {
+    format!("{:016x}", schema.hash())
+}
+
+/// Builds the state anew under another schema, in one transaction: interrupted, nothing has changed.
+fn rebuild(
+    path: &Path,
+    conn: &Connection,
+    log: &mut Eventlog,
+    schema: &Schema,
+    guard: &Guard,
+    progress: &mut dyn FnMut(Progress),
+) -> std::result::Result<(Tables, Option<Rebuilt>), OpenError> {
+    let mut care = Care::default();
+    loop {
+        let attempt = attempt_rebuild(path, conn, log, schema, guard, &care, progress);
+        if !conn.is_autocommit() {
+            conn.execute_batch("ROLLBACK").map_err(|error| OpenError::sqlite(path, &error))?;
+        }
+        log.forget();
+        let halt = match attempt {
+            Ok(done) => return Ok(done),
+            Err(Stopped::Open(error)) => return Err(error),
+            Err(Stopped::Halt(halt)) => halt,
+        };
+        care.learn(halt).map_err(|halt| match halt {
+            Halt::Trouble(trouble) => OpenError::trouble(path, trouble),
+            halt => OpenError::trouble(path, Trouble::defect(format!("the state can't be built anew: {halt:?}"))),
+        })?;
+    }
+}
+
+enum Stopped {
+    Open(OpenError),
+    Halt(Halt),
+}
+
+impl<E: Into<Halt>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Halt(error.into())
+    }
+}
+
+fn attempt_rebuild(
+    path: &Path,
+    conn: &Connection,
+    log: &mut Eventlog,
+    schema: &Schema,
+    guard: &Guard,
+    care: &Care,
+    progress: &mut dyn FnMut(Progress),
+) -> std::result::Result<(Tables, Option<Rebuilt>), Stopped> {
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let fresh = stored_schema(conn)?.is_none();
+    let mut ledger = Ledger::read(conn)?;
+    Tables::drop_all(conn)?;
+    let tables = Tables::create(conn, schema, guard).map_err(|error| Stopped::Open(OpenError::schema(path, error)))?;
+    let total = eventlog::count(conn)?;
+    ledger.forgotten = ledger.mark;
+    let skips = replay(conn, &tables, log, &mut ledger, care, true, &mut |done| progress(Progress { done, total }))?;
+    ledger.write(conn)?;
+    conn.prepare_cached("UPDATE countersign_identity SET schema_version = ?1, schema_hash = ?2 WHERE id = 1")?
+        .execute(params![schema.version(), hash_text(schema)])?;
+    commit(conn)?;
+    let (pending_skipped, skipped) = skips.into_iter().partition(|skip: &Skip| skip.at > ledger.heads.settled);
+    let rebuilt = (!fresh).then_some(Rebuilt { events: total, pending_skipped, skipped });
+    Ok((tables, rebuilt))
+}
+
+/// A log that was local becomes pending when there is a backend: from the first own synced event on.
+fn reopen_local(conn: &mut Connection, log: &mut Eventlog) -> Result<()> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut ledger = Ledger::read(&tx)?;
+    let upstream = ledger.heads.upstream;
+    let local: bool = tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM countersign_eventlog WHERE global > ?1 AND (global, client) <= (?2, ?3))",
+        params![int(upstream)?, int(ledger.heads.settled.global)?, ledger.heads.settled.client],
+        |row| row.get(0),
+    )?;
+    if local {
+        let before = log.last_until(&tx, Pos { global: upstream, client: u32::MAX })?;
+        ledger.heads.settled = before.map_or(Pos::synced(upstream), |row| row.seq.pos);
+        ledger.write(&tx)?;
+    }
+    Ok(tx.commit()?)
+}

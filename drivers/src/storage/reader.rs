@@ -1,0 +1,331 @@
+//! Reads a store's file, beside a running application or alone. Takes no lock, changes nothing.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use countersign_core::{ClientId, CommitId, Entry, Heads, Pos, Seq, Standing};
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use serde_json::Value;
+
+use super::error::{OpenError, ReadError, Result};
+use super::eventlog::{self, Eventlog, nat};
+use super::find::{self, Found};
+use super::format::{self, FORMAT, Kind};
+use super::ledger::Ledger;
+use super::open::{identify, read_client};
+use super::quarantine::{self, QuarantineRow};
+use super::replay::PAGE;
+use super::settings;
+
+/// A store's file, opened for reading only. Each call sees one transaction's state, the newest that is committed.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    conn: Connection,
+    log: Eventlog,
+}
+
+/// Where a store stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The client that the file belongs to.
+    pub client: ClientId,
+    /// The file's format.
+    pub format: i32,
+    /// The version of the schema that the state was built by; nothing before the first opening.
+    pub schema_version: Option<u32>,
+    /// How many transactions there have been.
+    pub transactions: u64,
+    /// Confirmed up to where, pending from where, and the backend.
+    pub heads: Heads,
+    /// The last place in the log.
+    pub head: Seq,
+    /// Entries of the log. Counting reads all of it.
+    pub entries: u64,
+    /// Entries that still move: those for the backend, and client-only ones behind them.
+    pub pending: u64,
+    /// Entries without effect on the state.
+    pub skipped: u64,
+    /// Commits that are or were in quarantine.
+    pub quarantined: u64,
+    /// Those of them that nobody has acknowledged.
+    pub unacknowledged: u64,
+    /// Settings, by key.
+    pub settings: Vec<(String, String)>,
+}
+
+/// An entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogRow {
+    /// The entry.
+    pub entry: Entry,
+    /// How firmly it stands.
+    pub state: LogState,
+    /// Why it has no effect on the state, if so.
+    pub skip: Option<Arc<str>>,
+}
+
+/// How firmly an entry stands, in words for a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogState {
+    /// In the global order.
+    Confirmed,
+    /// Waiting for the backend.
+    Pending,
+    /// Never leaves this client.
+    Local,
+}
+
+impl From<Standing> for LogState {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Confirmed => Self::Confirmed,
+            Standing::Pending => Self::Pending,
+            Standing::Local => Self::Local,
+        }
+    }
+}
+
+/// What a query found.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Rows {
+    /// The columns' names, each once: a second `id` is called `id:2`.
+    pub columns: Vec<String>,
+    /// The values, in the order of the columns.
+    pub rows: Vec<Vec<Value>>,
+}
+
+impl Reader {
+    /// Opens a store for reading.
+    ///
+    /// # Errors
+    /// If there is none, if it is of a newer format or something else, or can't be read.
+    pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        match path.metadata() {
+            Ok(found) if found.is_dir() => {
+                return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("a folder") });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(OpenError::Missing { path: path.to_owned() });
+            }
+            Err(error) => return Err(OpenError::io(path, &error)),
+        }
+        let conn = format::connect_read_only(path).map_err(|error| OpenError::sqlite(path, &error))?;
+        if identify(path, &conn)? == Kind::Empty {
+            return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("an empty file") });
+        }
+        let client = read_client(&conn).map_err(|trouble| OpenError::trouble(path, trouble))?;
+        Ok(Self { path: path.to_owned(), conn, log: Eventlog::new(client) })
+    }
+
+    /// Where the file lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the store stands. Reads the whole log, to count.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn status(&mut self) -> std::result::Result<Status, ReadError> {
+        self.view(|conn, log| {
+            let ledger = Ledger::read(conn)?;
+            let settled = ledger.heads.settled;
+            let (pending, skipped): (i64, i64) = conn.query_row(
+                "SELECT coalesce(sum((global, client) > (?1, ?2)), 0), count(skip) FROM countersign_eventlog",
+                rusqlite::params![eventlog::int(settled.global)?, settled.client],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let (quarantined, unacknowledged) = quarantine::counts(conn)?;
+            Ok(Status {
+                client: read_client(conn)?,
+                format: FORMAT,
+                schema_version: conn
+                    .query_row("SELECT schema_version FROM countersign_identity WHERE id = 1", [], |row| row.get(0))?,
+                transactions: ledger.number,
+                head: log.last(conn)?.map_or(Seq::ROOT, |row| row.seq),
+                heads: ledger.heads,
+                entries: eventlog::count(conn)?,
+                pending: nat(pending)?,
+                skipped: nat(skipped)?,
+                quarantined,
+                unacknowledged,
+                settings: settings::all(conn)?,
+            })
+        })
+    }
+
+    /// The entries after a place, in order, `limit` at most. What is pending may be renumbered between two calls; to see the whole
+    /// log as it was at one moment, use [`Self::each`].
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn log(&mut self, after: Pos, limit: usize) -> std::result::Result<Vec<LogRow>, ReadError> {
+        self.view(|conn, log| {
+            let heads = Ledger::read(conn)?.heads;
+            Ok(log.page(conn, Some(after), limit)?.into_iter().map(|row| log_row(row, &heads)).collect())
+        })
+    }
+
+    /// Hands out all entries after a place, in order, as they were at one moment, until told to stop. In pages: bounded memory.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn each(&mut self, after: Pos, mut take: impl FnMut(LogRow) -> ControlFlow<()>) -> std::result::Result<(), ReadError> {
+        self.view(|conn, log| {
+            let heads = Ledger::read(conn)?.heads;
+            let mut after = after;
+            loop {
+                let page = log.page(conn, Some(after), PAGE)?;
+                let Some(last) = page.last() else { return Ok(()) };
+                after = last.seq.pos;
+                for row in page {
+                    if take(log_row(row, &heads)).is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+        })
+    }
+
+    /// Looks a commit up.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn find(&mut self, commit: CommitId) -> std::result::Result<Found, ReadError> {
+        self.view(|conn, log| find::find(conn, log, commit))
+    }
+
+    /// Everything in quarantine, oldest first.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn quarantine(&mut self) -> std::result::Result<Vec<QuarantineRow>, ReadError> {
+        self.view(|conn, _| quarantine::list(conn))
+    }
+
+    /// A setting.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn setting(&mut self, key: &str) -> std::result::Result<Option<String>, ReadError> {
+        self.view(|conn, _| settings::get(conn, key))
+    }
+
+    /// Runs a query on the state tables. Integers and reals become numbers, text becomes text, NULL null, a blob the text of
+    /// its SQL literal (`x'00ff'`), and a real that JSON has no number for its name (`Infinity`).
+    ///
+    /// # Errors
+    /// If SQLite doesn't take it, or it would change something.
+    pub fn query(&mut self, sql: &str) -> std::result::Result<Rows, ReadError> {
+        let mut found = Rows::default();
+        found.columns = self.query_each(sql, |_, values| {
+            found.rows.push(values);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// As [`Self::query`], one row at a time, with the columns' names, until told to stop. Answers the columns' names.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub fn query_each(
+        &mut self,
+        sql: &str,
+        mut take: impl FnMut(&[String], Vec<Value>) -> ControlFlow<()>,
+    ) -> std::result::Result<Vec<String>, ReadError> {
+        let mut select = self.conn.prepare(sql).map_err(|error| asked(&error))?;
+        if !select.readonly() || select.column_count() == 0 {
+            return Err(ReadError::NotReadOnly);
+        }
+        let columns = unique(select.column_names());
+        let mut rows = select.query([]).map_err(|error| asked(&error))?;
+        while let Some(row) = rows.next().map_err(|error| asked(&error))? {
+            let values =
+                (0..columns.len()).map(|i| row.get_ref(i).map(json)).collect::<rusqlite::Result<_>>().map_err(|e| asked(&e))?;
+            if take(&columns, values).is_break() {
+                break;
+            }
+        }
+        Ok(columns)
+    }
+
+    fn view<T>(&mut self, read: impl FnOnce(&Connection, &mut Eventlog) -> Result<T>) -> std::result::Result<T, ReadError> {
+        let view = self.conn.unchecked_transaction()?;
+        let value = read(&view, &mut self.log)?;
+        view.commit()?;
+        Ok(value)
+    }
+}
+
+fn log_row(row: eventlog::Row, heads: &Heads) -> LogRow {
+    let skip = row.skip.clone();
+    let entry = row.into_entry(heads);
+    LogRow { state: entry.standing.into(), entry, skip }
+}
+
+/// An error of a statement that somebody else has written.
+fn asked(error: &rusqlite::Error) -> ReadError {
+    match crate::state::classify(error) {
+        _ if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => ReadError::NotReadOnly,
+        crate::state::Class::Poison => ReadError::Sql { message: Arc::from(error.to_string()) },
+        crate::state::Class::Trouble(_) => ReadError::Storage(crate::state::trouble(error)),
+    }
+}
+
+/// Two columns of one name would hide each other in an object.
+fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut unique: Vec<String> = Vec::new();
+    for name in names {
+        let mut candidate = name.to_owned();
+        let mut n = 2;
+        while unique.contains(&candidate) {
+            candidate = format!("{name}:{n}");
+            n += 1;
+        }
+        unique.push(candidate);
+    }
+    unique
+}
+
+fn json(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(n) => Value::from(n),
+        ValueRef::Real(x) if x.is_finite() => Value::from(x),
+        ValueRef::Real(x) => Value::from(if x > 0.0 { "Infinity" } else { "-Infinity" }),
+        ValueRef::Text(text) => Value::from(String::from_utf8_lossy(text)),
+        ValueRef::Blob(bytes) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            Value::from(format!("x'{hex}'"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_one_name_are_told_apart() {
+        assert_eq!(unique(["id", "text", "id", "id"].into_iter()), ["id", "text", "id:2", "id:3"]);
+        assert_eq!(unique(["id", "id:2", "id"].into_iter()), ["id", "id:2", "id:3"]);
+    }
+
+    #[test]
+    fn values_become_json() {
+        assert_eq!(json(ValueRef::Blob(&[0, 255])), Value::from("x'00ff'"));
+        assert_eq!(json(ValueRef::Real(f64::NEG_INFINITY)), Value::from("-Infinity"));
+        assert_eq!(json(ValueRef::Integer(i64::MAX)).to_string(), "9223372036854775807");
+        assert_eq!(json(ValueRef::Null), Value::Null);
+    }
+}
