@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::{Boot, ClientId, Entry, Heads, Pos};
+use countersign_core::{Boot, ClientId, CommitId, Entry, Heads, Pos};
 use rusqlite::Connection;
 
 use super::error::Result;
@@ -21,9 +21,30 @@ pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> 
         .filter(|row| row.seq.pos == Pos::synced(heads.upstream) && heads.upstream > 0)
         .map(|row| row.into_entry(&heads));
     let pending = entries_after(conn, log, &heads, heads.settled)?;
+    let partly_confirmed = partly_confirmed(conn, log, &pending)?;
+    let failed = failed(conn, &pending)?;
     let uncertain = quarantine::uncertain(conn)?;
     view.commit()?;
-    Ok(Boot { client: Arc::clone(client), number, heads, settled_head, anchor, pending, uncertain })
+    Ok(Boot { client: Arc::clone(client), number, heads, settled_head, anchor, pending, partly_confirmed, failed, uncertain })
+}
+
+/// Where the confirmed events of the first pending commit stand. Only that one can be split: the backend takes events in order.
+fn partly_confirmed(conn: &Connection, log: &mut Eventlog, pending: &[Entry]) -> Result<Vec<(CommitId, Vec<u64>)>> {
+    let Some((first, commit)) = pending.first().and_then(|first| Some((first, first.commit_id()?))) else {
+        return Ok(Vec::new());
+    };
+    let rows = log.of_commit(conn, commit)?;
+    let before = rows.iter().map(|row| row.seq.pos).filter(|pos| *pos < first.seq.pos && !pos.is_client_only());
+    let positions: Vec<u64> = before.map(|pos| pos.global).collect();
+    Ok(if positions.is_empty() { Vec::new() } else { vec![(commit, positions)] })
+}
+
+/// The pending commits whose receipts have failed while their events stayed in the queue.
+fn failed(conn: &Connection, pending: &[Entry]) -> Result<Vec<CommitId>> {
+    let settled = quarantine::settled(conn)?;
+    let mut failed: Vec<CommitId> = pending.iter().filter_map(Entry::commit_id).filter(|id| settled.contains(id)).collect();
+    failed.dedup();
+    Ok(failed)
 }
 
 /// All entries after a place.

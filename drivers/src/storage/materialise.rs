@@ -151,7 +151,7 @@ impl OpenFile {
         if let Some(to) = txn.undo_to {
             self.undo(&mut ledger, to, care)?;
         }
-        for quarantined in &txn.quarantine {
+        for quarantined in &txn.failed {
             quarantine::put(&self.conn, quarantined)?;
         }
         for &id in &txn.release {

@@ -2,7 +2,7 @@
 //!
 //! A commit's row stays when its events leave (found confirmed after all), since its receipt stays as it settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use countersign_core::{Certainty, CommitId, Event, EventId, OwnEvent, Quarantined, SessionId, SyncError};
@@ -23,14 +23,15 @@ pub struct QuarantineRow {
     pub acknowledged: bool,
 }
 
-/// Puts a commit into quarantine. One that is there already (a tail of it, after a part) gets the events that it lacks.
+/// Notes that a commit's receipt has failed, and puts its events into quarantine if they have left the log. What the receipt
+/// settled with first stays: a commit that failed while it was queued may come into quarantine later.
 pub(super) fn put(conn: &Connection, quarantined: &Quarantined) -> Result<()> {
     let session = quarantined.commit.session.to_string();
     let ordinal = int(quarantined.commit.ordinal)?;
     let error = serde_json::to_string(&quarantined.error).map_err(|error| Trouble::defect(error.to_string()))?;
     conn.prepare_cached(
         "INSERT INTO countersign_quarantine (session, commit_ordinal, error) VALUES (?1, ?2, ?3)
-         ON CONFLICT (session, commit_ordinal) DO UPDATE SET error = excluded.error, acknowledged = 0",
+         ON CONFLICT (session, commit_ordinal) DO UPDATE SET acknowledged = 0",
     )?
     .execute(params![session, ordinal, error])?;
     let mut insert = conn.prepare_cached(
@@ -88,6 +89,17 @@ pub(super) fn list(conn: &Connection) -> Result<Vec<QuarantineRow>> {
 pub(super) fn uncertain(conn: &Connection) -> Result<Vec<Quarantined>> {
     let list = list(conn)?.into_iter().map(|row| row.quarantined);
     Ok(list.filter(|q| !q.events.is_empty() && q.error.certainty() == Certainty::Unknown).collect())
+}
+
+/// The commits whose receipts have failed.
+pub(super) fn settled(conn: &Connection) -> Result<BTreeSet<CommitId>> {
+    let mut select = conn.prepare_cached("SELECT session, commit_ordinal FROM countersign_quarantine")?;
+    let mut rows = select.query([])?;
+    let mut settled = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        settled.insert(CommitId { session: session(&row.get::<_, String>(0)?)?, ordinal: nat(row.get(1)?)? });
+    }
+    Ok(settled)
 }
 
 /// One commit.

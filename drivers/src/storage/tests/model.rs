@@ -58,7 +58,7 @@ impl Model {
             number: self.number + 1,
             wipe: false,
             undo_to: None,
-            quarantine: Vec::new(),
+            failed: Vec::new(),
             release: Vec::new(),
             append: Vec::new(),
             heads: self.heads.clone(),
@@ -125,7 +125,7 @@ impl Model {
             events.dedup();
             let message = Arc::from("it can't be applied");
             let error = SyncError::Materialise { event: Arc::clone(&events[0].event.name), message, certainty };
-            again.quarantine.push(Quarantined { commit, events, error });
+            again.failed.push(Quarantined { commit, events, error });
         }
         let in_log = self.log.iter().position(|entry| entry.standing != Standing::Confirmed && out(&entry));
         let keep = match (txn.undo_to, in_log) {

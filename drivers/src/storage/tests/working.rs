@@ -184,7 +184,7 @@ fn a_released_commit_is_found_in_the_log_with_the_error_it_settled_with() {
     let commit = bench.commit(&[added(1), added(2)]);
     let txn = bench.model.txn();
     let txn = bench.model.withdraw(&txn, &[commit], Certainty::Unknown);
-    let events = txn.quarantine[0].events.clone();
+    let events = txn.failed[0].events.clone();
     bench.ok(txn);
     let (mut bench, boot, _) = bench.reopen(options(true));
     assert_eq!(boot.uncertain.len(), 1);
