@@ -86,7 +86,7 @@ impl SessionDb {
     }
 
     /// One with the state of an open read transaction on a database of the same schema, and one unit for each of these marks under
-    /// which its undo rows are recorded, oldest first.
+    /// which its undo rows are recorded, oldest first. A negative mark is for a unit without undo rows: to undo it fails.
     pub(crate) fn seeded(schema: &Schema, from: &Connection, marks: impl IntoIterator<Item = i64>) -> Result<Self, SchemaError> {
         let mut db = Self::new(schema)?;
         db.tables.copy(from, &db.conn).map_err(SchemaError::Trouble)?;
@@ -187,7 +187,10 @@ impl SessionDb {
         let kept = self.stack.len().checked_sub(undo).filter(|kept| *kept >= forget).ok_or_else(|| {
             other(format!("asked to undo {undo} units and to forget {forget} of {}", self.stack.len()))
         })?;
-        if let Some(first) = self.stack.get(kept) {
+        if let Some(&first) = self.stack.get(kept) {
+            if first < 0 {
+                return Err(other("asked to undo what came with nothing to undo it by".to_owned()));
+            }
             self.tables.undo_after(&self.conn, first - 1)?;
             self.stack.truncate(kept);
         }

@@ -13,6 +13,7 @@ mod events;
 mod guard;
 mod journal;
 mod json;
+mod keys;
 mod policy;
 mod schema;
 mod shape;

@@ -142,9 +142,12 @@ impl OpenError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The query would change something.
-    #[error("only queries that read are allowed here: commit an event to change the state")]
-    NotReadOnly,
+    /// The query would do more than read.
+    #[error("only queries that read are allowed here, this one wanted to {action}: commit an event to change the state")]
+    NotReadOnly {
+        /// What it wanted.
+        action: String,
+    },
     /// SQLite does not take the query.
     #[error("{message}")]
     Sql {

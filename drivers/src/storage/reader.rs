@@ -18,12 +18,13 @@ use super::open::{identify, read_client};
 use super::quarantine::{self, QuarantineRow};
 use super::replay::PAGE;
 use super::settings;
+use crate::state::Guard;
 
 /// A store's file, opened for reading only. Each call sees one transaction's state, the newest that is committed.
-#[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
     conn: Connection,
+    guard: Guard,
     log: Eventlog,
 }
 
@@ -81,6 +82,12 @@ pub enum LogState {
     Local,
 }
 
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl From<Standing> for LogState {
     fn from(standing: Standing) -> Self {
         match standing {
@@ -117,12 +124,13 @@ impl Reader {
             }
             Err(error) => return Err(OpenError::io(path, &error)),
         }
-        let conn = format::connect_read_only(path).map_err(|error| OpenError::sqlite(path, &error))?;
+        let mut conn = format::connect_read_only(path).map_err(|error| OpenError::sqlite(path, &error))?;
         if identify(path, &conn)? == Kind::Empty {
             return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("an empty file") });
         }
         let client = read_client(&conn).map_err(|trouble| OpenError::trouble(path, trouble))?;
-        Ok(Self { path: path.to_owned(), conn, log: Eventlog::new(client) })
+        let guard = Guard::install(&mut conn).map_err(|error| OpenError::sqlite(path, &error))?;
+        Ok(Self { path: path.to_owned(), conn, guard, log: Eventlog::new(client) })
     }
 
     /// Where the file lies.
@@ -224,7 +232,7 @@ impl Reader {
     /// its SQL literal (`x'00ff'`), and a real that JSON has no number for its name (`Infinity`).
     ///
     /// # Errors
-    /// If SQLite doesn't take it, or it would change something.
+    /// If SQLite doesn't take it, or it would do more than read.
     pub fn query(&mut self, sql: &str) -> std::result::Result<Rows, ReadError> {
         let mut found = Rows::default();
         found.columns = self.query_each(sql, |_, values| {
@@ -243,20 +251,14 @@ impl Reader {
         sql: &str,
         mut take: impl FnMut(&[String], Vec<Value>) -> ControlFlow<()>,
     ) -> std::result::Result<Vec<String>, ReadError> {
-        let mut select = self.conn.prepare(sql).map_err(|error| asked(&error))?;
-        if !select.readonly() || select.column_count() == 0 {
-            return Err(ReadError::NotReadOnly);
+        let Self { conn, guard, .. } = self;
+        let entered = guard.enter_query();
+        let columns = each_row(conn, sql, &mut take);
+        drop(entered);
+        match (columns, guard.take_denied()) {
+            (Err(_), Some(action)) => Err(ReadError::NotReadOnly { action }),
+            (columns, _) => columns,
         }
-        let columns = unique(select.column_names());
-        let mut rows = select.query([]).map_err(|error| asked(&error))?;
-        while let Some(row) = rows.next().map_err(|error| asked(&error))? {
-            let values =
-                (0..columns.len()).map(|i| row.get_ref(i).map(json)).collect::<rusqlite::Result<_>>().map_err(|e| asked(&e))?;
-            if take(&columns, values).is_break() {
-                break;
-            }
-        }
-        Ok(columns)
     }
 
     fn view<T>(&mut self, read: impl FnOnce(&Connection, &mut Eventlog) -> Result<T>) -> std::result::Result<T, ReadError> {
@@ -265,6 +267,24 @@ impl Reader {
         view.commit()?;
         Ok(value)
     }
+}
+
+fn each_row(
+    conn: &Connection,
+    sql: &str,
+    take: &mut dyn FnMut(&[String], Vec<Value>) -> ControlFlow<()>,
+) -> std::result::Result<Vec<String>, ReadError> {
+    let asked = |error| asked(&error);
+    let mut select = conn.prepare(sql).map_err(asked)?;
+    let columns = unique(select.column_names());
+    let mut rows = select.query([]).map_err(asked)?;
+    while let Some(row) = rows.next().map_err(asked)? {
+        let values = (0..columns.len()).map(|i| row.get_ref(i).map(json)).collect::<rusqlite::Result<_>>().map_err(asked)?;
+        if take(&columns, values).is_break() {
+            break;
+        }
+    }
+    Ok(columns)
 }
 
 fn log_row(row: eventlog::Row, heads: &Heads) -> LogRow {
@@ -276,7 +296,6 @@ fn log_row(row: eventlog::Row, heads: &Heads) -> LogRow {
 /// An error of a statement that somebody else has written.
 fn asked(error: &rusqlite::Error) -> ReadError {
     match crate::state::classify(error) {
-        _ if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => ReadError::NotReadOnly,
         crate::state::Class::Poison => ReadError::Sql { message: Arc::from(error.to_string()) },
         crate::state::Class::Trouble(_) => ReadError::Storage(crate::state::trouble(error)),
     }

@@ -76,7 +76,7 @@ impl World {
     }
 
     fn count(&self, table: &str) -> i64 {
-        self.conn.query_row(&format!("SELECT count(*) FROM \"{table}\""), [], |row| row.get(0)).unwrap()
+        self.conn.query_row(&format!("SELECT count(*) FROM {}", super::shape::quoted(table)), [], |row| row.get(0)).unwrap()
     }
 }
 

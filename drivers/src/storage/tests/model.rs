@@ -119,15 +119,17 @@ impl Model {
         let out = |entry: &&Entry| entry.commit_id().is_some_and(|commit| commits.contains(&commit));
         let mut again = txn.clone();
         for &commit in &commits {
-            let all = self.log.iter().filter(|entry| entry.standing != Standing::Confirmed).chain(&txn.append);
-            let mut events: Vec<OwnEvent> = all.filter(|entry| entry.commit_id() == Some(commit)).filter_map(own_event).collect();
+            let new = txn.append.iter().filter(|entry| entry.standing != Standing::Confirmed);
+            let all = self.log.iter().filter(|entry| entry.standing == Standing::Pending).chain(new);
+            let mut events: Vec<OwnEvent> =
+                all.filter(|entry| entry.commit_id() == Some(commit)).filter_map(own_event).collect();
             events.sort_by_key(|own| own.id);
             events.dedup();
             let message = Arc::from("it can't be applied");
             let error = SyncError::Materialise { event: Arc::clone(&events[0].event.name), message, certainty };
             again.failed.push(Quarantined { commit, events, error });
         }
-        let in_log = self.log.iter().position(|entry| entry.standing != Standing::Confirmed && out(&entry));
+        let in_log = self.log.iter().position(|entry| entry.standing == Standing::Pending && out(&entry));
         let keep = match (txn.undo_to, in_log) {
             (Some(to), _) => Some(to),
             (None, Some(at)) => Some(at.checked_sub(1).map_or(Pos::ROOT, |before| self.log[before].seq.pos)),
@@ -176,7 +178,12 @@ impl Model {
             self.log.retain(|entry| entry.seq.pos <= to);
         }
         self.log.extend(txn.append.iter().cloned());
-        self.heads = txn.heads.clone();
+        self.set_heads(txn.heads.clone());
+    }
+
+    /// The heads are others, without an order: a backend was attached.
+    pub(in super::super) fn set_heads(&mut self, heads: Heads) {
+        self.heads = heads;
         for entry in &mut self.log {
             let pos = entry.seq.pos;
             entry.standing = if pos > self.heads.settled {

@@ -1,6 +1,6 @@
 //! Undo, rebase, and building the state anew.
 
-use countersign_core::{Certainty, Pos, SessionApplied, SessionTxn};
+use countersign_core::{Certainty, Heads, Pos, SessionApplied, SessionTxn};
 
 use super::*;
 
@@ -69,12 +69,11 @@ fn a_local_log_becomes_pending_when_a_backend_is_attached() {
     assert!(bench.model.pending().is_empty());
     let (mut bench, boot, _) = bench.reopen(options(true));
     bench.model.backend = true;
-    bench.model.heads.settled = Pos { global: 0, client: 1 };
+    bench.model.set_heads(Heads { settled: Pos { global: 0, client: 1 }, ..Heads::default() });
     assert_eq!(
         (boot.heads.settled, boot.settled_head, boot.pending.len()),
         (bench.model.heads.settled, Pos { global: 0, client: 1 }, 3)
     );
-    bench.model.committed(&Txn { number: bench.model.number, ..bench.model.txn() });
     bench.check();
     bench.commit(&[added(3)]);
     // A later part can still be undone alone.
@@ -104,7 +103,7 @@ fn undo_into_the_middle_of_what_was_local_builds_the_state_anew() {
     bench.commit(&[added(3)]);
     let (mut bench, ..) = bench.reopen(options(true));
     bench.model.backend = true;
-    bench.model.heads.settled = Pos::ROOT;
+    bench.model.set_heads(Heads::default());
     let txn = bench.model.txn();
     let txn = bench.model.withdraw(&txn, &[second], Certainty::NotApplied);
     assert_eq!(txn.undo_to, Some(Pos::synced(1)));
@@ -131,7 +130,7 @@ fn a_backend_taken_away_and_attached_again_leaves_no_false_undo() {
     let (mut bench, boot, _) = bench.reopen(options(true));
     assert_eq!(boot.pending.len(), 2);
     bench.model.backend = true;
-    bench.model.heads.settled = Pos::ROOT;
+    bench.model.set_heads(Heads::default());
     let txn = bench.model.rebase(&[added(7)]);
     bench.ok(txn);
     assert_eq!(bench.trail(), "added 7, added 1, added 2");
@@ -216,7 +215,7 @@ fn a_session_without_undo_asks_to_be_seeded_anew() {
     bench.commit(&[added(1)]);
     let (mut bench, ..) = bench.reopen(options(true));
     bench.model.backend = true;
-    bench.model.heads.settled = Pos::ROOT;
+    bench.model.set_heads(Heads::default());
     bench.commit(&[added(2)]);
     let (mut session, seed) = bench.storage.snapshot().unwrap();
     assert_eq!(seed.pending.len(), 2);
