@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod backoff;
 mod boot;
+mod closing;
 mod config;
 mod effect;
 mod error;

@@ -34,8 +34,8 @@ use crate::time::Time;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     config: Config,
-    leader: Leader,
-    sessions: BTreeMap<SessionId, Session>,
+    pub(crate) leader: Leader,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
     out: Outbox,
     now: Time,
     closing: bool,

@@ -1,10 +1,63 @@
-//! An event-sourced, local-first SQLite store whose `commit` hands back a receipt.
+//! An event-sourced, local-first store whose `commit` hands back a **receipt**.
+//!
+//! A commit is applied to SQLite before the call returns. Its receipt has two stages that can be awaited, waited for with a
+//! deadline, polled, and found again after a restart:
+//!
+//! - [`CommitReceipt::leader_sync`]: the leader has materialised the commit and persisted it to the eventlog;
+//! - [`CommitReceipt::backend_sync`]: the sync backend has accepted it into the one global order.
+//!
+//! ```
+//! use countersign::backend::EmbeddedBackend;
+//! use countersign::{EventType, Schema, Settled, Store};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct TodoCreated {
+//!     id: String,
+//!     text: String,
+//! }
+//!
+//! impl EventType for TodoCreated {
+//!     const NAME: &'static str = "v1.TodoCreated";
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! let schema = Schema::builder(1)
+//!     .state_sql("CREATE TABLE todos (id TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT")
+//!     .event(|db, todo: TodoCreated| {
+//!         db.execute("INSERT INTO todos (id, text) VALUES (?1, ?2)", (&todo.id, &todo.text)).map(drop)
+//!     })
+//!     .build()?;
+//! let backend = EmbeddedBackend::open(dir.path().join("backend.db"))?;
+//! let store = Store::open(dir.path().join("todos.db")).schema(schema).backend(backend).blocking()?;
+//!
+//! let receipt = store.commit(TodoCreated { id: "1".into(), text: "water the plants".into() })?;
+//! let todos: i64 = store.query(|db| db.query_row("SELECT count(*) FROM todos", [], |row| row.get(0)))?;
+//! assert_eq!(todos, 1); // before anything was written to disk
+//!
+//! assert_eq!(receipt.leader_sync.wait(), Ok(Settled::Persisted));
+//! let confirmed = receipt.backend_sync.wait()?;
+//! assert_eq!(confirmed.position().map(|at| at.to_string()).as_deref(), Some("e1"));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod backend;
+mod driver;
+mod receipt;
 mod session;
 mod state;
 mod storage;
+mod store;
+mod sync;
 
+pub use countersign_core as core;
+pub use countersign_core::{
+    Certainty, Class, CommitId, Config, Event, IdentityPolicy, InvalidPush, OfflinePolicy, Pos, Seq, SessionId, Stage,
+    StuckPolicy, SyncError, SyncState, Whereabouts,
+};
+pub use receipt::{CommitReceipt, Confirmation, Outcome, Settled, SyncStage, Wait, Waited, WaitingFor};
 pub use rusqlite;
 pub use session::QueryError;
 pub use state::{
@@ -12,3 +65,4 @@ pub use state::{
     SchemaBuilder, SchemaError, StateDb,
 };
 pub use storage::{Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Status};
+pub use store::{Changed, CloseReport, CommitError, LookupError, News, Opener, Refused, Session, SessionError, Store, Watch};

@@ -1,5 +1,7 @@
 //! Taking commits from sessions.
 
+use alloc::vec::Vec;
+
 use crate::config::Config;
 use crate::error::InvalidPush;
 use crate::event::OwnEvent;
@@ -73,6 +75,14 @@ impl Leader {
     pub(crate) fn session_closed(&mut self, session: SessionId) {
         self.admitted.remove(&session);
         self.withdrawals.retain(|commit| commit.session != session || self.partly.contains_key(commit));
+    }
+
+    /// The events of commits that are admitted and not stored.
+    pub(crate) fn unstored_events(&self) -> Vec<OwnEvent> {
+        let commits = self.persisting.unstored_commits();
+        let mut events = self.tail.unstored_own();
+        events.retain(|own| commits.contains(&own.commit_id()));
+        events
     }
 
     /// How many events and bytes are pending, and how many are waiting for the disk.

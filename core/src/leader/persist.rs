@@ -3,7 +3,7 @@
 //!
 //! A failed transaction is forgotten, and the difference is taken anew: nothing has to be taken back by hand. Keeps R3 and S2.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -112,6 +112,10 @@ impl Persisting {
     /// Whether everything admitted and decided is stored.
     pub(super) fn drained(&self) -> bool {
         self.admissions.is_empty() && self.decisions.is_empty()
+    }
+
+    pub(super) fn unstored_commits(&self) -> BTreeSet<CommitId> {
+        self.admissions.iter().map(|admission| admission.commit).collect()
     }
 
     fn planned(&self) -> (u64, u64) {

@@ -289,6 +289,18 @@ impl Tail {
         last.map_or(self.base, |entry| entry.seq.pos)
     }
 
+    /// Own events that storage does not hold where they stand, in order.
+    pub(crate) fn unstored_own(&self) -> Vec<OwnEvent> {
+        let own = |entry: &Entry| match &entry.origin {
+            Origin::Own { id, commit, last, .. } => {
+                Some(OwnEvent { id: *id, commit: *commit, last: *last, event: entry.event.clone() })
+            }
+            Origin::Foreign { .. } => None,
+        };
+        let settled = self.settled.range((self.stored().settled - self.settled_first) as usize..).filter_map(own);
+        settled.chain(self.pending.iter().map(|event| event.own.clone())).collect()
+    }
+
     // What changes it.
 
     /// Puts an own event at the end. Tells whether it is pending; if not, it has settled.

@@ -98,6 +98,12 @@ impl Ledger {
         (leader || backend).then_some((leader, backend))
     }
 
+    /// The commits whose backend stage is open.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = CommitId> + '_ {
+        let open = self.open.iter().filter(|open| open.state != State::Settled);
+        open.map(|open| CommitId { session: self.session, ordinal: open.ordinal })
+    }
+
     /// The leader has stored everything up to here.
     pub(crate) fn stored(&mut self, through: u64, backend: bool, out: &mut Outbox) {
         if through <= self.persisted {

@@ -146,6 +146,11 @@ impl Session {
         (events.len(), events.map(|own| own.event.encoded_bytes()).sum())
     }
 
+    /// Events that the leader has not admitted.
+    pub(crate) fn unsent(&self) -> impl Iterator<Item = &OwnEvent> {
+        self.pending.range(self.admitted..)
+    }
+
     // Commits.
 
     /// Numbers a commit. The limits have been looked at already.

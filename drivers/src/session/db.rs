@@ -55,6 +55,12 @@ pub enum QueryError {
         /// What was tried.
         action: String,
     },
+    /// A query inside a query or a materialiser would wait for itself.
+    #[error("a query inside a query or a materialiser would wait for itself: use the connection that you were given")]
+    Inside,
+    /// The session has no database yet.
+    #[error("the session's database is not ready: try again")]
+    NotReady,
     /// SQLite refused it.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
@@ -123,21 +129,23 @@ impl SessionDb {
     ///
     /// # Errors
     /// If an event can't be materialised; the database is then as before. If it is in trouble it takes no more commits.
-    pub(crate) fn commit(&mut self, events: &[Event]) -> Result<(), CommitFailure> {
+    pub(crate) fn commit<'e>(&mut self, events: impl IntoIterator<Item = &'e Event>) -> Result<(), CommitFailure> {
         if let Some(broken) = &self.broken {
             return Err(CommitFailure::Trouble(broken.clone()));
         }
         let units = self.stack.len();
         let committed = self.transaction(|db| {
-            for (index, event) in events.iter().enumerate() {
+            let mut last = None;
+            for (index, event) in events.into_iter().enumerate() {
                 let mark = db.push();
                 match db.tables.apply(&db.conn, event, Some(mark)) {
                     Ok(()) | Err(ApplyError::UnknownEvent) => {}
                     Err(error) => return Err(refused(error, index)),
                 }
+                last = Some((index, event));
             }
-            let Some(last) = events.last() else { return Ok(()) };
-            db.tables.check_deferred(&db.conn, &last.name).map_err(|error| refused(error, events.len() - 1))
+            let Some((index, event)) = last else { return Ok(()) };
+            db.tables.check_deferred(&db.conn, &event.name).map_err(|error| refused(error, index))
         });
         if committed.is_err() {
             self.stack.truncate(units);
@@ -184,9 +192,12 @@ impl SessionDb {
 
     fn carry_out(&mut self, txn: &SessionTxn) -> Result<(), StorageFailure> {
         let (undo, forget) = (txn.undo, txn.forget);
-        let kept = self.stack.len().checked_sub(undo).filter(|kept| *kept >= forget).ok_or_else(|| {
-            other(format!("asked to undo {undo} units and to forget {forget} of {}", self.stack.len()))
-        })?;
+        let kept = self
+            .stack
+            .len()
+            .checked_sub(undo)
+            .filter(|kept| *kept >= forget)
+            .ok_or_else(|| other(format!("asked to undo {undo} units and to forget {forget} of {}", self.stack.len())))?;
         if let Some(&first) = self.stack.get(kept) {
             if first < 0 {
                 return Err(other("asked to undo what came with nothing to undo it by".to_owned()));
@@ -250,8 +261,9 @@ impl SessionDb {
     }
 
     fn transaction<E: From<StorageFailure>>(&mut self, work: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<(), E> {
-        let statement =
-            |conn: &Connection, sql: &str| conn.prepare_cached(sql).and_then(|mut sql| sql.execute([])).map_err(|error| trouble(&error));
+        let statement = |conn: &Connection, sql: &str| {
+            conn.prepare_cached(sql).and_then(|mut sql| sql.execute([])).map_err(|error| trouble(&error))
+        };
         statement(&self.conn, BEGIN)?;
         let done = work(self).and_then(|()| Ok(statement(&self.conn, COMMIT).map(drop)?));
         if done.is_err() && !self.conn.is_autocommit() {

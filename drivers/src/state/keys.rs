@@ -48,7 +48,9 @@ pub(super) fn check_circles(conn: &Connection, tables: &[String]) -> Result<(), 
         if reaches(&edges, &edge.child, &edge.parent) {
             return Err(SchemaError::Refused {
                 what: format!("the foreign key of `{}` to `{}`", edge.child, edge.parent),
-                why: format!("what it does {clause} can come back to the row where it started, and could not be undone: leave {clause} out"),
+                why: format!(
+                    "what it does {clause} can come back to the row where it started, and could not be undone: leave {clause} out"
+                ),
             });
         }
     }

@@ -141,10 +141,16 @@ fn function(context: &AuthContext<'_>) -> Verdict {
     };
     let is = |name: &&str| name.eq_ignore_ascii_case(function_name);
     if ["random", "randomblob"].iter().any(|name| is(name)) {
-        return refuse(context, "its answer differs whenever events are applied again: draw the value before the commit, and send it in the event");
+        return refuse(
+            context,
+            "its answer differs whenever events are applied again: draw the value before the commit, and send it in the event",
+        );
     }
     if CLOCK.iter().any(|name| is(name)) {
-        return refuse(context, "it can read the clock, which differs whenever events are applied again: send the time in the event");
+        return refuse(
+            context,
+            "it can read the clock, which differs whenever events are applied again: send the time in the event",
+        );
     }
     if CONNECTION.iter().any(|name| is(name)) {
         return refuse(context, "its answer depends on the connection: keep keys in the events, or look the row up");

@@ -81,9 +81,8 @@ pub(super) struct Statements {
 /// Finds the state tables of a database. Refuses by name what can't be undone or replayed.
 pub(super) fn discover(conn: &Connection, guard: &Guard) -> Result<Vec<Shape>, SchemaError> {
     let sqlite = |error| SchemaError::Trouble(trouble(&error));
-    let mut list = conn
-        .prepare("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name")
-        .map_err(sqlite)?;
+    let mut list =
+        conn.prepare("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name").map_err(sqlite)?;
     let tables = list.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(sqlite)?;
     let mut shapes = Vec::new();
     for table in tables {
@@ -107,13 +106,20 @@ fn refused(table: &str, why: &str) -> SchemaError {
 
 fn check_table(conn: &Connection, guard: &Guard, table: &str) -> Result<(), SchemaError> {
     let sqlite = |error| SchemaError::Trouble(trouble(&error));
-    let sql: String =
-        conn.query_row("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", [table], |row| row.get(0)).map_err(sqlite)?;
+    let sql: String = conn
+        .query_row("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", [table], |row| row.get(0))
+        .map_err(sqlite)?;
     if tokens::has_word(&sql, "AUTOINCREMENT") {
-        return Err(refused(table, "AUTOINCREMENT counts in a table that can't be undone: INTEGER PRIMARY KEY alone gives unique keys, too"));
+        return Err(refused(
+            table,
+            "AUTOINCREMENT counts in a table that can't be undone: INTEGER PRIMARY KEY alone gives unique keys, too",
+        ));
     }
     if tokens::may_roll_back(&sql) {
-        return Err(refused(table, "ON CONFLICT ROLLBACK would undo the commits of others: leave it out, a failing event is refused anyway"));
+        return Err(refused(
+            table,
+            "ON CONFLICT ROLLBACK would undo the commits of others: leave it out, a failing event is refused anyway",
+        ));
     }
     let filled = conn.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {})", quoted(table)), [], |row| row.get::<_, bool>(0));
     if filled.map_err(sqlite)? {
@@ -179,7 +185,8 @@ impl Shape {
         let key_columns: Vec<String> = (0..keys.len()).map(|i| format!("k{i}")).collect();
         let value_columns: Vec<String> = (0..self.values().len()).map(|i| format!("c{i}")).collect();
         let all = [key_columns.clone(), value_columns.clone()].concat().join(", ");
-        let prefixed = |prefix: &str, names: &[String]| names.iter().map(|name| format!("{prefix}.{name}")).collect::<Vec<_>>().join(", ");
+        let prefixed =
+            |prefix: &str, names: &[String]| names.iter().map(|name| format!("{prefix}.{name}")).collect::<Vec<_>>().join(", ");
         let new_key = prefixed("NEW", &keys);
         let old_values = prefixed("OLD", &self.values());
         let (key_columns, value_columns) = (key_columns.join(", "), value_columns.join(", "));
@@ -219,8 +226,13 @@ impl Shape {
             Key::Rowid(_) => &values[1..],
             Key::Primary(_) => &values[..],
         };
-        let update = (!settable.is_empty())
-            .then(|| format!("UPDATE OR ABORT {table} SET {} WHERE {}", set(settable, values.len() - settable.len() + 1), self.found(values.len() + 1)));
+        let update = (!settable.is_empty()).then(|| {
+            format!(
+                "UPDATE OR ABORT {table} SET {} WHERE {}",
+                set(settable, values.len() - settable.len() + 1),
+                self.found(values.len() + 1)
+            )
+        });
         let order = match &self.key {
             Key::Rowid(rowid) => rowid.clone(),
             Key::Primary(columns) => columns.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "),
@@ -234,7 +246,11 @@ impl Shape {
         Statements {
             changes: marked(format!("SELECT number, mark, what, {} FROM {undo} ORDER BY number DESC", all.join(", "))),
             delete: marked(format!("DELETE FROM {table} WHERE {}", self.found(1))),
-            insert: marked(format!("INSERT OR ABORT INTO {table} ({}) VALUES ({})", values.join(", "), parameters(values.len(), 1))),
+            insert: marked(format!(
+                "INSERT OR ABORT INTO {table} ({}) VALUES ({})",
+                values.join(", "),
+                parameters(values.len(), 1)
+            )),
             update: update.map(marked),
             restore: marked(format!("UPDATE OR ABORT {table} SET {} WHERE {}", set(&values, 1), self.found(values.len() + 1))),
             undone: marked(format!("DELETE FROM {undo} WHERE number >= ?1")),
@@ -247,7 +263,11 @@ impl Shape {
             rows: format!("SELECT {} FROM {table}", values.join(", ")),
             dump: format!("SELECT {seen} FROM {table} ORDER BY {order}"),
             undo_rows: format!("SELECT number, mark, what, {} FROM {undo} ORDER BY number", all.join(", ")),
-            insert_undo: format!("INSERT INTO {undo} (number, mark, what, {}) VALUES ({})", all.join(", "), parameters(3 + all.len(), 1)),
+            insert_undo: format!(
+                "INSERT INTO {undo} (number, mark, what, {}) VALUES ({})",
+                all.join(", "),
+                parameters(3 + all.len(), 1)
+            ),
             last: format!("SELECT max(number) FROM {undo}"),
             keys: keys.len(),
             values: values.len(),
@@ -308,7 +328,9 @@ pub(super) fn create_state(conn: &Connection, guard: &Guard, state_sql: &[String
         done.map_err(|error| match (guard.take_denied(), super::classify::classify(&error)) {
             (Some(why), _) => SchemaError::Sql { place: "the state's SQL".to_owned(), message: why },
             (None, super::classify::Class::Trouble(_)) => SchemaError::Trouble(trouble(&error)),
-            (None, super::classify::Class::Poison) => SchemaError::Sql { place: "the state's SQL".to_owned(), message: say(&error) },
+            (None, super::classify::Class::Poison) => {
+                SchemaError::Sql { place: "the state's SQL".to_owned(), message: say(&error) }
+            }
         })?;
     }
     Ok(())

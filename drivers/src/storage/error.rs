@@ -84,6 +84,32 @@ pub enum OpenError {
         /// What was met; its message says what to do where that is known.
         failure: StorageFailure,
     },
+    /// No schema was given.
+    #[error("{}: no schema was given: call `schema` with one before opening", .path.display())]
+    NoSchema {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The backend can't serve this store at all.
+    #[error("the backend can't be used: {message}")]
+    Backend {
+        /// What it said.
+        message: String,
+    },
+    /// The system gives no thread, or no random bytes.
+    #[error("the system is out of resources: {message}")]
+    System {
+        /// What it said.
+        message: String,
+    },
+    /// The first session could not be opened.
+    #[error("{}: {message}", .path.display())]
+    Session {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
 }
 
 impl OpenError {

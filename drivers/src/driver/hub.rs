@@ -1,0 +1,93 @@
+//! The machine and what hangs on it, under one lock.
+
+use std::sync::Arc;
+
+use countersign_core::{Effect, Node, Notice, Output, Resolution, Stage};
+
+use super::blocking::Timer;
+use super::{SessionCell, Shared, push, storage};
+use crate::receipt::{Table, Waiters};
+
+/// The machine, and who waits for what.
+pub(crate) struct Hub {
+    pub(crate) node: Node,
+    pub(crate) receipts: Table,
+    pub(crate) counts: Counts,
+    pub(crate) timer: Arc<Timer>,
+}
+
+/// What has settled since the store was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) confirmed: u64,
+    pub(crate) failed: u64,
+}
+
+impl Hub {
+    pub(crate) fn new(node: Node, timer: Arc<Timer>) -> Self {
+        Self { node, receipts: Table::default(), counts: Counts::default(), timer }
+    }
+
+    /// Moves everything that the machine says to where it belongs, before its lock is let go: so no two threads can swap them.
+    /// Answers the sessions that have something to do.
+    pub(super) fn drain(&mut self, shared: &Shared, woken: &mut Waiters) -> Vec<Arc<SessionCell>> {
+        let mut due: Vec<Arc<SessionCell>> = Vec::new();
+        loop {
+            match self.node.poll() {
+                Output::Effect { id, effect } => match effect {
+                    Effect::Materialise(txn) => shared.storage.put(storage::Job::Materialise(id, txn)),
+                    Effect::Snapshot { session } => shared.storage.put(storage::Job::Snapshot(id, session)),
+                    Effect::Session { session, txn } => {
+                        if let Some(cell) = shared.session(session) {
+                            cell.put(super::session::Due::Run(id, txn));
+                            due.push(cell);
+                        }
+                    }
+                    Effect::Push(push) => shared.push.put(push::Job { id, push }),
+                    Effect::Pull(pull) => shared.pull.put(id, pull),
+                    Effect::Abandon { pull } => shared.pull.abandon(pull),
+                    unknown => tracing::error!(?unknown, "an effect that this driver does not know"),
+                },
+                Output::Resolve(resolution) => {
+                    self.count(&resolution);
+                    self.receipts.resolve(resolution, woken);
+                }
+                Output::Notify(notice) => tell(&notice),
+                Output::Idle { deadline } => {
+                    self.timer.set(deadline.map(|(at, _)| shared.instant(at)));
+                    return due;
+                }
+                unknown => tracing::error!(?unknown, "an output that this driver does not know"),
+            }
+        }
+    }
+
+    fn count(&mut self, resolution: &Resolution) {
+        match resolution {
+            Resolution::Confirmed { commits, .. } => self.counts.confirmed += commits.len() as u64,
+            Resolution::Failed { stage: Stage::Backend, .. } => self.counts.failed += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Notices go to the log, each as loud as it matters.
+fn tell(notice: &Notice) {
+    match notice {
+        Notice::Quarantined { commit, error } => tracing::error!(%commit, %error, "commit in quarantine"),
+        Notice::Stuck { commit, message } => tracing::error!(%commit, %message, "the backend keeps refusing a commit"),
+        Notice::BackendIdMismatch { expected, received } => tracing::error!(%expected, %received, "another backend"),
+        Notice::BackendLogBroken { at } => tracing::error!(at, "the backend's log has a gap"),
+        Notice::StorageTrouble(failure) => tracing::error!(class = ?failure.class, message = %failure.message, "storage"),
+        Notice::NeedsAuth { message } => tracing::warn!(%message, "the backend wants other credentials"),
+        Notice::Unreachable { message } => tracing::warn!(%message, "the backend is not reached"),
+        Notice::Skipped(skipped) => {
+            for skip in skipped {
+                tracing::warn!(at = %skip.at, reason = %skip.reason, "event without effect");
+            }
+        }
+        Notice::EchoDiffers { commit, at } => tracing::warn!(%commit, %at, "an own event came back changed"),
+        Notice::Reseeding { session, message } => tracing::warn!(%session, %message, "session seeded anew"),
+        other => tracing::info!(notice = ?other, "sync"),
+    }
+}

@@ -1,0 +1,161 @@
+//! The driver: carries out what the machine orders, on lanes.
+//!
+//! Storage, push and pull have a thread each, since SQLite and sockets block. Whoever hands the machine an input also drains
+//! its outputs, so a commit is one hop from the storage thread and its receipt one hop back; the loop is left with timers.
+//!
+//! Two locks, a session's before the machine's. The machine's is held for microseconds, never during SQLite work. A session's
+//! lane is run by whoever holds that session's lock; nobody ever waits for it but those who use the session.
+//!
+//! What differs between runtimes is small: how to sleep until a deadline, and who does it. That is [`blocking`]; everything
+//! else is written once.
+
+pub(crate) mod blocking;
+mod hub;
+mod lane;
+mod pull;
+mod push;
+mod session;
+mod storage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use countersign_core::{CommitId, Input, SessionId, Status, Time};
+
+use crate::receipt::Waiters;
+use crate::state::Schema;
+use crate::sync::{lock, try_lock};
+
+pub(crate) use hub::{Counts, Hub};
+pub(crate) use lane::Lane;
+pub(crate) use pull::PullLaneQueue;
+pub(crate) use session::SessionCell;
+pub(crate) use storage::Job;
+
+/// What all threads of one store share.
+pub(crate) struct Shared {
+    pub(crate) path: PathBuf,
+    pub(crate) schema: Schema,
+    /// What `backend` says of itself; nothing without one.
+    pub(crate) backend: Option<String>,
+    origin: Instant,
+    hub: Mutex<Hub>,
+    pub(crate) storage: Lane<storage::Job>,
+    pub(crate) push: Lane<push::Job>,
+    pub(crate) pull: PullLaneQueue,
+    sessions: Mutex<BTreeMap<SessionId, Weak<SessionCell>>>,
+    /// Signalled when the machine may have come to rest, and when a lane has ended.
+    pub(crate) rest: (Mutex<Ended>, Condvar),
+    abandoned: AtomicBool,
+}
+
+/// Which threads have ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) lanes: usize,
+    /// Grows with everything that storage has answered.
+    pub(crate) stored: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(path: PathBuf, schema: Schema, backend: Option<String>, hub: Hub) -> Self {
+        Self {
+            path,
+            schema,
+            backend,
+            origin: Instant::now(),
+            hub: Mutex::new(hub),
+            storage: Lane::default(),
+            push: Lane::default(),
+            pull: PullLaneQueue::default(),
+            sessions: Mutex::default(),
+            rest: Default::default(),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+
+    /// The time that the machine is told.
+    pub(crate) fn now(&self) -> Time {
+        Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment that a time of the machine stands for.
+    pub(crate) fn instant(&self, at: Time) -> Instant {
+        self.origin + Duration::from_micros(at.0)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        lock(&self.hub).node.status()
+    }
+
+    /// Runs something under the machine's lock, then carries out what came of it.
+    pub(crate) fn with<T>(self: &Arc<Self>, work: impl FnOnce(&mut Hub, Time) -> T) -> T {
+        let mut waiters = Waiters::default();
+        let (value, due) = {
+            let mut hub = lock(&self.hub);
+            let value = work(&mut hub, self.now());
+            let due = hub.drain(self, &mut waiters);
+            (value, due)
+        };
+        waiters.wake();
+        for session in due {
+            session.run(self);
+        }
+        value
+    }
+
+    /// Tells the machine what has happened.
+    pub(crate) fn feed(self: &Arc<Self>, input: Input) {
+        self.with(|hub, now| hub.node.handle(now, input));
+    }
+
+    pub(crate) fn add_session(&self, session: &Arc<SessionCell>) {
+        lock(&self.sessions).insert(session.id(), Arc::downgrade(session));
+    }
+
+    pub(crate) fn session(&self, id: SessionId) -> Option<Arc<SessionCell>> {
+        lock(&self.sessions).get(&id)?.upgrade()
+    }
+
+    pub(crate) fn remove_session(&self, id: SessionId) {
+        lock(&self.sessions).remove(&id);
+    }
+
+    /// Nobody holds a receipt any more. If the machine is busy just now, its entry goes when it settles.
+    pub(crate) fn forget_receipt(&self, id: CommitId) {
+        if let Some(mut hub) = try_lock(&self.hub) {
+            hub.receipts.forget(id);
+        }
+    }
+
+    /// Tells everybody who waits for rest to look again.
+    pub(crate) fn signal_rest(&self, change: impl FnOnce(&mut Ended)) {
+        change(&mut lock(&self.rest.0));
+        self.rest.1.notify_all();
+    }
+
+    /// Nobody holds the store any more: its lanes end as soon as there is nothing more to persist.
+    pub(crate) fn close_when_drained(self: &Arc<Self>) {
+        self.abandoned.store(true, Ordering::Release);
+        crate::store::close_if_drained(self);
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Ends every lane: storage once it has nothing more to do, the network at once.
+    pub(crate) fn close_lanes(&self) {
+        self.push.close();
+        self.pull.close();
+        self.storage.close();
+        for session in lock(&self.sessions).values().filter_map(Weak::upgrade) {
+            session.signal();
+        }
+        let hub = lock(&self.hub);
+        hub.timer.close();
+    }
+}

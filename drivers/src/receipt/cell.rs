@@ -1,0 +1,147 @@
+//! The shared part of a receipt's handles.
+
+use std::sync::{Mutex, Weak};
+
+use countersign_core::{CommitId, Stage, SyncError};
+use futures_channel::oneshot;
+
+use super::{Outcome, Settled, WaitingFor};
+use crate::driver::Shared;
+use crate::sync::lock;
+
+/// Which stages of a receipt are open.
+pub(crate) type Opened = countersign_core::OpenStages;
+
+/// Who has to be woken once no lock is held.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters(Vec<oneshot::Sender<()>>);
+
+impl Waiters {
+    pub(crate) fn wake(self) {
+        for waiter in self.0 {
+            // Whoever has stopped waiting does not mind.
+            let _ = waiter.send(());
+        }
+    }
+
+    pub(crate) fn add(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    pub(crate) fn push(&mut self, waiter: oneshot::Sender<()>) {
+        self.0.push(waiter);
+    }
+}
+
+/// A receipt as its handles share it.
+pub(crate) struct Cell {
+    id: CommitId,
+    store: Weak<Shared>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    leader: Option<Outcome>,
+    backend: Option<Outcome>,
+    /// The store was closed: whether the commit is in the eventlog.
+    closed: Option<bool>,
+    waiters: Vec<(Stage, oneshot::Sender<()>)>,
+    /// When so many wait, those who have stopped are let go: the list is at most twice as long as it has to be.
+    prune_at: usize,
+}
+
+impl Cell {
+    /// An open receipt.
+    pub(crate) fn open(id: CommitId, store: Weak<Shared>) -> Self {
+        Self { id, store, state: Mutex::default() }
+    }
+
+    /// A receipt found again, of which something may have settled.
+    pub(crate) fn found(id: CommitId, store: Weak<Shared>, leader: Option<Outcome>, backend: Option<Outcome>) -> Self {
+        Self { id, store, state: Mutex::new(State { leader, backend, ..State::default() }) }
+    }
+
+    pub(crate) fn id(&self) -> CommitId {
+        self.id
+    }
+
+    pub(crate) fn peek(&self, stage: Stage) -> Option<Outcome> {
+        lock(&self.state).peek(stage)
+    }
+
+    /// The outcome, or a channel that tells when there is one.
+    pub(crate) fn listen(&self, stage: Stage) -> Result<Outcome, oneshot::Receiver<()>> {
+        let mut state = lock(&self.state);
+        if let Some(outcome) = state.peek(stage) {
+            return Ok(outcome);
+        }
+        if state.waiters.len() >= state.prune_at {
+            state.waiters.retain(|(_, waiter)| !waiter.is_canceled());
+            state.prune_at = 2 * state.waiters.len().max(4);
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.waiters.push((stage, sender));
+        Err(receiver)
+    }
+
+    /// Settles a stage, once; answers who waits for it.
+    pub(crate) fn settle(&self, stage: Stage, outcome: Outcome) -> Waiters {
+        let mut state = lock(&self.state);
+        let slot = match stage {
+            Stage::Leader => &mut state.leader,
+            Stage::Backend => &mut state.backend,
+        };
+        if slot.is_some() {
+            return Waiters::default();
+        }
+        *slot = Some(outcome);
+        let (woken, rest) = std::mem::take(&mut state.waiters).into_iter().partition(|(of, _)| *of == stage);
+        state.waiters = rest;
+        Waiters(Vec::into_iter(woken).map(|(_, waiter)| waiter).collect())
+    }
+
+    /// The store is closed: whoever waits is told so. A stage that has settled stays so.
+    pub(crate) fn close(&self, durable: bool) -> Waiters {
+        let mut state = lock(&self.state);
+        state.closed.get_or_insert(durable);
+        Waiters(std::mem::take(&mut state.waiters).into_iter().map(|(_, waiter)| waiter).collect())
+    }
+
+    pub(crate) fn waiting_for(&self, stage: Stage) -> WaitingFor {
+        let status = self.store.upgrade().map(|shared| Box::new(shared.status()));
+        WaitingFor { stage, status }
+    }
+}
+
+impl State {
+    fn peek(&self, stage: Stage) -> Option<Outcome> {
+        let slot = match stage {
+            Stage::Leader => &self.leader,
+            Stage::Backend => &self.backend,
+        };
+        slot.clone().or_else(|| self.closed.map(|durable| Err(SyncError::Closed { durable })))
+    }
+}
+
+impl Drop for Cell {
+    /// The last handle is gone: nothing of it stays behind.
+    fn drop(&mut self) {
+        if let Some(shared) = self.store.upgrade() {
+            shared.forget_receipt(self.id);
+        }
+    }
+}
+
+impl Cell {
+    /// Whether both stages have settled.
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = lock(&self.state);
+        state.leader.is_some() && state.backend.is_some()
+    }
+
+    /// The outcome of a leader stage that was reached.
+    pub(crate) fn persisted() -> Outcome {
+        Ok(Settled::Persisted)
+    }
+}

@@ -1,0 +1,85 @@
+//! The open receipts of a store that somebody holds.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use countersign_core::{CommitId, Resolution, SessionId, Stage};
+
+use super::{Cell, Confirmation, Outcome, Settled, Waiters};
+
+/// Costs nothing for a receipt that nobody holds.
+#[derive(Default)]
+pub(crate) struct Table {
+    cells: BTreeMap<CommitId, Weak<Cell>>,
+    /// How far each session's commits are persisted.
+    persisted: BTreeMap<SessionId, u64>,
+}
+
+impl Table {
+    pub(crate) fn insert(&mut self, cell: &Arc<Cell>) {
+        self.cells.insert(cell.id(), Arc::downgrade(cell));
+    }
+
+    pub(crate) fn get(&self, id: CommitId) -> Option<Arc<Cell>> {
+        self.cells.get(&id)?.upgrade()
+    }
+
+    /// Nobody holds the receipt any more, unless it has been found again meanwhile.
+    pub(crate) fn forget(&mut self, id: CommitId) {
+        if self.cells.get(&id).is_some_and(|cell| cell.strong_count() == 0) {
+            self.cells.remove(&id);
+        }
+    }
+
+    /// Settles what the machine has resolved.
+    pub(crate) fn resolve(&mut self, resolution: Resolution, woken: &mut Waiters) {
+        match resolution {
+            Resolution::Persisted { session, through } => {
+                let from = self.persisted.insert(session, through).map_or(0, |before| before + 1);
+                let id = |ordinal| CommitId { session, ordinal };
+                for cell in self.cells.range(id(from)..=id(through)).filter_map(|(_, cell)| cell.upgrade()) {
+                    woken.add(cell.settle(Stage::Leader, Cell::persisted()));
+                }
+            }
+            Resolution::Confirmed { session, commits } => {
+                for confirmed in commits {
+                    let id = CommitId { session, ordinal: confirmed.commit };
+                    let confirmation = Confirmation { positions: confirmed.positions, rebases: confirmed.rebases };
+                    self.settle(id, Stage::Backend, Ok(Settled::Confirmed(confirmation)), woken);
+                }
+            }
+            Resolution::NotApplicable { commit } => self.settle(commit, Stage::Backend, Ok(Settled::NotApplicable), woken),
+            Resolution::Failed { commit, stage, error } => self.settle(commit, stage, Err(error), woken),
+            // A resolution that this driver does not know concerns no stage that it has.
+            _ => {}
+        }
+    }
+
+    fn settle(&mut self, id: CommitId, stage: Stage, outcome: Outcome, woken: &mut Waiters) {
+        if let Some(cell) = self.get(id) {
+            woken.add(cell.settle(stage, outcome));
+            if cell.is_settled() {
+                self.cells.remove(&id);
+            }
+        }
+    }
+
+    /// The store is closed: every wait ends.
+    pub(crate) fn close(&mut self, is_durable: impl Fn(CommitId) -> bool) -> Waiters {
+        let mut woken = Waiters::default();
+        for (id, cell) in std::mem::take(&mut self.cells) {
+            if let Some(cell) = cell.upgrade() {
+                woken.add(cell.close(is_durable(id)));
+            }
+        }
+        woken
+    }
+
+    /// A session that has closed, with nothing open: its mark can go.
+    pub(crate) fn session_closed(&mut self, session: SessionId) {
+        let open = self.cells.range(CommitId { session, ordinal: 0 }..=CommitId { session, ordinal: u64::MAX }).next().is_some();
+        if !open {
+            self.persisted.remove(&session);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Opening a store.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use countersign_core::{Config, Node};
+
+use super::{Handle, Session, Store};
+use crate::backend::{Backend, Who};
+use crate::driver::blocking::{self, Timer};
+use crate::driver::{Hub, Shared};
+use crate::state::Schema;
+use crate::storage::{Durability, OpenError, OpenReport, Options, Progress, Storage};
+
+/// How a store is to be opened: made by [`Store::open`].
+#[must_use = "nothing is opened before `blocking`"]
+pub struct Opener {
+    path: PathBuf,
+    schema: Option<Schema>,
+    backend: Option<Arc<dyn Backend>>,
+    store_id: Arc<str>,
+    durability: Durability,
+    config: Config,
+    progress: Option<Box<dyn FnMut(Progress)>>,
+}
+
+impl Opener {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            schema: None,
+            backend: None,
+            store_id: Arc::from("main"),
+            durability: Durability::default(),
+            config: Config::default(),
+            progress: None,
+        }
+    }
+
+    /// The tables, events and materialisers. Has to be given.
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
+    /// The sync backend. Without one the store is local; one that was local until now makes its whole log pending.
+    pub fn backend(mut self, backend: impl Backend) -> Self {
+        self.backend = Some(Arc::new(backend));
+        self
+    }
+
+    /// Which of the backend's logs is meant; `main` if not given.
+    pub fn store_id(mut self, store_id: &str) -> Self {
+        self.store_id = Arc::from(store_id);
+        self
+    }
+
+    /// Which crash an acknowledged commit survives; loss of power if not given.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Limits and policies. Whether there is a backend is not taken from here.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Told how far the state has been built anew, if the schema is another one than last time.
+    pub fn progress(mut self, progress: impl FnMut(Progress) + 'static) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+
+    /// Opens the store with threads of its own, without any async runtime. Receipts can be awaited all the same.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, the schema or the system; the file is then as it was.
+    pub fn blocking(self) -> Result<Store, OpenError> {
+        let path = self.path;
+        let schema = self.schema.ok_or_else(|| OpenError::NoSchema { path: path.clone() })?;
+        let config = Config { backend: self.backend.is_some(), ..self.config };
+        let options = Options {
+            schema: schema.clone(),
+            durability: self.durability,
+            backend: config.backend,
+            client: None,
+            progress: self.progress,
+        };
+        let (storage, boot, report) = Storage::open(&path, options)?;
+        log(&path, &report);
+        let who = Who { store_id: self.store_id, client: Arc::clone(&boot.client) };
+        let described = self.backend.as_ref().map(|backend| backend.describe());
+        let lanes = match self.backend {
+            Some(backend) => Some(backend.lanes(&who).map_err(|failure| OpenError::Backend { message: format!("{failure:?}") })?),
+            None => None,
+        };
+        let node = Node::new(config, boot, seed()?)
+            .map_err(|error| OpenError::Corrupt { path: path.clone(), message: Arc::from(error.to_string()) })?;
+        let timer = Arc::new(Timer::default());
+        let shared = Arc::new(Shared::new(path.clone(), schema, described, Hub::new(node, Arc::clone(&timer))));
+        let threads =
+            blocking::start(&shared, storage, lanes, timer).map_err(|error| OpenError::System { message: error.to_string() })?;
+        // What the machine has wanted from the start.
+        shared.with(|_, _| ());
+        let handle = Arc::new(Handle { shared, threads: Mutex::new(threads) });
+        let session = Session::open(&handle).map_err(|error| OpenError::Session { path, message: error.to_string() })?;
+        Ok(Store { session })
+    }
+}
+
+fn log(path: &Path, report: &OpenReport) {
+    if let Some(rebuilt) = &report.rebuilt {
+        let (skipped, pending) = (rebuilt.skipped.len(), rebuilt.pending_skipped.len());
+        tracing::info!(path = %path.display(), events = rebuilt.events, skipped, pending, "state built anew for another schema");
+    }
+}
+
+/// For the jitter of retries.
+fn seed() -> Result<u64, OpenError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| OpenError::System { message: error.to_string() })?;
+    Ok(u64::from_ne_bytes(bytes))
+}
