@@ -29,7 +29,7 @@ use crate::receipt::Waiters;
 use crate::state::Schema;
 use crate::sync::{lock, try_lock};
 
-pub(crate) use hub::{Counts, Hub};
+pub(crate) use hub::Hub;
 pub(crate) use lane::Lane;
 pub(crate) use pull::PullLaneQueue;
 pub(crate) use session::SessionCell;

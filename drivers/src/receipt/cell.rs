@@ -27,10 +27,6 @@ impl Waiters {
     pub(crate) fn add(&mut self, others: Self) {
         self.0.extend(others.0);
     }
-
-    pub(crate) fn push(&mut self, waiter: oneshot::Sender<()>) {
-        self.0.push(waiter);
-    }
 }
 
 /// A receipt as its handles share it.

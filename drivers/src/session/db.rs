@@ -308,3 +308,6 @@ fn left_out(poison: &Poison) -> Judged {
 fn other(message: String) -> StorageFailure {
     StorageFailure { class: StorageClass::Other, message: Arc::from(message) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ impl Tables {
         let journal = Journal::install(conn, shapes.len()).map_err(|error| SchemaError::Trouble(trouble(&error)))?;
         let index_of = |name: &String| shapes.iter().position(|shape| shape.name.eq_ignore_ascii_case(name));
         let deferred = shapes.iter().enumerate().filter_map(|(child, shape)| {
-            let parents = shape.deferred_parents.as_ref()?;
+            let parents = shape.foreign_keys.deferred_parents.as_ref()?;
             Some((child, parents.iter().filter_map(index_of).chain([child]).collect()))
         });
         Ok(Self {
@@ -69,7 +69,7 @@ impl Tables {
             statements: shapes.iter().map(shape::Shape::statements).collect(),
             guard: guard.clone(),
             deferred: deferred.collect(),
-            foreign_keys: shapes.iter().any(|shape| shape.foreign_keys),
+            foreign_keys: shapes.iter().any(|shape| shape.foreign_keys.any),
         })
     }
 

@@ -210,7 +210,7 @@ fn world(seed: u64) -> (usize, i64) {
 // Verifies: S3
 #[test]
 fn whatever_was_done_is_undone_exactly() {
-    let (applied, undone) = (0..2500).map(world).fold((0, 0), |(a, u), (applied, undone)| (a + applied, u + undone));
+    let (applied, undone) = (0..80).map(world).fold((0, 0), |(a, u), (applied, undone)| (a + applied, u + undone));
     // Else the statements no longer do anything, and the test would say nothing.
     assert!(applied > 4_000 && undone > 1_000, "{applied} statements applied, {undone} changes undone");
 }
