@@ -21,7 +21,8 @@ impl Storage {
             let Ledger { number, heads, forgotten, .. } = Ledger::read(conn)?;
             let head = log.last(conn)?.map_or(Seq::ROOT, |row| row.seq);
             let rows = rows_after(conn, log, heads.settled)?;
-            let marks = (1..).zip(rows.iter().rev()).map(|(back, row)| row.mark.filter(|&mark| mark > forgotten).unwrap_or(-back));
+            let marks =
+                (1..).zip(rows.iter().rev()).map(|(back, row)| row.mark.filter(|&mark| mark > forgotten).unwrap_or(-back));
             let marks: Vec<i64> = marks.collect();
             let session = SessionDb::seeded(&schema, conn, marks.into_iter().rev()).map_err(|error| match error {
                 SchemaError::Trouble(failure) => Trouble(failure),

@@ -121,8 +121,7 @@ impl Model {
         for &commit in &commits {
             let new = txn.append.iter().filter(|entry| entry.standing != Standing::Confirmed);
             let all = self.log.iter().filter(|entry| entry.standing == Standing::Pending).chain(new);
-            let mut events: Vec<OwnEvent> =
-                all.filter(|entry| entry.commit_id() == Some(commit)).filter_map(own_event).collect();
+            let mut events: Vec<OwnEvent> = all.filter(|entry| entry.commit_id() == Some(commit)).filter_map(own_event).collect();
             events.sort_by_key(|own| own.id);
             events.dedup();
             let message = Arc::from("it can't be applied");
