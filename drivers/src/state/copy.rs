@@ -35,10 +35,7 @@ fn copy_rows(from: &Connection, select: &str, into: &Connection, insert: &str) -
 }
 
 /// Writes all rows down: a line each, with the type of every value to be told.
-pub(super) fn dump<'a>(
-    conn: &Connection,
-    tables: impl Iterator<Item = (&'a Shape, &'a Statements)>,
-) -> rusqlite::Result<String> {
+pub(super) fn dump<'a>(conn: &Connection, tables: impl Iterator<Item = (&'a Shape, &'a Statements)>) -> rusqlite::Result<String> {
     let mut text = String::new();
     for (shape, statements) in tables {
         text.push_str(&quoted(&shape.name));

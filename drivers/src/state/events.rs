@@ -94,7 +94,9 @@ pub enum EncodeError {
         message: String,
     },
     /// JSON text has an integer that would be rounded.
-    #[error("event `{event}`: the integer {number} in its arguments is beyond ±(2^53 - 1), a JavaScript peer would not read it back exactly: send it as text")]
+    #[error(
+        "event `{event}`: the integer {number} in its arguments is beyond ±(2^53 - 1), a JavaScript peer would not read it back exactly: send it as text"
+    )]
     Oversized {
         /// The name of the event.
         event: Arc<str>,
@@ -274,17 +276,17 @@ mod tests {
     #[test]
     fn what_can_not_be_committed_says_why() {
         let fails = |event: NewEvent| event.into_event(&schema(true)).unwrap_err().to_string();
-        assert_eq!(
-            fails(NewEvent::new("v1.added", json!({}))),
-            "the schema has no event `v1.added`: did you mean `v1.Added`?"
-        );
+        assert_eq!(fails(NewEvent::new("v1.added", json!({}))), "the schema has no event `v1.added`: did you mean `v1.Added`?");
         assert_eq!(
             fails(NewEvent::new("v1.Added", json!({"n": [1, 9_007_199_254_740_992_i64]}))),
             "event `v1.Added`: in its arguments, at n[1]: the integer 9007199254740992 is beyond ±(2^53 - 1), a JavaScript peer would not \
              read it back exactly: send it as text"
         );
         let error = Added { n: 1, a: f64::INFINITY }.into_event(&schema(true)).unwrap_err();
-        assert!(matches!(error, EncodeError::Args { error: JsonError { problem: JsonProblem::NotFinite(_), .. }, .. }), "{error}");
+        assert!(
+            matches!(error, EncodeError::Args { error: JsonError { problem: JsonProblem::NotFinite(_), .. }, .. }),
+            "{error}"
+        );
         let error = Shown.into_event(&schema(false)).unwrap_err();
         assert_eq!(error.to_string(), "event `v1.Shown` is client-only by its type, and not so in the schema: make them agree");
         assert!(matches!(NewEvent::parse("v1.Added", "{"), Err(EncodeError::Json { .. })));

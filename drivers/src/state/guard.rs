@@ -39,6 +39,8 @@ pub(crate) struct Guard {
 struct Shared {
     mode: AtomicU8,
     denied: Mutex<Option<String>>,
+    /// What a schema is making just now.
+    making: Mutex<String>,
 }
 
 impl Guard {
@@ -49,7 +51,8 @@ impl Guard {
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
         // Without recursive triggers, rows that REPLACE removes are lost to undo.
         conn.execute_batch("PRAGMA recursive_triggers = ON; PRAGMA foreign_keys = ON;")?;
-        let shared = Arc::new(Shared { mode: AtomicU8::new(Mode::Owner as u8), denied: Mutex::new(None) });
+        let shared =
+            Arc::new(Shared { mode: AtomicU8::new(Mode::Owner as u8), denied: Mutex::new(None), making: Mutex::default() });
         let asked = Arc::clone(&shared);
         conn.authorizer(Some(move |context: AuthContext<'_>| asked.judge(&context)))?;
         Ok(Self { shared })
@@ -95,7 +98,7 @@ impl Drop for Entered<'_> {
 impl Shared {
     fn judge(&self, context: &AuthContext<'_>) -> Authorization {
         let verdict = match self.mode.load(Ordering::Relaxed) {
-            mode if mode == Mode::Schema as u8 => policy::schema(context),
+            mode if mode == Mode::Schema as u8 => self.judge_schema(context),
             mode if mode == Mode::Materialise as u8 => policy::materialise(context),
             mode if mode == Mode::Query as u8 => policy::query(context),
             _ => Ok(()),
@@ -107,6 +110,21 @@ impl Shared {
                 *denied = Some(why);
                 Authorization::Deny
             }
+        }
+    }
+}
+
+impl Shared {
+    /// A function in a table's definition says nothing of the table by itself.
+    fn judge_schema(&self, context: &AuthContext<'_>) -> Result<(), String> {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        match context.action {
+            AuthAction::CreateTable { table_name: name } | AuthAction::CreateIndex { index_name: name, .. } => {
+                *making = name.to_owned();
+                policy::schema(context)
+            }
+            AuthAction::Function { .. } => policy::schema(context).map_err(|why| format!("`{making}` {why}")),
+            _ => policy::schema(context),
         }
     }
 }
@@ -150,7 +168,7 @@ pub(super) fn describe(action: &AuthAction<'_>) -> String {
         AuthAction::Update { table_name, column_name } => format!("update `{table_name}.{column_name}`"),
         AuthAction::Delete { table_name } => format!("delete from `{table_name}`"),
         AuthAction::Read { table_name, .. } => format!("read `{table_name}`"),
-        AuthAction::Function { function_name } => format!("call {function_name}()"),
+        AuthAction::Function { function_name } => format!("call {}()", function_name.to_ascii_lowercase()),
         AuthAction::Pragma { pragma_name, .. } => format!("run PRAGMA {pragma_name}"),
         AuthAction::Transaction { .. } => "begin or end a transaction".to_owned(),
         AuthAction::Savepoint { .. } => "set or end a savepoint".to_owned(),

@@ -40,7 +40,9 @@ impl Journal {
             Ok(asked.changed(table as usize))
         })?;
         let asked = Arc::clone(&journal);
-        conn.create_scalar_function("countersign_number", 0, flags, move |_| Ok(asked.number.fetch_add(1, Ordering::Relaxed) + 1))?;
+        conn.create_scalar_function("countersign_number", 0, flags, move |_| {
+            Ok(asked.number.fetch_add(1, Ordering::Relaxed) + 1)
+        })?;
         let asked = Arc::clone(&journal);
         conn.create_scalar_function("countersign_mark", 0, flags, move |_| Ok(asked.mark.load(Ordering::Relaxed)))?;
         Ok(journal)

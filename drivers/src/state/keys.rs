@@ -48,18 +48,33 @@ pub(super) fn check_circles(conn: &Connection, tables: &[String]) -> Result<(), 
         if reaches(&edges, &edge.child, &edge.parent) {
             return Err(SchemaError::Refused {
                 what: format!("the foreign key of `{}` to `{}`", edge.child, edge.parent),
-                why: format!("what it does {clause} can come back to the row where it started, and could not be undone: leave {clause} out"),
+                why: format!(
+                    "what it does {clause} can come back to the row where it started, and could not be undone: leave {clause} out"
+                ),
             });
         }
     }
     Ok(())
 }
 
-/// The tables that the foreign keys of a table name, if one of them is deferred; and whether it has any.
-pub(super) fn deferred_parents(conn: &Connection, table: &str, sql: &str) -> rusqlite::Result<(Option<Vec<String>>, bool)> {
-    let parents: Vec<String> = read(conn, table)?.into_iter().map(|edge| edge.parent).collect();
+/// What is to be known of a table's foreign keys.
+#[derive(Clone, Debug)]
+pub(super) struct ForeignKeys {
+    /// Whether there are any.
+    pub(super) any: bool,
+    /// The tables that they name, if one of them is deferred.
+    pub(super) deferred_parents: Option<Vec<String>>,
+    /// Whether rows follow changes of the rows that they refer to.
+    pub(super) follow: bool,
+}
+
+/// Reads them.
+pub(super) fn foreign_keys(conn: &Connection, table: &str, sql: &str) -> rusqlite::Result<ForeignKeys> {
+    let edges = read(conn, table)?;
+    let follow = edges.iter().any(|edge| is_action(&edge.on_update));
+    let parents: Vec<String> = edges.into_iter().map(|edge| edge.parent).collect();
     let any = !parents.is_empty();
-    Ok(((any && is_deferred(sql)).then_some(parents), any))
+    Ok(ForeignKeys { any, deferred_parents: (any && is_deferred(sql)).then_some(parents), follow })
 }
 
 fn read(conn: &Connection, table: &str) -> rusqlite::Result<Vec<Edge>> {

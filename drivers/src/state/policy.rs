@@ -8,7 +8,7 @@ use super::guard::{by_own_trigger, describe, is_own, is_sqlite};
 type Verdict = Result<(), String>;
 
 /// The clock, or the place of the machine, decides what these answer, or can.
-const CLOCK: [&str; 11] = [
+const CLOCK: [&str; 10] = [
     "date",
     "time",
     "datetime",
@@ -19,7 +19,6 @@ const CLOCK: [&str; 11] = [
     "current_date",
     "current_time",
     "current_timestamp",
-    "now",
 ];
 
 /// These answer differently on another connection, or in another build.
@@ -71,7 +70,7 @@ pub(super) fn schema(context: &AuthContext<'_>) -> Verdict {
         | AuthAction::Read { .. } => Ok(()),
         AuthAction::Insert { table_name } | AuthAction::Update { table_name, .. } if is_sqlite(table_name) => Ok(()),
         // Clock functions refuse `now` by themselves in constraints; in defaults they are found by another look.
-        AuthAction::Function { function_name } if CLOCK[..7].contains(&function_name) => Ok(()),
+        AuthAction::Function { function_name } if CLOCK.iter().any(|name| name.eq_ignore_ascii_case(function_name)) => Ok(()),
         AuthAction::Function { .. } => function(context),
         AuthAction::CreateTrigger { .. } | AuthAction::CreateTempTrigger { .. } => {
             refuse(context, "triggers can't be undone with what caused them: let the events do it")
@@ -139,14 +138,20 @@ fn function(context: &AuthContext<'_>) -> Verdict {
     let AuthAction::Function { function_name } = context.action else {
         return Ok(());
     };
-    let is = |name: &&str| name.eq_ignore_ascii_case(function_name);
-    if ["random", "randomblob"].iter().any(|name| is(name)) {
-        return refuse(context, "its answer differs whenever events are applied again: draw the value before the commit, and send it in the event");
+    let is_in = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(function_name));
+    if is_in(&["random", "randomblob"]) {
+        return refuse(
+            context,
+            "its answer differs whenever events are applied again: draw the value before the commit, and send it in the event",
+        );
     }
-    if CLOCK.iter().any(|name| is(name)) {
-        return refuse(context, "it can read the clock, which differs whenever events are applied again: send the time in the event");
+    if is_in(&CLOCK) {
+        return refuse(
+            context,
+            "it can read the clock, which differs whenever events are applied again: send the time in the event",
+        );
     }
-    if CONNECTION.iter().any(|name| is(name)) {
+    if is_in(&CONNECTION) {
         return refuse(context, "its answer depends on the connection: keep keys in the events, or look the row up");
     }
     if is_own(function_name) || function_name == "load_extension" {

@@ -109,7 +109,9 @@ impl SqlStatement {
 fn parameters(conn: &Connection, sql: &str) -> Result<Vec<String>, Problem> {
     let said = |text: &str| Problem::Said(text.to_owned());
     if tokens::may_roll_back(sql) {
-        return Err(said("ROLLBACK would undo the commits of others: leave the conflict clause out, a failing event is refused anyway"));
+        return Err(said(
+            "ROLLBACK would undo the commits of others: leave the conflict clause out, a failing event is refused anyway",
+        ));
     }
     let statement = conn.prepare(sql).map_err(|error| match error {
         rusqlite::Error::MultipleStatement => said("these are several statements: make each an entry of its own"),

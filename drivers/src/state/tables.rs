@@ -60,7 +60,7 @@ impl Tables {
         let journal = Journal::install(conn, shapes.len()).map_err(|error| SchemaError::Trouble(trouble(&error)))?;
         let index_of = |name: &String| shapes.iter().position(|shape| shape.name.eq_ignore_ascii_case(name));
         let deferred = shapes.iter().enumerate().filter_map(|(child, shape)| {
-            let parents = shape.deferred_parents.as_ref()?;
+            let parents = shape.foreign_keys.deferred_parents.as_ref()?;
             Some((child, parents.iter().filter_map(index_of).chain([child]).collect()))
         });
         Ok(Self {
@@ -69,7 +69,7 @@ impl Tables {
             statements: shapes.iter().map(shape::Shape::statements).collect(),
             guard: guard.clone(),
             deferred: deferred.collect(),
-            foreign_keys: shapes.iter().any(|shape| shape.foreign_keys),
+            foreign_keys: shapes.iter().any(|shape| shape.foreign_keys.any),
         })
     }
 
@@ -127,7 +127,8 @@ impl Tables {
                 .optional()
                 .map_err(|error| ApplyError::Trouble(trouble(&error)))?;
             if let Some(parent) = parent {
-                let message = format!("a row of `{child}` refers to a row of `{parent}` that is not there at the end of the commit");
+                let message =
+                    format!("a row of `{child}` refers to a row of `{parent}` that is not there at the end of the commit");
                 return Err(ApplyError::Poison(poison(event, message)));
             }
         }
@@ -198,11 +199,7 @@ impl Tables {
 
     /// On the way back rows are without their parents for a while. Switching foreign keys off instead would leave SQLite's count of
     /// violations wrong. Only around this, since the pragma expires every prepared statement.
-    fn with_deferred_keys(
-        &self,
-        conn: &Connection,
-        work: impl FnOnce() -> rusqlite::Result<()>,
-    ) -> Result<(), StorageFailure> {
+    fn with_deferred_keys(&self, conn: &Connection, work: impl FnOnce() -> rusqlite::Result<()>) -> Result<(), StorageFailure> {
         let defer = |on: &str| {
             if self.foreign_keys { conn.execute_batch(&format!("PRAGMA defer_foreign_keys = {on}")) } else { Ok(()) }
         };

@@ -119,7 +119,13 @@ on = ["INSERT INTO ui (id, filter) VALUES (1, :filter) ON CONFLICT (id) DO UPDAT
         assert_eq!(schema.table_names().collect::<Vec<_>>(), ["todos", "ui"]);
         // Known, so that a change of what it is made of is noticed: it makes every store build its state anew.
         assert_eq!(schema.hash(), Schema::from_toml(GOOD).unwrap().hash());
-        for (from, to) in [("version = 1", "version = 2"), ("true", "false"), (":text", ":title"), ("v1.Noted", "v2.Noted"), ("DEFAULT 0", "DEFAULT 1")] {
+        for (from, to) in [
+            ("version = 1", "version = 2"),
+            ("true", "false"),
+            (":text", ":title"),
+            ("v1.Noted", "v2.Noted"),
+            ("DEFAULT 0", "DEFAULT 1"),
+        ] {
             assert_ne!(schema.hash(), Schema::from_toml(&GOOD.replacen(from, to, 1)).unwrap().hash(), "{from}");
         }
     }
@@ -158,9 +164,14 @@ on = ["INSERT INTO ui (id, filter) VALUES (1, :filter) ON CONFLICT (id) DO UPDAT
         assert!(fails("id INTEGER PRIMARY KEY,", "id INTEGER PRIMARY KEY AUTOINCREMENT,").starts_with(
             "line 4 of the schema: the table `ui` can't be used in state: AUTOINCREMENT counts in a table that can't be undone"
         ));
-        assert!(fails(":text)\"]", ":text); DELETE FROM ui\"]").ends_with("these are several statements: make each an entry of its own"));
+        assert!(
+            fails(":text)\"]", ":text); DELETE FROM ui\"]")
+                .ends_with("these are several statements: make each an entry of its own")
+        );
         assert!(fails(":text)\"]", ":text) RETURNING id\"]").contains("leave out SELECT and RETURNING"));
-        assert!(fails("INSERT INTO todos", "INSERT OR ROLLBACK INTO todos").contains("ROLLBACK would undo the commits of others"));
+        assert!(
+            fails("INSERT INTO todos", "INSERT OR ROLLBACK INTO todos").contains("ROLLBACK would undo the commits of others")
+        );
         assert!(fails("(:id,", "(random(),").contains("may not call random(): its answer differs"));
     }
 }

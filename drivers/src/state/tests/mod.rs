@@ -27,9 +27,7 @@ struct World {
 }
 
 fn schema(state_sql: &str) -> Schema {
-    let run = |db: &super::StateDb<'_>, Run(statements): Run| {
-        statements.iter().try_for_each(|sql| db.execute(sql, []).map(drop))
-    };
+    let run = |db: &super::StateDb<'_>, Run(statements): Run| statements.iter().try_for_each(|sql| db.execute(sql, []).map(drop));
     Schema::builder(1).state_sql(state_sql).event::<Run>(run).build().unwrap()
 }
 

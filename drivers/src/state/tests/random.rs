@@ -63,8 +63,31 @@ const COLUMNS: &[(&str, &[&str])] = &[
 ];
 
 const VALUES: &[&str] = &[
-    "NULL", "0", "1", "2", "3", "4", "5", "6", "1", "2", "3", "'a'", "'A'", "'b'", "'1'", "''", "'x' || char(0) || 'y'", "x'00ff'",
-    "CAST(x'fffe' AS TEXT)", "0.5", "2.0", "-0.0", "9e999", "-9223372036854775808", "9007199254740993",
+    "NULL",
+    "0",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "1",
+    "2",
+    "3",
+    "'a'",
+    "'A'",
+    "'b'",
+    "'1'",
+    "''",
+    "'x' || char(0) || 'y'",
+    "x'00ff'",
+    "CAST(x'fffe' AS TEXT)",
+    "0.5",
+    "2.0",
+    "-0.0",
+    "9e999",
+    "-9223372036854775808",
+    "9007199254740993",
 ];
 
 /// Steele and others' SplitMix: enough to choose by, and the same everywhere.
@@ -187,7 +210,7 @@ fn world(seed: u64) -> (usize, i64) {
 // Verifies: S3
 #[test]
 fn whatever_was_done_is_undone_exactly() {
-    let (applied, undone) = (0..2500).map(world).fold((0, 0), |(a, u), (applied, undone)| (a + applied, u + undone));
+    let (applied, undone) = (0..80).map(world).fold((0, 0), |(a, u), (applied, undone)| (a + applied, u + undone));
     // Else the statements no longer do anything, and the test would say nothing.
     assert!(applied > 4_000 && undone > 1_000, "{applied} statements applied, {undone} changes undone");
 }
