@@ -1,11 +1,11 @@
 //! Checks a file against what must always hold: for tests, and for whoever doubts a file. Reads all of it.
 
 use countersign_core::{Pos, StorageFailure};
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::apply::UNKNOWN_EVENT;
 use super::error::{Result, Trouble};
-use super::eventlog::Eventlog;
+use super::eventlog::{Eventlog, int};
 use super::ledger::Ledger;
 use super::replay::PAGE;
 use super::{OpenFile, Storage};
@@ -122,14 +122,28 @@ fn walk(conn: &Connection, log: &mut Eventlog, ledger: &Ledger, replayed: &Repli
     if generation > heads.generation {
         wrong.push(format!("an entry has generation {generation}, above the heads' {} (L2)", heads.generation));
     }
-    let undo: i64 = undo_rows_through(conn, ledger.forgotten)?;
-    if undo > 0 {
-        wrong.push(format!("{undo} undo rows of what has been forgotten are left"));
-    }
-    Ok(())
+    undo_rows(conn, ledger, wrong)
 }
 
-/// Placeholder until undo tables can be asked.
-fn undo_rows_through(_conn: &Connection, _mark: i64) -> Result<i64> {
-    Ok(0)
+/// Whatever can be undone was recorded for an entry that is pending.
+fn undo_rows(conn: &Connection, ledger: &Ledger, wrong: &mut Vec<String>) -> Result<()> {
+    let mut tables =
+        conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'countersign\\_undo\\_%' ESCAPE '\\'")?;
+    let settled = ledger.heads.settled;
+    for table in tables.query_map([], |row| row.get::<_, String>(0))? {
+        let table = table?;
+        let stray: i64 = conn.query_row(
+            &format!(
+                "SELECT count(*) FROM \"{}\" WHERE mark <= ?1 OR mark NOT IN
+                 (SELECT mark FROM countersign_eventlog WHERE (global, client) > (?2, ?3) AND mark IS NOT NULL)",
+                table.replace('"', "\"\"")
+            ),
+            params![ledger.forgotten, int(settled.global)?, settled.client],
+            |row| row.get(0),
+        )?;
+        if stray > 0 {
+            wrong.push(format!("{stray} rows of {table} are for nothing that is pending"));
+        }
+    }
+    Ok(())
 }

@@ -249,11 +249,11 @@ impl Reader {
     pub fn query_each(
         &mut self,
         sql: &str,
-        mut take: impl FnMut(&[String], Vec<Value>) -> ControlFlow<()>,
+        take: impl FnMut(&[String], Vec<Value>) -> ControlFlow<()>,
     ) -> std::result::Result<Vec<String>, ReadError> {
         let Self { conn, guard, .. } = self;
         let entered = guard.enter_query();
-        let columns = each_row(conn, sql, &mut take);
+        let columns = each_row(conn, sql, take);
         drop(entered);
         match (columns, guard.take_denied()) {
             (Err(_), Some(action)) => Err(ReadError::NotReadOnly { action }),
@@ -272,7 +272,7 @@ impl Reader {
 fn each_row(
     conn: &Connection,
     sql: &str,
-    take: &mut dyn FnMut(&[String], Vec<Value>) -> ControlFlow<()>,
+    mut take: impl FnMut(&[String], Vec<Value>) -> ControlFlow<()>,
 ) -> std::result::Result<Vec<String>, ReadError> {
     let asked = |error| asked(&error);
     let mut select = conn.prepare(sql).map_err(asked)?;
