@@ -36,6 +36,8 @@ struct State {
     /// Why the last snapshot could not be taken.
     failure: Option<StorageFailure>,
     closed: bool,
+    /// How many databases there have been.
+    swaps: u64,
     /// Grows with each change of the database; those who watch are told.
     revision: u64,
     watchers: Vec<oneshot::Sender<()>>,
@@ -122,7 +124,11 @@ impl SessionCell {
                 }
                 Due::Swap(id, new, seed) => {
                     *db = Some(*new);
-                    lock(&self.due).failure = None;
+                    let mut state = lock(&self.due);
+                    state.failure = None;
+                    state.swaps += 1;
+                    self.news.notify_all();
+                    drop(state);
                     Input::Seeded { id, seed: Some(seed) }
                 }
             });
@@ -151,11 +157,20 @@ impl SessionCell {
         !lock(&self.due).due.is_empty()
     }
 
-    /// Waits until something is due, or the session is of no use: `false` then, or when the deadline has passed.
-    pub(crate) fn wait_for_due(&self, deadline: Instant) -> Result<(), Option<StorageFailure>> {
+    /// How many databases the session has had. Read it with the database's lock held, to wait for the next one.
+    pub(crate) fn swaps(&self) -> u64 {
+        lock(&self.due).swaps
+    }
+
+    /// Waits until something is due, or the session has another database than the one counted.
+    ///
+    /// # Errors
+    ///
+    /// If the session is closed or the deadline has passed: why the last snapshot failed, if it did.
+    pub(crate) fn wait_for_due(&self, swaps: u64, deadline: Instant) -> Result<(), Option<StorageFailure>> {
         let mut state = lock(&self.due);
         loop {
-            if !state.due.is_empty() {
+            if !state.due.is_empty() || state.swaps != swaps {
                 return Ok(());
             }
             if state.closed || Instant::now() >= deadline {

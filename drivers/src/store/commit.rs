@@ -112,8 +112,9 @@ impl Session {
                 // The machine has ordered something between the last look and now; after that it holds still.
                 Err(Core::SessionBusy) if Instant::now() < deadline => db = cell.run_due(shared, db),
                 Err(error @ Core::SessionNotReady) => {
+                    let swaps = cell.swaps();
                     cell.release(shared, db);
-                    let waited = cell.wait_for_due(deadline);
+                    let waited = cell.wait_for_due(swaps, deadline);
                     db = cell.acquire(shared);
                     if let Err(failure) = waited {
                         return Err((db, failure.map_or(CommitError::Refused(error), CommitError::Session)));
@@ -129,12 +130,13 @@ impl Session {
         let deadline = Instant::now() + SEEDING_MAX;
         loop {
             let db = cell.acquire(shared);
-            let ready = db.is_some();
+            let (ready, swaps) = (db.is_some(), cell.swaps());
             cell.release(shared, db);
             if ready {
                 return Ok(());
             }
-            cell.wait_for_due(deadline).map_err(|failure| failure.map_or(SessionError::NotReady, SessionError::Storage))?;
+            cell.wait_for_due(swaps, deadline)
+                .map_err(|failure| failure.map_or(SessionError::NotReady, SessionError::Storage))?;
         }
     }
 }
