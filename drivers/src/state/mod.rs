@@ -7,6 +7,7 @@
 mod builder;
 mod canonical;
 mod classify;
+mod compound;
 mod copy;
 mod error;
 mod events;

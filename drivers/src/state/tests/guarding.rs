@@ -30,10 +30,10 @@ fn schemas_that_can_not_be_undone_or_replayed() {
         ("CREATE TABLE Countersign_t (a)", "may not create the table `Countersign_t`: names that start with `countersign_`"),
         ("CREATE TABLE sqlite_t (a)", "object name reserved for internal use: sqlite_t"),
         ("CREATE TABLE t (a UNIQUE ON CONFLICT ROLLBACK)", "the table `t` can't be used in state: ON CONFLICT ROLLBACK"),
-        ("CREATE TEMP TABLE t (a)", "may not insert into `sqlite_temp_master`"),
+        ("CREATE TEMP TABLE t (a)", "may not create the table `t`: a schema only creates"),
         ("CREATE TABLE t (a); INSERT INTO t VALUES (1)", "may not insert into `t`: state starts empty"),
         ("CREATE TABLE t AS SELECT 1", "the table `t` can't be used in state: state starts empty"),
-        ("CREATE TABLE t (a); DROP TABLE t", "a schema only creates tables, indexes and views"),
+        ("CREATE TABLE t (a); DROP TABLE t", "may not drop the table `t`: a schema only creates tables, indexes and views"),
         ("PRAGMA foreign_keys = OFF", "may not run PRAGMA foreign_keys"),
         ("ATTACH ':memory:' AS other", "may not attach a database"),
         ("COMMIT", "may not begin or end a transaction"),
@@ -53,12 +53,6 @@ fn schemas_that_can_not_be_undone_or_replayed() {
 
 #[test]
 fn schemas_that_can() {
-    let schema = Schema::builder(1)
-        .state_sql("CREATE TABLE t (rowid, _rowid_, oid INTEGER PRIMARY KEY, autoincrement, \"CURRENT_TIMESTAMP\" DEFAULT 'now')")
-        .state_sql("CREATE TABLE u (id INTEGER PRIMARY KEY, up REFERENCES u ON DELETE CASCADE, at AS (date(up)), CHECK (date(at) > '1'))")
-        .state_sql("CREATE VIEW v AS SELECT datetime('now'), random(); CREATE INDEX i ON u (lower(up)) WHERE up IS NOT NULL");
-    // A column may be called like a keyword only in quotes.
-    assert!(schema.build().is_err());
     let schema = Schema::builder(1)
         .state_sql("CREATE TABLE t (rowid, _rowid_, oid INTEGER PRIMARY KEY, \"CURRENT_TIMESTAMP\" DEFAULT 'now')")
         .state_sql("CREATE TABLE u (id INTEGER PRIMARY KEY, up REFERENCES u ON DELETE CASCADE, at AS (date(up)), CHECK (date(at) > '1'))")
