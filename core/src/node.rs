@@ -37,6 +37,8 @@ pub struct Node {
     pub(crate) leader: Leader,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     out: Outbox,
+    /// Whether sessions have been told something since they were last tidied up.
+    told: bool,
     now: Time,
     closing: bool,
     stale_answers: u64,
@@ -64,6 +66,7 @@ impl Node {
             leader,
             sessions,
             out: Outbox::default(),
+            told: false,
             now: Time::ZERO,
             closing: false,
             stale_answers: 0,
@@ -235,6 +238,7 @@ impl Node {
     fn close_session(&mut self, session: SessionId) -> bool {
         let Some(found) = self.sessions.get_mut(&session).filter(|found| found.is_open()) else { return false };
         found.close();
+        self.told = true;
         self.send(session);
         self.leader.session_closed(session);
         true
@@ -281,17 +285,21 @@ impl Node {
                 break;
             }
         }
-        for session in self.sessions.values_mut() {
-            session.ledger.flush(&mut self.out);
+        if core::mem::take(&mut self.told) {
+            self.sessions.retain(|_, session| {
+                session.ledger.flush(&mut self.out);
+                session.is_open() || !session.is_done()
+            });
         }
-        self.sessions.retain(|_, session| session.is_open() || !session.is_done());
     }
 
     fn tell_sessions(&mut self) -> bool {
         if self.leader.down.is_empty() {
             return false;
         }
-        for message in core::mem::take(&mut self.leader.down) {
+        self.told = true;
+        let mut down = core::mem::take(&mut self.leader.down);
+        for message in down.drain(..) {
             match message {
                 Down::Stored(txn) => {
                     for session in self.sessions.values_mut() {
@@ -316,6 +324,8 @@ impl Node {
                 Down::Wiped => self.sessions.values_mut().for_each(Session::wiped),
             }
         }
+        // Nobody has added to it meanwhile: what it has room for is kept for the next time.
+        self.leader.down = down;
         true
     }
 

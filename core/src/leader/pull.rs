@@ -384,11 +384,28 @@ struct AgainstBackend<'a> {
     named: BTreeSet<usize>,
     /// Everything before this index is named.
     start: usize,
+    /// The session whose text was looked at last: a page has runs of the same.
+    last: Option<(Arc<str>, Option<SessionId>)>,
 }
 
 impl<'a> AgainstBackend<'a> {
+    /// The session of this client that wrote the event, if one did.
+    fn session(&mut self, pulled: &PulledEvent) -> Option<SessionId> {
+        if *pulled.client != *self.client {
+            return None;
+        }
+        match &self.last {
+            Some((text, session)) if **text == *pulled.session => *session,
+            _ => {
+                let session = pulled.session.parse().ok();
+                self.last = Some((pulled.session.clone(), session));
+                session
+            }
+        }
+    }
+
     fn new(client: &'a str, tail: &'a Tail, uncertain: &'a VecDeque<Quarantined>) -> Self {
-        Self { client, tail, uncertain, named: BTreeSet::new(), start: 0 }
+        Self { client, tail, uncertain, named: BTreeSet::new(), start: 0, last: None }
     }
 
     fn name(&mut self, index: usize) {
@@ -409,14 +426,14 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
     }
 
     fn same(&mut self, pending: &Pending, incoming: &PulledEvent) -> bool {
-        let Some(session) = own_session(self.client, incoming) else { return false };
+        let Some(session) = self.session(incoming) else { return false };
         is_same(&pending.own, session, incoming)
             && pending.own.event.says_the_same(&incoming.event)
             && self.tail.place_of(pending).global == incoming.seq
     }
 
     fn elsewhere(&mut self, pending: &VecDeque<Pending>, from: usize, incoming: &PulledEvent) -> Option<usize> {
-        let session = own_session(self.client, incoming)?;
+        let session = self.session(incoming)?;
         let from = from.max(self.start);
         let synced = |&(index, event): &(usize, &Pending)| {
             event.own.id.session == session && !event.own.event.client_only && !self.named.contains(&index)

@@ -32,7 +32,7 @@ impl Session {
 
     /// Takes what waits, if the session is free, and orders one transaction for all of it. Tells whether it took anything.
     pub(crate) fn take(&mut self, out: &mut Outbox) -> bool {
-        if self.phase != Phase::Ready || self.held {
+        if !matches!(self.phase, Phase::Ready) || self.held {
             return false;
         }
         let any = !self.waiting.is_empty();
@@ -43,7 +43,7 @@ impl Session {
             }
             self.taken = txn.number;
             self.take_one(&txn, out);
-            if self.phase != Phase::Ready {
+            if !matches!(self.phase, Phase::Ready) {
                 return true;
             }
         }
@@ -104,8 +104,7 @@ impl Session {
         };
         for entry in &txn.append[..taken] {
             // The first pending event, where it stands: the unit stays, and now counts as one of the leader's.
-            self.pending.pop_front();
-            self.admitted = self.admitted.saturating_sub(1);
+            self.pop_pending();
             self.put(entry);
         }
         self.remove_moved(&moved);
@@ -177,6 +176,7 @@ impl Session {
             index += 1;
             stays
         });
+        self.recount_admitted();
     }
 }
 
