@@ -51,7 +51,7 @@ pub struct Script {
     sessions: BTreeMap<SessionId, SessionDb>,
     /// Effects for sessions whose databases are held.
     held: Option<VecDeque<(EffectId, Effect)>>,
-    prepared: Option<(SessionId, Prepared)>,
+    prepared: BTreeMap<SessionId, Prepared>,
     receipts: Receipts,
     deadline: Option<(Time, Reason)>,
     text: String,
@@ -105,7 +105,7 @@ impl Script {
             pulls: VecDeque::new(),
             sessions: BTreeMap::new(),
             held: None,
-            prepared: None,
+            prepared: BTreeMap::new(),
             receipts: Receipts::default(),
             deadline: None,
             text: format!("{}\n", about.trim()),
@@ -132,6 +132,8 @@ impl Script {
             script.page();
             script.store();
         }
+        let known = if script.config.backend { "; the backend is empty, and known" } else { "; there is no backend" };
+        script.text = format!("{}\n\n-- S1 is open on an empty store{known}\n", about.trim());
         script
     }
 
@@ -169,48 +171,66 @@ impl Script {
     ///
     /// What the machine says.
     pub fn try_commit(&mut self, n: u8, events: Vec<Event>) -> Result<CommitId, CommitError> {
-        self.prepare(n, events)?;
-        Ok(self.finish_commit(true).expect("a commit is prepared"))
+        let what = format!("S{n} commits {}", render::events(&events));
+        let mut answer = None;
+        self.step(&what, |script| {
+            let prepared = script.prepare(n, events);
+            if prepared.is_ok() {
+                script.finish_prepared(n, true);
+            }
+            answer = Some(prepared);
+        });
+        answer.expect("the step was made")
     }
 
-    /// Session `n` begins a commit, and does not finish it.
+    /// Session `n` begins a commit, and does not finish it. Answers the identity that it will have.
+    pub fn begin(&mut self, n: u8, names: &str) -> CommitId {
+        self.try_begin(n, events(names)).unwrap_or_else(|error| panic!("{}\nthe commit is refused: {error}", self.text))
+    }
+
+    /// Session `n` tries to begin a commit.
     ///
     /// # Errors
     ///
     /// What the machine says.
-    pub fn prepare(&mut self, n: u8, events: Vec<Event>) -> Result<(), CommitError> {
-        let session = session(n);
-        let what = format!("S{n} commits {}", render::events(&events));
-        let mut answer = Ok(());
-        self.step(&what, |script| {
-            script.inputs.push((script.now, Input::Prepare { session, events: events.clone() }));
-            match script.node.prepare(script.now, session, events) {
-                Ok(prepared) => script.prepared = Some((session, prepared)),
-                Err(error) => {
-                    script.line(&render::refusal(&error));
-                    answer = Err(error);
-                }
-            }
-        });
-        answer
+    pub fn try_begin(&mut self, n: u8, events: Vec<Event>) -> Result<CommitId, CommitError> {
+        let what = format!("S{n} begins to commit {}", render::events(&events));
+        let mut answer = None;
+        self.step(&what, |script| answer = Some(script.prepare(n, events)));
+        answer.expect("the step was made")
     }
 
-    /// The commit that has begun is in the session's database, or its materialiser has failed. `None` if none has begun.
-    pub fn finish_commit(&mut self, applied: bool) -> Option<CommitId> {
-        let (session, prepared) = self.prepared.take()?;
-        let what = if applied { "it is applied" } else { "its materialiser fails" };
-        let mut id = None;
-        self.step(&format!("{what} in the database of {}", render::session(session)), |script| {
-            if applied {
-                let database = script.sessions.get_mut(&session).expect("only an open session prepares");
-                database.commit(prepared.events.iter().map(|own| &*own.event));
-                script.receipts.admit(prepared.id);
-                script.line(&format!("receipt {}", render::commit(prepared.id)));
+    /// The commit that session `n` has begun is in its database, or its materialiser has failed.
+    pub fn finish(&mut self, n: u8, applied: bool) {
+        let what = if applied { "it is applied to" } else { "its materialiser fails on" };
+        self.step(&format!("{what} the database of S{n}"), |script| script.finish_prepared(n, applied));
+    }
+
+    fn prepare(&mut self, n: u8, events: Vec<Event>) -> Result<CommitId, CommitError> {
+        let session = session(n);
+        self.inputs.push((self.now, Input::Prepare { session, events: events.clone() }));
+        let prepared = self.node.prepare(self.now, session, events);
+        match &prepared {
+            Ok(prepared) => {
+                self.line(&format!("it is {}", render::commit(prepared.id)));
+                self.prepared.insert(session, prepared.clone());
             }
-            script.inputs.push((script.now, Input::Finish { session, applied }));
-            id = script.node.finish(script.now, session, applied);
-        });
-        id
+            Err(error) => self.line(&render::refusal(error)),
+        }
+        Ok(prepared?.id)
+    }
+
+    fn finish_prepared(&mut self, n: u8, applied: bool) {
+        let session = session(n);
+        let Some(prepared) = self.prepared.remove(&session) else { panic!("{}\nS{n} has begun no commit", self.text) };
+        if applied {
+            let database = self.sessions.get_mut(&session).expect("only an open session prepares");
+            database.commit(prepared.events.iter().map(|own| &*own.event));
+            self.receipts.admit(prepared.id);
+        }
+        self.inputs.push((self.now, Input::Finish { session, applied }));
+        let finished = self.node.finish(self.now, session, applied);
+        assert_eq!(finished, Some(prepared.id), "{}\nthe commit has the identity that was promised", self.text);
     }
 
     /// From here on, sessions' databases answer nothing before they are let go.
@@ -321,6 +341,12 @@ impl Script {
         self.sessions.get(&session(n)).map(SessionDb::names).unwrap_or_default()
     }
 
+    /// The number of the last transaction on disk.
+    #[must_use]
+    pub fn last_txn(&self) -> u64 {
+        self.disk.number
+    }
+
     /// The names in the backend's log, in order.
     #[must_use]
     pub fn backend_log(&self) -> Vec<String> {
@@ -349,7 +375,7 @@ impl Script {
     #[must_use]
     pub fn end(mut self) -> String {
         let names: Vec<&str> = self.disk.log.iter().map(|entry| &*entry.event.name).collect();
-        if self.node.status().drained && self.storage.is_empty() && self.held.is_none() && self.prepared.is_none() {
+        if self.node.status().drained && self.storage.is_empty() && self.held.is_none() && self.prepared.is_empty() {
             for (id, database) in &self.sessions {
                 assert_eq!(database.names(), names, "{}\n{} holds what the store holds", self.text, render::session(*id));
             }

@@ -155,17 +155,30 @@ impl Script {
         self.push_fails(id, failure);
     }
 
-    /// Takes the push under way out of the world: it is on its way until it is put back.
+    /// The push under way is on its way for long. It arrives with [`Self::push_arrives`].
     pub fn delay_push(&mut self) -> DelayedPush {
         let (id, push) = self.next_push();
         self.note("the push is slow");
-        DelayedPush { id, push }
+        DelayedPush { id, push: Some(push) }
     }
 
-    /// A push that was slow arrives: answered as the backend stands now.
+    /// The backend takes the push under way, and its reply is slow. It arrives with [`Self::push_arrives`].
+    pub fn delay_reply(&mut self) -> DelayedPush {
+        let (id, push) = self.next_push();
+        assert_eq!(self.backend.take(&push), Ok(()), "{}\nthe backend takes it", self.text);
+        self.note("the backend takes the push; its reply is slow");
+        DelayedPush { id, push: None }
+    }
+
+    /// A slow push arrives, and is answered as the backend stands now; or a slow reply does.
     pub fn push_arrives(&mut self, delayed: DelayedPush) {
-        self.pushes.push_front((delayed.id, delayed.push));
-        self.push();
+        match delayed.push {
+            Some(push) => {
+                self.pushes.push_front((delayed.id, push));
+                self.push();
+            }
+            None => self.input("the reply to the push arrives: it was taken", Input::PushOk { id: delayed.id }),
+        }
     }
 
     fn push_fails(&mut self, id: EffectId, failure: BackendFailure) {
@@ -314,7 +327,7 @@ impl Script {
     pub fn reopen(&mut self, config: Config) {
         self.config = config;
         (self.storage, self.pushes, self.pulls) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        (self.sessions, self.held, self.prepared) = (BTreeMap::new(), self.held.as_ref().map(|_| VecDeque::new()), None);
+        (self.sessions, self.held, self.prepared) = (BTreeMap::new(), None, BTreeMap::new());
         let boot = self.disk.boot(self.config.backend);
         self.node = Node::new(self.config.clone(), boot, super::SEED)
             .unwrap_or_else(|error| panic!("{}\nthe store can't be opened: {error}", self.text));
@@ -340,7 +353,8 @@ impl Script {
 #[derive(Debug)]
 pub struct DelayedPush {
     id: EffectId,
-    push: Push,
+    /// None if the backend has it, and only the reply is on its way.
+    push: Option<Push>,
 }
 
 fn trouble(class: StorageClass) -> &'static str {
