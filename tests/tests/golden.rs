@@ -1,27 +1,7 @@
 //! The golden traces: what a receipt goes through, as transcripts. S session, L leader, B backend.
 
-use countersign_core::{Certainty, Confirmed, IdentityPolicy, InvalidPush, StorageClass, SyncError, Whereabouts};
-use tests::script::{Outcome, Script, event};
-
-fn confirmed(outcome: Option<&Outcome>) -> &Confirmed {
-    match outcome {
-        Some(Outcome::Confirmed(confirmed)) => confirmed,
-        other => panic!("expected a confirmed commit, found {other:?}"),
-    }
-}
-
-fn positions(outcome: Option<&Outcome>) -> Vec<u64> {
-    confirmed(outcome).positions.to_vec()
-}
-
-fn failed(outcome: Option<&Outcome>) -> &SyncError {
-    match outcome {
-        Some(Outcome::Failed(error)) => error,
-        other => panic!("expected a failure, found {other:?}"),
-    }
-}
-
-const PERSISTED: Option<&Outcome> = Some(&Outcome::Persisted);
+use countersign_core::{Certainty, IdentityPolicy, InvalidPush, StorageClass, SyncError, Whereabouts};
+use tests::script::{Script, event};
 
 // Verifies: R1, R2, R3, R4
 #[test]
@@ -34,9 +14,9 @@ fn t1_happy_path_settles_at_the_acknowledgement() {
     assert_eq!((s.leader(a), s.backend(a)), (None, None));
     assert_eq!(s.pushed(), None, "only what is stored is pushed");
     s.store();
-    assert_eq!((s.leader(a), s.backend(a)), (PERSISTED, None));
+    assert!(s.persisted(a) && s.backend(a).is_none());
     s.push();
-    assert_eq!(positions(s.backend(a)), [1]);
+    assert_eq!(s.positions(a), [1]);
     assert_eq!(s.status().upstream_head.global, 0);
     s.page();
     s.store();
@@ -53,7 +33,7 @@ fn t1_happy_path_settles_at_the_echo_if_that_is_first() {
     s.store();
     let late = s.delay_reply();
     s.page();
-    assert_eq!(positions(s.backend(a)), [1]);
+    assert_eq!(s.positions(a), [1]);
     s.store();
     s.push_arrives(late);
     assert_eq!(s.log(), ["A@e1"]);
@@ -64,20 +44,22 @@ fn t1_happy_path_settles_at_the_echo_if_that_is_first() {
 // Verifies: R1, R5, R8, S3
 #[test]
 fn t2_renumbered_after_leader_ok() {
-    let mut s = Script::ready("T2: a foreign X takes e1 first. L rebases A to e2. The leader stage stays ok, the backend stage pends, then ok at e2.");
+    let mut s = Script::ready(
+        "T2: a foreign X takes e1 first. L rebases A to e2. The leader stage stays ok, the backend stage pends, then ok at e2.",
+    );
     let a = s.commit(1, "A");
     s.store();
     s.others("X");
     s.push();
     assert_eq!(s.status().server_ahead, 1);
     s.page();
-    assert_eq!((s.leader(a), s.backend(a)), (PERSISTED, None));
+    assert!(s.persisted(a) && s.backend(a).is_none());
     s.store();
     assert_eq!(s.log(), ["X'@e1", "A@e2r1"]);
     assert_eq!(s.database(1), ["X", "A"]);
     s.push();
-    assert_eq!(positions(s.backend(a)), [2]);
-    assert_eq!(confirmed(s.backend(a)).rebases, 1);
+    assert_eq!(s.positions(a), [2]);
+    assert_eq!(s.rebases(a), 1);
     s.run();
     assert_eq!(s.backend_log(), ["X", "A"]);
     insta::assert_snapshot!(s.end());
@@ -103,7 +85,7 @@ fn t3_a_commit_split_over_two_pushes_settles_with_its_last_event() {
     s.store();
     s.push();
     let expected: Vec<u64> = (1..=100).chain(102..=151).collect();
-    assert_eq!(positions(s.backend(a)), expected);
+    assert_eq!(s.positions(a), expected);
     s.run();
     assert_eq!(s.backend_log().len(), 151);
     assert_eq!(s.log().len(), 151);
@@ -113,18 +95,20 @@ fn t3_a_commit_split_over_two_pushes_settles_with_its_last_event() {
 // Verifies: R1, R8, L4
 #[test]
 fn t4_the_leader_is_ahead_of_a_session() {
-    let mut s = Script::ready("T4: L is already at e1 when S1 gives A the place e1: refused inside, rebased, sent again. No stage ever failed.");
+    let mut s = Script::ready(
+        "T4: L is already at e1 when S1 gives A the place e1: refused inside, rebased, sent again. No stage ever failed.",
+    );
     s.open(2);
     let a = s.begin(1, "A");
     let b = s.commit(2, "B");
     s.finish(1, true);
     assert_eq!(s.status().leader_ahead, 1);
     s.store_all();
-    assert_eq!((s.leader(a), s.leader(b)), (PERSISTED, PERSISTED));
+    assert!(s.persisted(a) && s.persisted(b));
     assert_eq!(s.log(), ["B@e1", "A@e2"]);
     assert_eq!(s.database(1), ["B", "A"]);
     s.run();
-    assert_eq!((positions(s.backend(a)), positions(s.backend(b))), (vec![2], vec![1]));
+    assert_eq!((s.positions(a), s.positions(b)), (vec![2], vec![1]));
     insta::assert_snapshot!(s.end());
 }
 
@@ -144,7 +128,7 @@ fn t5_lost_acknowledgement() {
     s.push();
     assert!(s.pull_under_way().is_some_and(|pull| pull.fresh), "the refusal makes an active pull");
     s.page();
-    assert_eq!(positions(s.backend(a)), [1]);
+    assert_eq!(s.positions(a), [1]);
     s.run();
     assert_eq!(s.log(), ["A@e1"]);
     assert_eq!(s.backend_log(), ["A"]);
@@ -154,15 +138,17 @@ fn t5_lost_acknowledgement() {
 // Verifies: R1, R4, L4, L6
 #[test]
 fn t6_accepted_then_killed_before_the_reply() {
-    let mut s = Script::ready("T6: accepted, process killed before the reply, opened again: the receipt is found, then ok, without a duplicate.");
+    let mut s = Script::ready(
+        "T6: accepted, process killed before the reply, opened again: the receipt is found, then ok, without a duplicate.",
+    );
     let a = s.commit(1, "A");
     s.store();
     s.push_reply_lost();
     s.crash();
-    assert_eq!((s.leader(a), s.backend(a)), (PERSISTED, None));
+    assert!(s.persisted(a) && s.backend(a).is_none());
     assert_eq!(s.pushed(), None, "pull before push");
     s.page();
-    assert_eq!(positions(s.backend(a)), [1]);
+    assert_eq!(s.positions(a), [1]);
     s.run();
     assert_eq!(s.log(), ["A@e1"]);
     assert_eq!(s.backend_log(), ["A"]);
@@ -172,11 +158,12 @@ fn t6_accepted_then_killed_before_the_reply() {
 // Verifies: R2, L7
 #[test]
 fn t7_client_only_commit() {
-    let mut s = Script::ready("T7: of a client-only commit the backend stage does not apply, and says so when the leader stage is ok.");
+    let mut s =
+        Script::ready("T7: of a client-only commit the backend stage does not apply, and says so when the leader stage is ok.");
     let c = s.commit(1, "c");
     assert_eq!(s.backend(c), None);
     s.store();
-    assert_eq!((s.leader(c), s.backend(c)), (PERSISTED, Some(&Outcome::NotApplicable)));
+    assert!(s.persisted(c) && s.not_applicable(c));
     assert_eq!(s.pushed(), None);
     assert_eq!(s.log(), ["c@e0.1"]);
     insta::assert_snapshot!(s.end());
@@ -198,20 +185,21 @@ fn t8_backend_reset() {
     s.page();
     assert_eq!(s.backend(b), None, "a failure is stored before it is said");
     s.store();
-    let error = failed(s.backend(b));
+    let error = s.failed(b);
     assert!(matches!(error, SyncError::InvalidPush { cause: InvalidPush::BackendIdMismatch { .. }, .. }));
     assert_eq!((error.certainty(), error.events()), (Certainty::Unknown, Whereabouts::Queued));
-    assert_eq!(s.leader(b), PERSISTED);
+    assert!(s.persisted(b));
     s.decide(IdentityPolicy::Reset);
     s.store();
     assert_eq!(s.quarantine(), ["B"]);
     assert!(s.log().is_empty());
-    assert_eq!((s.leader(b), positions(s.backend(a))), (PERSISTED, vec![1]));
+    assert!(s.persisted(b));
+    assert_eq!(s.positions(a), [1]);
     s.run();
     assert_eq!(s.backend_log().len(), 0, "nothing of the old history gets to the new backend");
     let c = s.commit(1, "C");
     s.run();
-    assert_eq!(positions(s.backend(c)), [1]);
+    assert_eq!(s.positions(c), [1]);
     insta::assert_snapshot!(s.end());
 }
 
@@ -234,7 +222,7 @@ fn t9_a_power_loss_undoes_a_rebase_on_disk() {
     s.power_loss(before);
     assert_eq!(s.log(), ["A@e1"]);
     s.page();
-    assert_eq!(positions(s.backend(a)), [2]);
+    assert_eq!(s.positions(a), [2]);
     s.store();
     assert_eq!(s.pushed(), None);
     s.run();
@@ -258,13 +246,14 @@ fn t10_poison_in_the_middle_of_a_transaction() {
     s.store();
     assert_eq!((s.leader(a), s.leader(b), s.leader(c)), (None, None, None));
     s.store();
-    assert_eq!((s.leader(a), s.leader(c)), (PERSISTED, PERSISTED));
-    let error = failed(s.leader(b));
+    assert!(s.persisted(a) && s.persisted(c));
+    let error = s.leader_failed(b);
     assert!(matches!(error, SyncError::Materialise { certainty: Certainty::NotApplied, .. }));
-    assert_eq!(failed(s.backend(b)), error);
+    assert_eq!(s.failed(b), error);
     assert_eq!(s.quarantine(), ["B"]);
     s.run();
-    assert_eq!((positions(s.backend(a)), positions(s.backend(c))), (vec![2], vec![3]));
+    assert_eq!((s.positions(a), s.positions(c)), (vec![2], vec![3]));
+    assert_eq!((s.rebases(a), s.rebases(c)), (0, 1), "only what stood behind B was renumbered");
     assert_eq!(s.backend_log(), ["Z", "A", "C"]);
     assert_eq!(s.database(1), ["Z", "A", "C"]);
     insta::assert_snapshot!(s.end());
@@ -285,7 +274,7 @@ fn t11(strips_ids: bool) -> Script {
     s.store();
     s.withdraw(a);
     s.store();
-    let error = failed(s.backend(a)).clone();
+    let error = s.failed(a);
     assert_eq!(error, SyncError::Withdrawn { cause: None, certainty: Certainty::Unknown });
     assert_eq!(s.quarantine(), ["A"]);
     s.page();
@@ -293,10 +282,10 @@ fn t11(strips_ids: bool) -> Script {
     s.store();
     assert!(s.quarantine().is_empty());
     assert_eq!(s.log(), ["A@e1", "B@e2r2"]);
-    assert_eq!(failed(s.backend(a)), &error, "the receipt stays as it settled");
+    assert_eq!(s.failed(a), error, "the receipt stays as it settled");
     s.wake();
     s.run();
-    assert_eq!(positions(s.backend(b)), [2]);
+    assert_eq!(s.positions(b), [2]);
     assert_eq!(s.backend_log(), ["A", "B"]);
     s
 }
@@ -339,11 +328,11 @@ fn t12_a_full_disk_with_a_second_transaction_queued() {
     assert_eq!((s.backend(c), s.leader(e)), (None, None));
     s.wake();
     s.store_all();
-    assert!(matches!(failed(s.backend(c)), SyncError::Withdrawn { certainty: Certainty::NotApplied, .. }));
-    assert_eq!(s.leader(e), PERSISTED);
+    assert!(matches!(s.failed(c), SyncError::Withdrawn { certainty: Certainty::NotApplied, .. }));
+    assert!(s.persisted(e));
     s.wake();
     s.run();
-    assert_eq!((positions(s.backend(d)), positions(s.backend(e))), (vec![3], vec![4]));
+    assert_eq!((s.positions(d), s.positions(e)), (vec![3], vec![4]));
     assert_eq!(s.quarantine(), ["C"]);
     insta::assert_snapshot!(s.end());
 }

@@ -15,10 +15,9 @@ use super::persist::Decision;
 use super::tail::Pending;
 
 impl Leader {
-    /// The backend holds this own event, at its final place. Called once for each.
-    pub(super) fn confirm(&mut self, event: &Pending, at: u64) {
+    /// The backend holds this own event, at its final place, after so many rebases. Called once for each.
+    pub(super) fn confirm(&mut self, event: &Pending, at: u64, rebases: u32) {
         let commit = event.own.commit_id();
-        let rebases = self.tail.rebases_of(event);
         if !event.closes {
             self.partly.entry(commit).or_default().push(at);
             return;
@@ -53,6 +52,9 @@ impl Leader {
             }));
         }
         let removed = self.tail.remove(&indices);
+        if let Some(&first) = indices.first() {
+            self.tail.renumbered(first);
+        }
         if self.persisting.idle() {
             self.persisting.forget(commit, &indices);
         } else {

@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use countersign_core::{
-    CommitError, CommitId, Config, Effect, EffectId, Event, IdentityPolicy, Input, Node, Output, Prepared, PulledEvent, Reason,
-    SessionApplied, SessionId, Stage, Status, Time,
+    CommitError, CommitId, Config, Confirmed, Effect, EffectId, Event, IdentityPolicy, Input, Node, Output, Prepared,
+    PulledEvent, Reason, SessionApplied, SessionId, Stage, Status, SyncError, Time,
 };
 
 use backend::Backend;
@@ -315,6 +315,56 @@ impl Script {
     #[must_use]
     pub fn backend(&self, commit: CommitId) -> Option<&Outcome> {
         self.receipts.get(commit, Stage::Backend)
+    }
+
+    /// Whether `leader_sync` is Ok.
+    #[must_use]
+    pub fn persisted(&self, commit: CommitId) -> bool {
+        self.leader(commit) == Some(&Outcome::Persisted)
+    }
+
+    /// Whether `backend_sync` is known not to apply.
+    #[must_use]
+    pub fn not_applicable(&self, commit: CommitId) -> bool {
+        self.backend(commit) == Some(&Outcome::NotApplicable)
+    }
+
+    /// Where the backend has confirmed the commit; nothing if it has not.
+    #[must_use]
+    pub fn positions(&self, commit: CommitId) -> Vec<u64> {
+        self.confirmed(commit).map(|confirmed| confirmed.positions.to_vec()).unwrap_or_default()
+    }
+
+    /// How often the commit, confirmed by now, was renumbered.
+    #[must_use]
+    pub fn rebases(&self, commit: CommitId) -> u32 {
+        self.confirmed(commit).unwrap_or_else(|| panic!("{}\n{commit} is not confirmed", self.text)).rebases
+    }
+
+    fn confirmed(&self, commit: CommitId) -> Option<&Confirmed> {
+        match self.backend(commit) {
+            Some(Outcome::Confirmed(confirmed)) => Some(confirmed),
+            _ => None,
+        }
+    }
+
+    /// How `backend_sync` has failed.
+    #[must_use]
+    pub fn failed(&self, commit: CommitId) -> SyncError {
+        self.failure(commit, Stage::Backend)
+    }
+
+    /// How `leader_sync` has failed.
+    #[must_use]
+    pub fn leader_failed(&self, commit: CommitId) -> SyncError {
+        self.failure(commit, Stage::Leader)
+    }
+
+    fn failure(&self, commit: CommitId, stage: Stage) -> SyncError {
+        match self.receipts.get(commit, stage) {
+            Some(Outcome::Failed(error)) => error.clone(),
+            other => panic!("{}\nthe {stage:?} stage of {commit} has not failed, but is {other:?}", self.text),
+        }
     }
 
     /// The log as stored: `["X'@e1", "A@e2r1"]`.

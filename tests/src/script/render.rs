@@ -221,7 +221,11 @@ pub(super) fn status(status: &Status) -> String {
         SyncState::Offline { .. } => "offline".to_owned(),
         SyncState::NeedsAuth { .. } => "needs auth".to_owned(),
         SyncState::BackendIdMismatch { ignored, .. } => {
-            if *ignored { "another backend, ignored".to_owned() } else { "another backend".to_owned() }
+            if *ignored {
+                "another backend, ignored".to_owned()
+            } else {
+                "another backend".to_owned()
+            }
         }
         SyncState::BackendLogBroken { at } => format!("log broken after e{at}"),
         SyncState::StorageBroken { .. } => "storage broken".to_owned(),
