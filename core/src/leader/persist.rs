@@ -122,11 +122,15 @@ impl Persisting {
         self.flights.last().map_or((self.admissions_first, self.decisions_first), |flight| (flight.admissions, flight.decisions))
     }
 
-    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it.
-    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64]) {
+    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it, and so many settled
+    /// entries.
+    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: u64) {
         debug_assert!(self.flights.is_empty());
         let found = self.admissions.iter().position(|admission| admission.commit == commit);
-        if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
+        if let Some((i, admission)) = found.and_then(|i| Some((i, self.admissions.remove(i)?))) {
+            for later in self.admissions.range_mut(i..) {
+                later.settled_end -= settled;
+            }
             self.events -= admission.events;
             self.bytes -= admission.bytes;
             self.retry_until = self.retry_until.saturating_sub(1);
@@ -156,7 +160,10 @@ impl Persisting {
         if self.flights.len() > 2 {
             return Err("at most two transactions are under way");
         }
-        if self.admissions.iter().any(|admission| admission.pending_end > tail.pending_end()) {
+        let within = |admission: &Admission| {
+            admission.pending_end <= tail.pending_end() && admission.settled_end <= tail.settled_end()
+        };
+        if !self.admissions.iter().all(within) {
             return Err("admitted commits end within the tail");
         }
         Ok(())

@@ -43,9 +43,11 @@ impl Leader {
         let certainty = self.certainty(commit, &indices);
         let mut decides = indices.last().is_some_and(|&last| last >= self.tail.stored().durable);
         let mut events: Vec<OwnEvent> = Vec::new();
+        let mut settled_gone = 0;
         if self.persisting.idle() {
             let unstored = self.tail.remove_unstored_settled(|entry| entry.commit_id() == Some(commit));
             decides |= !unstored.is_empty();
+            settled_gone = unstored.len() as u64;
             events.extend(unstored.into_iter().filter_map(|entry| match entry.origin {
                 Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: entry.event }),
                 Origin::Foreign { .. } => None,
@@ -56,7 +58,7 @@ impl Leader {
             self.tail.renumbered(first);
         }
         if self.persisting.idle() {
-            self.persisting.forget(commit, &indices);
+            self.persisting.forget(commit, &indices, settled_gone);
         } else {
             self.persisting.pending_removed(&indices);
         }
