@@ -322,7 +322,9 @@ impl Node {
     fn sessions_go_on(&mut self) -> bool {
         let mut to_send: Option<Vec<SessionId>> = None;
         for (&id, session) in &mut self.sessions {
-            if session.take(&mut self.out) && session.next_to_send().is_some() {
+            session.take(&mut self.out);
+            // Refused before, or seeded anew since: what is not refused any more is sent.
+            if session.next_to_send().is_some() {
                 to_send.get_or_insert_with(Vec::new).push(id);
             }
             if let Some(message) = session.lost().cloned() {
