@@ -160,9 +160,8 @@ impl Persisting {
         if self.flights.len() > 2 {
             return Err("at most two transactions are under way");
         }
-        let within = |admission: &Admission| {
-            admission.pending_end <= tail.pending_end() && admission.settled_end <= tail.settled_end()
-        };
+        let within =
+            |admission: &Admission| admission.pending_end <= tail.pending_end() && admission.settled_end <= tail.settled_end();
         if !self.admissions.iter().all(within) {
             return Err("admitted commits end within the tail");
         }
@@ -173,10 +172,9 @@ impl Persisting {
 impl Leader {
     /// Orders the next transaction, if there is something to store and room for it.
     pub(super) fn persist(&mut self, config: &Config, out: &mut Outbox) {
-        if self.persisting.broken.is_some() || !self.persisting.retry.due(self.now) {
+        if self.persisting.broken.is_some() || !self.persisting.retry.try_now(self.now) {
             return;
         }
-        self.persisting.retry.at = None;
         for flight in &mut self.persisting.flights {
             if flight.effect.is_none() {
                 flight.effect = Some(out.effect(Effect::Materialise(flight.txn.clone())));
@@ -344,6 +342,7 @@ impl Leader {
     fn in_trouble(&mut self, config: &Config, failure: StorageFailure, out: &mut Outbox) {
         if failure.class == StorageClass::Corrupt {
             self.persisting.broken = Some(failure.message.clone());
+            self.persisting.retry.reset();
         } else {
             let first = config.backoff_min / 10;
             self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);

@@ -116,8 +116,9 @@ impl Leader {
 
     /// Orders the next push, if one is due.
     pub(super) fn push(&mut self, config: &Config, out: &mut Outbox) {
+        let due = self.pushing.retry.try_now(self.now);
         let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
-        if !ready || !self.wants_push() || !self.pushing.retry.due(self.now) {
+        if !due || !ready || !self.wants_push() {
             return;
         }
         let first = self.tail.acked();
@@ -131,7 +132,6 @@ impl Leader {
             return;
         };
         let Some(batch) = self.batch(config, first, end) else { return };
-        self.pushing.retry.at = None;
         let exposed_before = self.tail.exposed();
         let push = Push { parent: batch.parent, backend: self.backend.clone(), events: batch.events };
         let effect = out.effect(Effect::Push(push));
