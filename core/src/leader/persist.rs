@@ -304,27 +304,30 @@ impl Leader {
             return false;
         };
         match outcome {
-            Materialised::Committed { skipped } if index == 0 => {
+            Materialised::Committed { skipped } => {
+                self.stored_before(index, out);
                 if !skipped.is_empty() {
                     out.notify(Notice::Skipped(skipped));
                 }
                 self.stored(out);
             }
-            Materialised::RolledBack { refused } => self.rolled_back(index, refused),
+            Materialised::RolledBack { refused } => {
+                self.stored_before(index, out);
+                self.rolled_back(refused);
+            }
             Materialised::UnknownOutcome(failure) => {
                 self.persisting.flights[index].effect = None;
                 self.in_trouble(config, failure, out);
             }
             Materialised::Failed(failure) => {
-                self.forget_flights();
+                self.forget_flights(index);
                 self.in_trouble(config, failure, out);
             }
-            // The second of two can't have been committed without the first: storage broke the contract. Nor can the file carry
-            // another number than it was left with, unless somebody has exchanged it.
-            Materialised::Committed { .. } | Materialised::Stale => {
-                let first = index == 0;
-                self.forget_flights();
-                if first {
+            // It does not stand on the transaction before it, so that was not committed either. If there is none, the file carries
+            // another number than it was left with.
+            Materialised::Stale => {
+                self.forget_flights(0);
+                if index == 0 {
                     let message =
                         "the file carries another transaction number than this store left in it: was it replaced by a copy?";
                     self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
@@ -334,9 +337,17 @@ impl Leader {
         true
     }
 
-    fn forget_flights(&mut self) {
-        self.persisting.flights.clear();
-        self.tail.rolled_back();
+    /// This transaction under way, and those that stand on it, were not committed.
+    fn forget_flights(&mut self, from: usize) {
+        self.persisting.flights.truncate(from);
+        self.tail.rolled_back(from);
+    }
+
+    /// A transaction can only be tried on top of the one before it: if the outcome of that was unknown, now it is known.
+    fn stored_before(&mut self, index: usize, out: &mut Outbox) {
+        for _ in 0..index {
+            self.stored(out);
+        }
     }
 
     fn in_trouble(&mut self, config: &Config, failure: StorageFailure, out: &mut Outbox) {
@@ -388,9 +399,10 @@ impl Leader {
         self.down.push(Down::Stored(flight.txn));
     }
 
-    fn rolled_back(&mut self, index: usize, refused: Vec<(CommitId, Poison)>) {
-        self.persisting.retry_until = self.persisting.flights[index].admissions;
-        self.forget_flights();
+    /// The first transaction under way can't be applied.
+    fn rolled_back(&mut self, refused: Vec<(CommitId, Poison)>) {
+        self.persisting.retry_until = self.persisting.flights[0].admissions;
+        self.forget_flights(0);
         let mut reasons: BTreeMap<CommitId, Poison> = refused.into_iter().collect();
         while let Some((commit, poison)) = reasons.pop_first() {
             self.withdraw(commit, |certainty| match poison {

@@ -201,9 +201,9 @@ impl Tail {
         self.trim();
     }
 
-    /// All transactions under way have failed.
-    pub(crate) fn rolled_back(&mut self) {
-        self.views.truncate(1);
+    /// Of the transactions under way only this many are left.
+    pub(crate) fn rolled_back(&mut self, left: usize) {
+        self.views.truncate(left + 1);
     }
 
     /// The view that holds everything, as it stands now.
