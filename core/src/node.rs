@@ -166,7 +166,10 @@ impl Node {
             Input::Online => self.leader.online(),
             Input::OfflineForGood => self.leader.give_up_offline(&self.config),
             Input::Authenticated => self.leader.authenticated(),
-            Input::Withdraw { commit } => self.leader.ask_to_withdraw(commit),
+            Input::Withdraw { commit } => {
+                let is_coming = self.sessions.get(&commit.session).is_some_and(|session| session.is_coming(commit.ordinal));
+                self.leader.ask_to_withdraw(commit, is_coming);
+            }
             Input::Decide { decision } => self.leader.decide(decision),
             Input::Shutdown => self.closing = true,
             // Timers only move `now`; the others have been handled.
