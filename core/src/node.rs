@@ -80,7 +80,7 @@ impl Node {
     /// If a limit is reached, or the session can't take a commit now. Nothing has happened then. After
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
     pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
-        self.now = self.now.max(now);
+        self.tick(now);
         self.check_limits(session, &events)?;
         let found = self.sessions.get_mut(&session).ok_or(CommitError::SessionClosed)?;
         found.prepare(events).cloned()
@@ -89,7 +89,7 @@ impl Node {
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
     /// `None` if no commit was prepared.
     pub fn finish(&mut self, now: Time, session: SessionId, applied: bool) -> Option<CommitId> {
-        self.now = self.now.max(now);
+        self.tick(now);
         let id = self.sessions.get_mut(&session)?.finish(applied)?;
         self.send(session);
         self.settle();
@@ -98,7 +98,7 @@ impl Node {
 
     /// Takes any input, at any time. A `now` that goes backwards counts as the latest that was handed in.
     pub fn handle(&mut self, now: Time, input: Input) {
-        self.now = self.now.max(now);
+        self.tick(now);
         let known = match input {
             Input::Prepare { session, events } => {
                 // The recorded form: whoever replays it has the error from the first time.
@@ -158,6 +158,11 @@ impl Node {
     pub fn check(&self) -> Result<(), &'static str> {
         self.leader.check()?;
         self.sessions.values().try_for_each(Session::check)
+    }
+
+    fn tick(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.leader.tick(self.now);
     }
 
     fn decide(&mut self, input: Input) {
@@ -278,7 +283,7 @@ impl Node {
     /// Goes on until nothing more can be done without the world.
     fn settle(&mut self) {
         loop {
-            self.leader.settle(&self.config, self.now, &mut self.out);
+            self.leader.settle(&self.config, &mut self.out);
             let told = self.tell_sessions();
             if !self.sessions_go_on() && !told {
                 break;

@@ -123,9 +123,13 @@ impl Leader {
         Ok(leader)
     }
 
-    /// Does whatever can be done now.
-    pub(crate) fn settle(&mut self, config: &Config, now: Time, out: &mut Outbox) {
+    /// It is this late now. Comes before anything is made of an input: waits are counted from here.
+    pub(crate) fn tick(&mut self, now: Time) {
         self.now = now;
+    }
+
+    /// Does whatever can be done now.
+    pub(crate) fn settle(&mut self, config: &Config, out: &mut Outbox) {
         self.apply_policies(config);
         self.persist(config, out);
         if config.backend {
