@@ -146,6 +146,10 @@ impl Leader {
     pub(crate) fn online(&mut self) {
         self.policy.offline = false;
         self.policy.offline_for_good = false;
+        // Whoever says so begins a new wait for the backend: the old one may be over its deadline.
+        if let Some((since, _)) = &mut self.policy.outage {
+            *since = self.now;
+        }
         self.push_now();
         self.pull_now();
     }
