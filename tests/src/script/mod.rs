@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use countersign_core::{
-    CommitError, CommitId, Config, Confirmed, Effect, EffectId, Event, IdentityPolicy, Input, Node, Output, Prepared,
+    CommitError, CommitId, Config, Confirmed, Effect, EffectId, Event, IdentityPolicy, Input, Node, Output, OwnEvent, Prepared,
     PulledEvent, Reason, SessionApplied, SessionId, Stage, Status, SyncError, Time,
 };
 
@@ -53,6 +53,8 @@ pub struct Script {
     held: Option<VecDeque<(EffectId, Effect)>>,
     prepared: BTreeMap<SessionId, Prepared>,
     receipts: Receipts,
+    /// Own events by their names.
+    known: BTreeMap<String, OwnEvent>,
     deadline: Option<(Time, Reason)>,
     text: String,
     status: String,
@@ -107,6 +109,7 @@ impl Script {
             held: None,
             prepared: BTreeMap::new(),
             receipts: Receipts::default(),
+            known: BTreeMap::new(),
             deadline: None,
             text: format!("{}\n", about.trim()),
             status: String::new(),
@@ -227,6 +230,7 @@ impl Script {
             let database = self.sessions.get_mut(&session).expect("only an open session prepares");
             database.commit(prepared.events.iter().map(|own| &*own.event));
             self.receipts.admit(prepared.id);
+            self.known.extend(prepared.events.iter().map(|own| (own.event.name.to_string(), own.clone())));
         }
         self.inputs.push((self.now, Input::Finish { session, applied }));
         let finished = self.node.finish(self.now, session, applied);
@@ -303,6 +307,12 @@ impl Script {
     #[must_use]
     pub fn status(&self) -> Status {
         self.node.status()
+    }
+
+    /// Whether a session can take a commit, or only has to answer first.
+    #[must_use]
+    pub fn is_ready(&self, session: SessionId) -> bool {
+        self.node.is_ready(session)
     }
 
     /// How `leader_sync` has settled, if it has.
@@ -401,6 +411,12 @@ impl Script {
     #[must_use]
     pub fn backend_log(&self) -> Vec<String> {
         self.backend.log.iter().map(|event: &PulledEvent| event.event.name.to_string()).collect()
+    }
+
+    /// The transcript so far.
+    #[must_use]
+    pub fn so_far(&self) -> &str {
+        &self.text
     }
 
     /// Every input so far, for a replay. It belongs to the last process if there was more than one.

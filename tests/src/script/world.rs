@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use countersign_core::{
     BackendFailure, Config, Effect, EffectId, Input, Materialised, Node, Page, Pull, PulledEvent, Push, StorageClass,
-    StorageFailure, Txn,
+    StorageFailure, Time, Txn,
 };
 
 use super::backend::{Backend, foreign};
@@ -170,6 +170,27 @@ impl Script {
         DelayedPush { id, push: None }
     }
 
+    /// The push under way seems to be lost, and is on its way all the same.
+    pub fn lose_push(&mut self) -> DelayedPush {
+        let (id, push) = self.next_push();
+        self.push_fails(id, BackendFailure::Unreachable { message: "no answer in time".into(), maybe_applied: true });
+        DelayedPush { id, push: Some(push) }
+    }
+
+    /// A slow push is given up after so many seconds.
+    pub fn push_times_out_after(&mut self, seconds: u64, delayed: DelayedPush) {
+        self.now = Time(self.now.0 + seconds * 1_000_000);
+        self.note(&format!("{seconds} s pass, it is {}", self.now));
+        self.push_fails(delayed.id, BackendFailure::Unreachable { message: "no answer in time".into(), maybe_applied: true });
+    }
+
+    /// A push that seemed to be lost arrives at the backend, which takes it. Nobody waits for the reply.
+    pub fn push_arrives_unnoticed(&mut self, delayed: DelayedPush) {
+        let push = delayed.push.expect("only a push arrives");
+        assert_eq!(self.backend.take(&push), Ok(()), "{}\nthe backend takes it", self.text);
+        self.note("the push arrives after all, and the backend takes it");
+    }
+
     /// A slow push arrives, and is answered as the backend stands now; or a slow reply does.
     pub fn push_arrives(&mut self, delayed: DelayedPush) {
         match delayed.push {
@@ -255,6 +276,36 @@ impl Script {
         self.note(&format!("the backend is restored from a copy that ends at e{head}"));
     }
 
+    /// The known backend is back: its log holds these events, own ones by their names.
+    pub fn bring_back_backend(&mut self, id: &str, names: &str) {
+        let strips_ids = self.backend.strips_ids;
+        self.backend = Backend { strips_ids, ..Backend::new(id) };
+        self.exchange_log(names);
+    }
+
+    /// The backend's log turns out to hold these events, own ones by their names.
+    pub fn exchange_log(&mut self, names: &str) {
+        self.backend.log.clear();
+        for name in names.split_whitespace() {
+            let parent = self.backend.head();
+            let pushed = self.known.get(name).cloned();
+            match pushed {
+                Some(own) => assert_eq!(self.backend.take(&Push { parent, backend: None, events: vec![own] }), Ok(())),
+                None => self.backend.append_foreign(event(name)),
+            }
+        }
+        self.note(&format!("the log of {} holds {}", self.backend.id, render::page(&self.backend.log)));
+    }
+
+    /// Somebody else's events fill the log up to one before the last number, without being there one by one.
+    pub fn others_at_the_end_of_numbers(&mut self) {
+        let at = countersign_core::GLOBAL_MAX - 1;
+        self.backend.log.push(foreign(at, 0, event("X")));
+        self.note(&format!("somebody else's only event stands at e{at}"));
+        self.page();
+        self.store();
+    }
+
     /// The backend holds other bytes for an event than were pushed.
     pub fn rewrite_in_backend(&mut self, name: &str, args: &str) {
         for event in self.backend.log.iter_mut().filter(|event| *event.event.name == *name) {
@@ -304,6 +355,18 @@ impl Script {
             } else {
                 return;
             }
+        }
+    }
+
+    /// As [`Self::run`], and time passes whenever the machine waits for it.
+    pub fn run_awake(&mut self) {
+        let mut most = 50;
+        self.run();
+        while self.deadline.is_some() {
+            self.wake();
+            self.run();
+            most -= 1;
+            assert!(most > 0, "{}\nit never comes to rest", self.text);
         }
     }
 
