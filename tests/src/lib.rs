@@ -2,3 +2,6 @@
 
 pub mod invariants;
 pub mod merge;
+mod model;
+pub mod sim;
+pub mod world;
