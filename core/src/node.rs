@@ -250,7 +250,7 @@ impl Node {
         while let Some(next) = found.next_to_send() {
             let arrival = Arrival {
                 commit: next.commit,
-                first: found.place_to_send(),
+                first: found.place_to_send().filter(|_| !next.range.is_empty()),
                 again: found.was_refused(),
                 events: found.pending_events(next.range.clone()),
             };
@@ -260,14 +260,6 @@ impl Node {
                     self.leader_ahead += 1;
                     found.refused();
                 }
-            }
-        }
-        // A commit without events has nothing to send, and yet has to be told of.
-        while let Some(commit) = found.ledger.next_empty() {
-            let arrival = Arrival { commit, first: None, again: true, events: [].iter() };
-            if self.leader.admit(&self.config, arrival).is_err() {
-                debug_assert!(false, "nothing can be in the way of a commit without events");
-                break;
             }
         }
     }

@@ -78,8 +78,14 @@ impl Ledger {
         self.empty.push_back(ordinal);
     }
 
-    pub(crate) fn next_empty(&mut self) -> Option<CommitId> {
-        self.empty.pop_front().map(|ordinal| CommitId { session: self.session, ordinal })
+    /// The oldest commit without any event that the leader has not been told of.
+    pub(crate) fn next_empty(&self) -> Option<u64> {
+        self.empty.front().copied()
+    }
+
+    /// The leader has been told of it.
+    pub(crate) fn sent_empty(&mut self) {
+        self.empty.pop_front();
     }
 
     pub(crate) fn persisted(&self) -> u64 {

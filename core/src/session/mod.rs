@@ -201,10 +201,13 @@ impl Session {
 
     /// The commits that the leader has not admitted, if any may be sent now: where the first stands, and its events.
     pub(crate) fn next_to_send(&self) -> Option<NextToSend> {
-        if self.refused {
-            return None;
+        let first = self.pending.get(self.admitted);
+        // A commit without events has nothing to send, and yet has to be told of in its turn: the marks go in commit order.
+        if let Some(ordinal) = self.ledger.next_empty().filter(|&ordinal| first.is_none_or(|own| ordinal < own.commit)) {
+            let commit = CommitId { session: self.id, ordinal };
+            return Some(NextToSend { commit, range: self.admitted..self.admitted });
         }
-        let first = self.pending.get(self.admitted)?;
+        let first = first.filter(|_| !self.refused)?;
         let commit = first.commit;
         let len = self.pending.range(self.admitted..).take_while(|own| own.commit == commit).count();
         Some(NextToSend { commit: first.commit_id(), range: self.admitted..self.admitted + len })
@@ -222,6 +225,10 @@ impl Session {
     }
 
     pub(crate) fn sent(&mut self, events: usize) {
+        if events == 0 {
+            self.ledger.sent_empty();
+            return;
+        }
         self.admitted += events;
         self.again = false;
         if !self.is_open() {
