@@ -93,7 +93,11 @@ impl Leader {
 
     /// Orders the next pull, if one is due.
     pub(super) fn pull(&mut self, config: &Config, out: &mut Outbox) {
-        if !self.may_sync() || !self.pulling.retry.due(self.now) || !self.room_for_pages(config) {
+        if !self.may_sync() || !self.pulling.retry.due(self.now) {
+            return;
+        }
+        self.pulling.retry.at = None;
+        if !self.room_for_pages(config) {
             return;
         }
         if let Some(outstanding) = &self.pulling.outstanding {
@@ -102,7 +106,6 @@ impl Leader {
             }
             out.effect(Effect::Abandon { pull: outstanding.effect });
         }
-        self.pulling.retry.at = None;
         let fresh = core::mem::take(&mut self.pulling.fresh);
         let after = if fresh { self.tail.upstream_parent() } else { self.tail.upstream() };
         let effect = out.effect(Effect::Pull(Pull { after, fresh, backend: self.backend.clone() }));

@@ -109,17 +109,19 @@ impl Pushing {
 }
 
 impl Leader {
-    /// Whether there is anything that the backend has not acknowledged.
+    /// Whether there is anything that the backend has not acknowledged, and nothing but time may be in the way of sending it.
     pub(super) fn wants_push(&self) -> bool {
-        self.tail.acked() < self.tail.pending_end()
+        let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
+        ready && self.tail.acked() < self.tail.pending_end()
     }
 
     /// Orders the next push, if one is due.
     pub(super) fn push(&mut self, config: &Config, out: &mut Outbox) {
-        let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
-        if !ready || !self.wants_push() || !self.pushing.retry.due(self.now) {
+        if !self.wants_push() || !self.pushing.retry.due(self.now) {
             return;
         }
+        // From here on only other inputs can make it possible: time has done its part.
+        self.pushing.retry.at = None;
         let first = self.tail.acked();
         let stored = self.tail.stored();
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
@@ -131,7 +133,6 @@ impl Leader {
             return;
         };
         let Some(batch) = self.batch(config, first, end) else { return };
-        self.pushing.retry.at = None;
         let exposed_before = self.tail.exposed();
         let push = Push { parent: batch.parent, backend: self.backend.clone(), events: batch.events };
         let effect = out.effect(Effect::Push(push));
