@@ -293,39 +293,39 @@ impl Leader {
             return false;
         };
         match outcome {
-            Materialised::Committed { skipped } if index == 0 => {
+            Materialised::Committed { skipped } => {
                 if !skipped.is_empty() {
                     out.notify(Notice::Skipped(skipped));
                 }
-                self.stored(out);
+                // The second of two stands on the first: that one is committed too, if its outcome was unknown until now.
+                for _ in 0..=index {
+                    self.stored(out);
+                }
             }
-            Materialised::RolledBack { refused } => self.rolled_back(index, refused),
+            Materialised::RolledBack { refused } if index == 0 => self.rolled_back(refused),
             Materialised::UnknownOutcome(failure) => {
                 self.persisting.flights[index].effect = None;
                 self.in_trouble(config, failure, out);
             }
             Materialised::Failed(failure) => {
-                self.forget_flights();
+                self.forget_flights(index);
                 self.in_trouble(config, failure, out);
             }
-            // The second of two can't have been committed without the first: storage broke the contract. Nor can the file carry
-            // another number than it was left with, unless somebody has exchanged it.
-            Materialised::Committed { .. } | Materialised::Stale => {
-                let first = index == 0;
-                self.forget_flights();
-                if first {
-                    let message =
-                        "the file carries another transaction number than this store left in it: was it replaced by a copy?";
-                    self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
-                }
+            // The first of two is going to be asked for again: what it comes to decides whether the second one is judged at all.
+            Materialised::RolledBack { .. } | Materialised::Stale if index > 0 => self.forget_flights(index),
+            Materialised::RolledBack { .. } | Materialised::Stale => {
+                self.forget_flights(0);
+                let message = "the file carries another transaction number than this store left in it: was it replaced by a copy?";
+                self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
             }
         }
         true
     }
 
-    fn forget_flights(&mut self) {
-        self.persisting.flights.clear();
-        self.tail.rolled_back();
+    /// Forgets the transactions under way after the first `keep`: they have not happened, nor will they.
+    fn forget_flights(&mut self, keep: usize) {
+        self.persisting.flights.truncate(keep);
+        self.tail.rolled_back(keep);
     }
 
     fn in_trouble(&mut self, config: &Config, failure: StorageFailure, out: &mut Outbox) {
@@ -376,9 +376,9 @@ impl Leader {
         self.down.push(Down::Stored(flight.txn));
     }
 
-    fn rolled_back(&mut self, index: usize, refused: Vec<(CommitId, Poison)>) {
-        self.persisting.retry_until = self.persisting.flights[index].admissions;
-        self.forget_flights();
+    fn rolled_back(&mut self, refused: Vec<(CommitId, Poison)>) {
+        self.persisting.retry_until = self.persisting.flights[0].admissions;
+        self.forget_flights(0);
         let mut reasons: BTreeMap<CommitId, Poison> = refused.into_iter().collect();
         while let Some((commit, poison)) = reasons.pop_first() {
             self.withdraw(commit, |certainty| match poison {
