@@ -81,7 +81,13 @@ impl Node {
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
     pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
         self.now = self.now.max(now);
-        self.check_limits(session, &events)?;
+        if let Err(error) = self.check_limits(session, &events) {
+            // Whoever had to wait for the session gives up here: it need not be kept free any longer.
+            if self.sessions.get_mut(&session).is_some_and(Session::let_go) {
+                self.settle();
+            }
+            return Err(error);
+        }
         let found = self.sessions.get_mut(&session).ok_or(CommitError::SessionClosed)?;
         found.prepare(events).cloned()
     }
@@ -103,9 +109,12 @@ impl Node {
             Input::Prepare { session, events } => {
                 // The recorded form: whoever replays it has the error from the first time.
                 let _ = self.prepare(now, session, events);
-                true
+                return;
             }
-            Input::Finish { session, applied } => self.finish(now, session, applied).is_some(),
+            Input::Finish { session, applied } => {
+                self.finish(now, session, applied);
+                return;
+            }
             Input::Materialised { id, outcome } => self.leader.materialised(&self.config, id, outcome, &mut self.out),
             Input::SessionApplied { id, outcome } => self.answer_session(|session| session.applied(id, outcome.clone())),
             Input::Seeded { id, seed } => self.answer_session(|session| session.seeded(id, seed.clone())),

@@ -177,6 +177,11 @@ impl Session {
         }
     }
 
+    /// Nobody wants to commit any more: tells whether somebody did.
+    pub(crate) fn let_go(&mut self) -> bool {
+        core::mem::take(&mut self.held)
+    }
+
     /// The prepared commit is in the database, or nothing happened. `None` if none was prepared.
     pub(crate) fn finish(&mut self, applied: bool) -> Option<CommitId> {
         let Phase::Preparing(_) = self.phase else { return None };
