@@ -323,7 +323,9 @@ impl Node {
     fn sessions_go_on(&mut self) -> bool {
         let mut to_send: Option<Vec<SessionId>> = None;
         for (&id, session) in &mut self.sessions {
-            if session.take(&mut self.out) && session.next_to_send().is_some() {
+            session.take(&mut self.out);
+            // What was refused may be sent again now: something has been taken, or the session has been seeded anew.
+            if session.next_to_send().is_some() {
                 to_send.get_or_insert_with(Vec::new).push(id);
             }
             if let Some(message) = session.lost().cloned() {

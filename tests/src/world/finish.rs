@@ -48,7 +48,7 @@ impl World {
             let mut expected: State = stored.clone();
             for commit in self.model.of_session(id) {
                 let waits = |own: &countersign_core::OwnEvent| !client.disk.holds(&own.id);
-                if !commit.events.is_empty() && commit.events.iter().all(waits) && !client.disk.failed.contains_key(&commit.id) {
+                if !commit.events.is_empty() && commit.events.iter().all(waits) {
                     // One that can't be applied any more is left out.
                     let _ = expected.apply_all(commit.events.iter().map(|own| own.event.as_ref()));
                 }
