@@ -134,7 +134,7 @@ impl Session {
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
-        (self.refused, self.again) = (false, true);
+        self.refused = false;
         self.waiting.clear();
         self.upstream.clear();
         self.settled.clear();
@@ -247,8 +247,9 @@ impl Session {
         self.again = true;
     }
 
+    /// Whether the leader has to take what is sent next. A closed session can't rebase first.
     pub(crate) fn was_refused(&self) -> bool {
-        self.again
+        self.again || !self.is_open()
     }
 
     // Answers of the driver.
