@@ -72,7 +72,7 @@ impl Leader {
 
     pub(crate) fn session_closed(&mut self, session: SessionId) {
         self.admitted.remove(&session);
-        self.withdrawals.retain(|commit| commit.session != session || self.partly.contains_key(commit));
+        self.withdrawals.retain(|commit, _| commit.session != session || self.partly.contains_key(commit));
     }
 
     /// How many events and bytes are pending, and how many are waiting for the disk.

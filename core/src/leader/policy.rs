@@ -169,7 +169,7 @@ impl Leader {
     }
 
     pub(crate) fn ask_to_withdraw(&mut self, commit: CommitId) {
-        self.withdrawals.insert(commit);
+        self.withdrawals.entry(commit).or_insert(None);
     }
 
     pub(crate) fn give_up_offline(&mut self, config: &Config) {
@@ -248,11 +248,12 @@ impl Leader {
             self.push_now();
         }
         if !self.withdrawals.is_empty() {
-            let due: Vec<CommitId> = self.withdrawals.iter().copied().filter(|&commit| self.can_be_withdrawn(commit)).collect();
+            let due: Vec<CommitId> = self.withdrawals.keys().copied().filter(|&commit| self.can_be_withdrawn(commit)).collect();
             for commit in due {
-                self.withdraw(commit, |certainty| SyncError::Withdrawn { cause: None, certainty });
+                let error = self.withdrawals.remove(&commit).flatten();
+                self.withdraw(commit, |certainty| error.unwrap_or(SyncError::Withdrawn { cause: None, certainty }));
             }
-            self.withdrawals.retain(|commit| {
+            self.withdrawals.retain(|commit, _| {
                 self.admitted.get(&commit.session).is_some_and(|&last| commit.ordinal > last)
                     || self.tail.pending().iter().any(|event| event.own.commit_id() == *commit)
             });
@@ -277,7 +278,7 @@ impl Leader {
         if self.can_be_withdrawn(commit) {
             self.withdraw(commit, |_| error);
         } else {
-            self.withdrawals.insert(commit);
+            self.withdrawals.insert(commit, Some(error));
         }
     }
 

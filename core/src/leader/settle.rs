@@ -2,8 +2,6 @@
 
 use alloc::vec::Vec;
 
-use smallvec::SmallVec;
-
 use crate::effect::Confirmed;
 use crate::error::{Certainty, Quarantined, SyncError};
 use crate::event::{Origin, OwnEvent};
