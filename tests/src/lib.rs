@@ -3,5 +3,6 @@
 pub mod invariants;
 pub mod merge;
 mod model;
+pub mod script;
 pub mod sim;
 pub mod world;

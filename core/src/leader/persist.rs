@@ -36,7 +36,11 @@ pub(super) struct Admission {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// A commit's backend stage has failed.
-    Fail(Quarantined),
+    Fail {
+        quarantined: Quarantined,
+        /// Whether the commit was not stored before: then this is what decides it.
+        decides: bool,
+    },
     /// An event is out of quarantine.
     Release(EventId),
     /// Only the heads.
@@ -218,8 +222,10 @@ impl Leader {
         debug_assert!(to.settled >= planned.settled);
         for decision in self.persisting.decisions.range((first_decision - self.persisting.decisions_first) as usize..) {
             match decision {
-                Decision::Fail(quarantined) => {
-                    mark(&mut txn.marks, quarantined);
+                Decision::Fail { quarantined, decides } => {
+                    if *decides {
+                        set_mark(&mut txn.marks, quarantined.commit);
+                    }
                     txn.failed.push(quarantined.clone());
                 }
                 Decision::Release(event) => txn.release.push(*event),
@@ -354,7 +360,7 @@ impl Leader {
         self.persisting.decisions_first = flight.decisions;
         for decision in self.persisting.decisions.drain(..decided as usize) {
             match decision {
-                Decision::Fail(Quarantined { commit, error, .. }) => {
+                Decision::Fail { quarantined: Quarantined { commit, error, .. }, .. } => {
                     if error.events() == crate::error::Whereabouts::Quarantine {
                         out.notify(Notice::Quarantined { commit, error: error.clone() });
                     }
@@ -393,11 +399,5 @@ fn set_mark(marks: &mut SmallVec<[(SessionId, u64); 1]>, commit: CommitId) {
     match marks.iter_mut().rev().find(|(session, _)| *session == commit.session) {
         Some((_, through)) => *through = commit.ordinal.max(*through),
         None => marks.push((commit.session, commit.ordinal)),
-    }
-}
-
-fn mark(marks: &mut SmallVec<[(SessionId, u64); 1]>, failed: &Quarantined) {
-    if failed.error.events() == crate::error::Whereabouts::Quarantine {
-        set_mark(marks, failed.commit);
     }
 }

@@ -252,7 +252,7 @@ impl Leader {
         let Some(event) = self.tail.get(index).cloned() else { return };
         if index >= acked {
             let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at);
+            self.confirm(&event, at, self.tail.rebases_of(&event));
         }
         let before = self.tail.pending().len();
         self.tail.confirm_first();
@@ -298,7 +298,8 @@ impl Leader {
     /// A pending event has come back at another place.
     fn come_back_moved(&mut self, own: &Pending, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
         self.count_pending(&own.own, -1);
-        self.confirm(own, pulled.seq);
+        let rebases = self.tail.rebases_of(own) + 1;
+        self.confirm(own, pulled.seq, rebases);
         let event = if own.own.event.says_the_same(&pulled.event) {
             own.own.event.clone()
         } else {
@@ -306,7 +307,7 @@ impl Leader {
             pulled.event.clone()
         };
         let (id, commit, last) = (own.own.id, own.own.commit, own.own.last);
-        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases: self.tail.rebases_of(own) }, event)
+        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases }, event)
     }
 
     /// If this is a quarantined event, takes it out of quarantine. Its receipt stays as it settled.

@@ -211,7 +211,7 @@ impl Leader {
         for index in flight.first.max(self.tail.acked())..flight.end {
             let Some(event) = self.tail.get(index).filter(|event| !event.own.event.client_only).cloned() else { continue };
             let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at);
+            self.confirm(&event, at, self.tail.rebases_of(&event));
         }
         self.tail.set_acked(flight.end);
         true

@@ -14,10 +14,9 @@ use super::persist::Decision;
 use super::tail::Pending;
 
 impl Leader {
-    /// The backend holds this own event, at its final place. Called once for each.
-    pub(super) fn confirm(&mut self, event: &Pending, at: u64) {
+    /// The backend holds this own event, at its final place, after so many rebases. Called once for each.
+    pub(super) fn confirm(&mut self, event: &Pending, at: u64, rebases: u32) {
         let commit = event.own.commit_id();
-        let rebases = self.tail.rebases_of(event);
         if !event.closes {
             self.partly.entry(commit).or_default().push(at);
             return;
@@ -41,15 +40,20 @@ impl Leader {
             indices.extend(found.map(|(i, _)| first + i as u64).filter(|&index| index >= acked));
         }
         let certainty = self.certainty(commit, &indices);
+        let mut decides = indices.last().is_some_and(|&last| last >= self.tail.stored().durable);
         let mut events: Vec<OwnEvent> = Vec::new();
         if self.persisting.idle() {
             let unstored = self.tail.remove_unstored_settled(|entry| entry.commit_id() == Some(commit));
+            decides |= !unstored.is_empty();
             events.extend(unstored.into_iter().filter_map(|entry| match entry.origin {
                 Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: entry.event }),
                 Origin::Foreign { .. } => None,
             }));
         }
         let removed = self.tail.remove(&indices);
+        if let Some(&first) = indices.first() {
+            self.tail.renumbered(first);
+        }
         if self.persisting.idle() {
             self.persisting.forget(commit, &indices);
         } else {
@@ -71,7 +75,7 @@ impl Leader {
         if certainty == Certainty::Unknown {
             self.uncertain.push_back(quarantined.clone());
         }
-        self.persisting.decide(Decision::Fail(quarantined));
+        self.persisting.decide(Decision::Fail { quarantined, decides });
     }
 
     /// Client-only events with nothing synced before them any more.
@@ -95,7 +99,8 @@ impl Leader {
     /// A commit's receipt fails while its events stay queued.
     pub(super) fn fail_queued(&mut self, commit: CommitId, error: SyncError) {
         if self.failed.insert(commit) {
-            self.persisting.decide(Decision::Fail(Quarantined { commit, events: Vec::new(), error }));
+            let quarantined = Quarantined { commit, events: Vec::new(), error };
+            self.persisting.decide(Decision::Fail { quarantined, decides: false });
         }
     }
 
