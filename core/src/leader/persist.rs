@@ -54,6 +54,8 @@ pub(super) enum Decision {
 struct Flight {
     /// Not set while it waits to be asked for again, its outcome being unknown.
     effect: Option<EffectId>,
+    /// Whether it may have been committed all the same: then only its own answer can say that it was not.
+    uncertain: bool,
     txn: Arc<Txn>,
     /// How many admissions and decisions, counted from the first that is held, it covers.
     admissions: u64,
@@ -238,7 +240,7 @@ impl Leader {
         }
         let txn = Arc::new(txn);
         let effect = Some(out.effect(Effect::Materialise(txn.clone())));
-        self.persisting.flights.push(Flight { effect, txn, admissions, decisions });
+        self.persisting.flights.push(Flight { effect, uncertain: false, txn, admissions, decisions });
         self.tail.plan(to);
     }
 
@@ -310,7 +312,12 @@ impl Leader {
             }
             Materialised::RolledBack { refused } if index == 0 => self.rolled_back(refused),
             Materialised::UnknownOutcome(failure) => {
-                self.persisting.flights[index].effect = None;
+                self.ask_again(index);
+                self.in_trouble(config, failure, out);
+            }
+            // Nothing was done this time; but the time before?
+            Materialised::Failed(failure) if self.persisting.flights[index].uncertain => {
+                self.ask_again(index);
                 self.in_trouble(config, failure, out);
             }
             Materialised::Failed(failure) => {
@@ -326,6 +333,11 @@ impl Leader {
             }
         }
         true
+    }
+
+    fn ask_again(&mut self, index: usize) {
+        let flight = &mut self.persisting.flights[index];
+        (flight.effect, flight.uncertain) = (None, true);
     }
 
     /// Forgets the transactions under way after the first `keep`: they have not happened, nor will they.
