@@ -308,6 +308,7 @@ impl Leader {
             // An empty commit has nothing that could go: it settles as if nothing had happened.
             self.persisting.admit(Admission { settled_end: 0, pending_end: 0, ..admission });
         }
+        (self.pending_synced, self.pending_client_only, self.pending_bytes) = (0, 0, 0);
         self.uncertain.clear();
         self.partly.clear();
         self.failed.clear();
