@@ -233,6 +233,8 @@ impl Leader {
                 self.pushing.last_error = Some(message.clone());
                 self.unreachable(message, out);
                 self.retry_push(config);
+                // There may be nothing to push again; a pull shows what became of the batch, and whether the backend is there.
+                self.pulling.look_again();
             }
             BackendFailure::ServerAhead { head } => {
                 self.reached(out);
