@@ -25,6 +25,7 @@ impl Leader {
         positions.push(at);
         self.failed.remove(&commit);
         self.withdrawals.remove(&commit);
+        self.pushing.stuck.take_if(|stuck| stuck.commit == commit);
         let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
         self.down.push(Down::Confirmed { session: commit.session, confirmed });
     }
