@@ -51,11 +51,11 @@ impl Node {
     /// If what was loaded can't be the state of a store: the file is damaged.
     pub fn new(config: Config, boot: Boot, seed: u64) -> Result<Self, BootError> {
         let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
-        for entry in boot.pending.iter().filter(|entry| config.backend && !entry.event.client_only) {
+        for entry in &boot.pending {
             if let Some(commit) = entry.commit_id() {
-                let failed = boot.failed.contains(&commit);
+                let open = config.backend && !entry.event.client_only && !boot.failed.contains(&commit);
                 let new = || Session::closed(commit.session, Ledger::new(commit.session));
-                sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, failed);
+                sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, open);
             }
         }
         let leader = Leader::new(&config, boot, seed)?;

@@ -56,14 +56,13 @@ impl Ledger {
         }
     }
 
-    /// A commit of an earlier session that was found pending: stored, and its backend stage open unless it has failed.
-    pub(crate) fn resume(&mut self, ordinal: u64, failed: bool) {
-        if self.open.back().is_none_or(|open| open.ordinal < ordinal) {
-            let state = if failed { State::Settled } else { State::Waiting { synced: true } };
-            self.open.push_back(Open { ordinal, state });
-            self.persisted = ordinal;
-            self.last = ordinal;
+    /// An event of an earlier session was found pending: its commit is stored; its backend stage may be open.
+    pub(crate) fn resume(&mut self, ordinal: u64, open: bool) {
+        if open && self.open.back().is_none_or(|open| open.ordinal < ordinal) {
+            self.open.push_back(Open { ordinal, state: State::Waiting { synced: true } });
         }
+        self.persisted = ordinal;
+        self.last = ordinal;
     }
 
     pub(crate) fn admit(&mut self, ordinal: u64, synced: bool) {
