@@ -25,7 +25,8 @@ pub struct Txn {
     pub undo_to: Option<Pos>,
     /// Commits whose backend stage fails, each to be stored with its error. Where the error says that the events are in quarantine,
     /// so are they from now on: those in the log are after `undo_to`, and are not appended again. Where it says that they are
-    /// queued, `events` is empty, and only the outcome of the receipt is stored.
+    /// queued, `events` is empty, and only the outcome of the receipt is stored. A receipt that has failed before, in an earlier
+    /// transaction or earlier in this one, stays as it settled.
     pub failed: Vec<Quarantined>,
     /// Out of quarantine: found confirmed after all.
     pub release: Vec<EventId>,

@@ -155,11 +155,11 @@ impl Model {
         if !stored || !kept {
             return violated("R1", format!("{id} fails with {error:?}, and this is not stored"));
         }
-        self.certain(id, error, client, backend)
+        self.certain(id, error, backend)
     }
 
     /// What a failure says to be certain has to be true, and to stay so.
-    fn certain(&mut self, id: CommitId, error: &SyncError, client: &Client, backend: &Backend) -> Result<(), Violation> {
+    fn certain(&mut self, id: CommitId, error: &SyncError, backend: &Backend) -> Result<(), Violation> {
         let Some(commit) = self.commits.get(&id) else { return Ok(()) };
         let synced: Vec<EventId> = commit.synced().map(|own| own.id).collect();
         let never = match error.certainty() {

@@ -1,5 +1,6 @@
 //! The simulated store file: transactions are carried out to the letter, and everything about them is checked.
 
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -99,9 +100,11 @@ impl Disk {
         }
         self.wiped |= txn.wipe;
         for failed in &txn.failed {
-            if self.failed.insert(failed.commit, failed.error.clone()).is_some() && failed.error.events() != Whereabouts::Quarantine {
+            let before = self.failed.entry(failed.commit);
+            if matches!(before, Slot::Occupied(_)) && failed.error.events() != Whereabouts::Quarantine {
                 return Err(Violation::new("R1", format!("{} fails again", failed.commit)));
             }
+            before.or_insert_with(|| failed.error.clone());
             if failed.error.events() == Whereabouts::Quarantine {
                 for own in &failed.events {
                     if self.stored.contains(&own.id) || !self.quarantined.insert(own.id) {

@@ -3,6 +3,8 @@
 use countersign_core::{IdentityPolicy, Input, Status, SyncState, Time};
 
 use super::state::{self, State};
+use crate::model::Stage;
+
 use super::{Event, Violation, World};
 
 /// How long a world may take to come to rest, in microseconds.
@@ -48,7 +50,7 @@ impl World {
             let mut expected: State = stored.clone();
             for commit in self.model.of_session(id) {
                 let waits = |own: &countersign_core::OwnEvent| !client.disk.holds(&own.id);
-                if !commit.events.is_empty() && commit.events.iter().all(waits) {
+                if commit.leader == Stage::Open && commit.events.iter().all(waits) {
                     // One that can't be applied any more is left out.
                     let _ = expected.apply_all(commit.events.iter().map(|own| own.event.as_ref()));
                 }
