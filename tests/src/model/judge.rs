@@ -147,7 +147,9 @@ impl Model {
         if !allowed {
             return violated("R5", format!("{id} fails with {error:?}"));
         }
-        let stored = client.disk.failed.get(&id) == Some(error);
+        // A backend stage that had failed before keeps its error; the quarantine has the one of the leader stage.
+        let in_quarantine = || client.disk.quarantine.iter().any(|found| found.commit == id && found.error == *error);
+        let stored = client.disk.failed.get(&id) == Some(error) || (stage == Of::Leader && in_quarantine());
         let kept = match error.events() {
             Whereabouts::Quarantine => commit.events.iter().any(|own| client.disk.quarantined.contains(&own.id)),
             _ => true,
