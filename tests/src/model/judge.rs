@@ -123,6 +123,14 @@ impl Model {
     ) -> Result<(), Violation> {
         let gone = self.gone.contains(&c) || client.config.offline.deadline.is_some();
         let Some(commit) = self.commits.get_mut(&id) else { return violated("R1", format!("{id} was never admitted")) };
+        // An Ok said on an acknowledgement alone settles the same after a crash, unless that backend has lost it.
+        if stage == Of::Backend
+            && matches!(commit.backend, Stage::Ok(_))
+            && !commit.backend_said
+            && backend.incarnations.len() > 1
+        {
+            commit.backend = Stage::Open;
+        }
         let slot = if stage == Of::Leader { &mut commit.leader } else { &mut commit.backend };
         if *slot != Stage::Open {
             return violated("R1", format!("{stage:?} of {id} fails, and it was {slot:?}"));
