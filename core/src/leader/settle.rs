@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::effect::Confirmed;
 use crate::error::{Certainty, Quarantined, SyncError};
-use crate::event::{Origin, OwnEvent};
+use crate::event::{Origin, OwnEvent, Standing};
 use crate::id::CommitId;
 use crate::merge;
 use crate::message::Down;
@@ -44,7 +44,10 @@ impl Leader {
         let mut decides = indices.last().is_some_and(|&last| last >= self.tail.stored().durable);
         let mut events: Vec<OwnEvent> = Vec::new();
         if self.persisting.idle() {
-            let unstored = self.tail.remove_unstored_settled(|entry| entry.commit_id() == Some(commit));
+            let unstored = self.tail.remove_unstored_settled(|entry| {
+                // What the backend has confirmed is there to stay: if it can't be applied, storage skips it.
+                entry.standing == Standing::Local && entry.commit_id() == Some(commit)
+            });
             decides |= !unstored.is_empty();
             events.extend(unstored.into_iter().filter_map(|entry| match entry.origin {
                 Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: entry.event }),
