@@ -71,7 +71,8 @@ pub enum Materialised {
     /// Nothing was done: storage is in trouble.
     Failed(StorageFailure),
     /// It can't be said whether the transaction was committed. The same transaction will be asked for again; it is
-    /// answered `Committed` if the file already carries its number.
+    /// answered `Committed` if the file already carries its number. Until then everything else is answered [`Self::Stale`]
+    /// without being tried, or two outcomes could be unknown at once.
     UnknownOutcome(StorageFailure),
 }
 

@@ -185,6 +185,7 @@ impl Client {
         self.old_answers.clear();
         (self.storage_busy, self.push, self.pull, self.stream, self.timer) = (false, None, None, None, None);
         self.closing = false;
+        self.disk.unsettled = None;
     }
 
     pub(crate) fn job(effect: &Effect) -> Option<Job> {

@@ -36,6 +36,8 @@ pub(crate) struct Disk {
     /// States after each transaction, newest last, as far back as a session may be.
     pub(crate) states: BTreeMap<u64, State>,
     last: Option<Arc<Txn>>,
+    /// A transaction of this process whose outcome is not known: nothing else is tried before it is asked for again.
+    pub(crate) unsettled: Option<u64>,
     /// Whether all history was given up once.
     pub(crate) wiped: bool,
 }

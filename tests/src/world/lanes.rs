@@ -65,11 +65,15 @@ impl World {
         if self.clients[c].disk_full {
             return Ok(Materialised::Failed(failure(StorageClass::Full, "database or disk is full")));
         }
+        if self.clients[c].disk.unsettled.is_some_and(|number| number != txn.number) {
+            return Ok(Materialised::Stale);
+        }
         if self.choices.chance(self.swarm.disk_fails) {
             let class = [StorageClass::Io, StorageClass::Busy, StorageClass::Memory][self.choices.index(3)];
             return Ok(Materialised::Failed(failure(class, "disk I/O error")));
         }
         let unknown = self.choices.chance(self.swarm.disk_unknown);
+        self.clients[c].disk.unsettled = unknown.then_some(txn.number);
         if unknown && self.choices.chance(500) {
             return Ok(Materialised::UnknownOutcome(failure(StorageClass::Io, "disk I/O error at COMMIT")));
         }
@@ -91,8 +95,14 @@ impl World {
                     return Ok(Materialised::UnknownOutcome(failure(StorageClass::Io, "disk I/O error after COMMIT")));
                 }
             }
-            Materialised::Stale => self.reach.mark("a queued transaction was stale"),
-            Materialised::RolledBack { .. } => self.reach.mark("poison"),
+            Materialised::Stale => {
+                client.disk.unsettled = None;
+                self.reach.mark("a queued transaction was stale");
+            }
+            Materialised::RolledBack { .. } => {
+                client.disk.unsettled = None;
+                self.reach.mark("poison");
+            }
             _ => {}
         }
         Ok(outcome)
