@@ -124,11 +124,15 @@ impl Persisting {
         self.flights.last().map_or((self.admissions_first, self.decisions_first), |flight| (flight.admissions, flight.decisions))
     }
 
-    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it.
-    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64]) {
+    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it, and so many that had
+    /// settled.
+    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: usize) {
         debug_assert!(self.flights.is_empty());
         let found = self.admissions.iter().position(|admission| admission.commit == commit);
         if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
+            for later in self.admissions.range_mut(found.unwrap_or(0)..) {
+                later.settled_end -= settled as u64;
+            }
             self.events -= admission.events;
             self.bytes -= admission.bytes;
             self.retry_until = self.retry_until.saturating_sub(1);
