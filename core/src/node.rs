@@ -51,11 +51,11 @@ impl Node {
     /// If what was loaded can't be the state of a store: the file is damaged.
     pub fn new(config: Config, boot: Boot, seed: u64) -> Result<Self, BootError> {
         let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
-        for entry in boot.pending.iter().filter(|entry| config.backend && !entry.event.client_only) {
+        for entry in &boot.pending {
             if let Some(commit) = entry.commit_id() {
-                let failed = boot.failed.contains(&commit);
+                let open = config.backend && !entry.event.client_only && !boot.failed.contains(&commit);
                 let new = || Session::closed(commit.session, Ledger::new(commit.session));
-                sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, failed);
+                sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, open);
             }
         }
         let leader = Leader::new(&config, boot, seed)?;
@@ -81,7 +81,13 @@ impl Node {
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
     pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
         self.tick(now);
-        self.check_limits(session, &events)?;
+        if let Err(error) = self.check_limits(session, &events) {
+            // Whoever had to wait for the session gives up here: it need not be kept free any longer.
+            if self.sessions.get_mut(&session).is_some_and(Session::let_go) {
+                self.settle();
+            }
+            return Err(error);
+        }
         let found = self.sessions.get_mut(&session).ok_or(CommitError::SessionClosed)?;
         found.prepare(events).cloned()
     }
@@ -103,9 +109,12 @@ impl Node {
             Input::Prepare { session, events } => {
                 // The recorded form: whoever replays it has the error from the first time.
                 let _ = self.prepare(now, session, events);
-                true
+                return;
             }
-            Input::Finish { session, applied } => self.finish(now, session, applied).is_some(),
+            Input::Finish { session, applied } => {
+                self.finish(now, session, applied);
+                return;
+            }
             Input::Materialised { id, outcome } => self.leader.materialised(&self.config, id, outcome, &mut self.out),
             Input::SessionApplied { id, outcome } => self.answer_session(|session| session.applied(id, outcome.clone())),
             Input::Seeded { id, seed } => self.answer_session(|session| session.seeded(id, seed.clone())),
@@ -258,7 +267,7 @@ impl Node {
         while let Some(next) = found.next_to_send() {
             let arrival = Arrival {
                 commit: next.commit,
-                first: found.place_to_send(),
+                first: found.place_to_send().filter(|_| !next.range.is_empty()),
                 again: found.was_refused(),
                 events: found.pending_events(next.range.clone()),
             };
@@ -268,14 +277,6 @@ impl Node {
                     self.leader_ahead += 1;
                     found.refused();
                 }
-            }
-        }
-        // A commit without events has nothing to send, and yet has to be told of.
-        while let Some(commit) = found.ledger.next_empty() {
-            let arrival = Arrival { commit, first: None, again: true, events: [].iter() };
-            if self.leader.admit(&self.config, arrival).is_err() {
-                debug_assert!(false, "nothing can be in the way of a commit without events");
-                break;
             }
         }
     }
@@ -331,7 +332,7 @@ impl Node {
         let mut to_send: Option<Vec<SessionId>> = None;
         for (&id, session) in &mut self.sessions {
             session.take(&mut self.out);
-            // Refused before, or seeded anew since: what is not refused any more is sent.
+            // What was refused may be sent again now: something has been taken, or the session has been seeded anew.
             if session.next_to_send().is_some() {
                 to_send.get_or_insert_with(Vec::new).push(id);
             }

@@ -54,6 +54,8 @@ pub(super) enum Decision {
 struct Flight {
     /// Not set while it waits to be asked for again, its outcome being unknown.
     effect: Option<EffectId>,
+    /// Whether it may have been committed all the same: then only its own answer can say that it was not.
+    uncertain: bool,
     txn: Arc<Txn>,
     /// How many admissions and decisions, counted from the first that is held, it covers.
     admissions: u64,
@@ -122,14 +124,14 @@ impl Persisting {
         self.flights.last().map_or((self.admissions_first, self.decisions_first), |flight| (flight.admissions, flight.decisions))
     }
 
-    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it, and so many settled
-    /// entries.
-    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: u64) {
+    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it, and so many that had
+    /// settled.
+    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: usize) {
         debug_assert!(self.flights.is_empty());
         let found = self.admissions.iter().position(|admission| admission.commit == commit);
-        if let Some((i, admission)) = found.and_then(|i| Some((i, self.admissions.remove(i)?))) {
-            for later in self.admissions.range_mut(i..) {
-                later.settled_end -= settled;
+        if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
+            for later in self.admissions.range_mut(found.unwrap_or(0)..) {
+                later.settled_end -= settled as u64;
             }
             self.events -= admission.events;
             self.bytes -= admission.bytes;
@@ -196,7 +198,7 @@ impl Leader {
         let planned = self.tail.planned();
         let changed = planned.beyond || planned.upstream != self.tail.upstream() || self.tail.unstored_settled() > 0;
         // A rebase costs as much as is pending: while more pages are on their way, it waits until they are as many.
-        changed && !(planned.beyond && self.pulling.more_is_coming() && self.room_for_pages(config))
+        changed && !(planned.beyond && self.more_is_coming() && self.room_for_pages(config))
     }
 
     fn begin(&mut self, config: &Config, out: &mut Outbox) {
@@ -243,7 +245,7 @@ impl Leader {
         }
         let txn = Arc::new(txn);
         let effect = Some(out.effect(Effect::Materialise(txn.clone())));
-        self.persisting.flights.push(Flight { effect, txn, admissions, decisions });
+        self.persisting.flights.push(Flight { effect, uncertain: false, txn, admissions, decisions });
         self.tail.plan(to);
     }
 
@@ -305,49 +307,49 @@ impl Leader {
         };
         match outcome {
             Materialised::Committed { skipped } => {
-                self.stored_before(index, out);
                 if !skipped.is_empty() {
                     out.notify(Notice::Skipped(skipped));
                 }
-                self.stored(out);
+                // The second of two stands on the first: that one is committed too, if its outcome was unknown until now.
+                for _ in 0..=index {
+                    self.stored(out);
+                }
             }
-            Materialised::RolledBack { refused } => {
-                self.stored_before(index, out);
-                self.rolled_back(refused);
-            }
+            Materialised::RolledBack { refused } if index == 0 => self.rolled_back(config, refused),
             Materialised::UnknownOutcome(failure) => {
-                self.persisting.flights[index].effect = None;
+                self.ask_again(index);
+                self.in_trouble(config, failure, out);
+            }
+            // Nothing was done this time; but the time before?
+            Materialised::Failed(failure) if self.persisting.flights[index].uncertain => {
+                self.ask_again(index);
                 self.in_trouble(config, failure, out);
             }
             Materialised::Failed(failure) => {
                 self.forget_flights(index);
                 self.in_trouble(config, failure, out);
             }
-            // It does not stand on the transaction before it, so that was not committed either. If there is none, the file carries
-            // another number than it was left with.
-            Materialised::Stale => {
+            // The first of two is going to be asked for again: what it comes to decides whether the second one is judged at all.
+            Materialised::RolledBack { .. } | Materialised::Stale if index > 0 => self.forget_flights(index),
+            Materialised::RolledBack { .. } | Materialised::Stale => {
                 self.forget_flights(0);
-                if index == 0 {
-                    let message =
-                        "the file carries another transaction number than this store left in it: was it replaced by a copy?";
-                    self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
-                }
+                let message =
+                    "the file carries another transaction number than this store left in it: was it replaced by a copy?";
+                self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
             }
         }
         true
     }
 
-    /// This transaction under way, and those that stand on it, were not committed.
-    fn forget_flights(&mut self, from: usize) {
-        self.persisting.flights.truncate(from);
-        self.tail.rolled_back(from);
+    fn ask_again(&mut self, index: usize) {
+        let flight = &mut self.persisting.flights[index];
+        (flight.effect, flight.uncertain) = (None, true);
     }
 
-    /// A transaction can only be tried on top of the one before it: if the outcome of that was unknown, now it is known.
-    fn stored_before(&mut self, index: usize, out: &mut Outbox) {
-        for _ in 0..index {
-            self.stored(out);
-        }
+    /// Forgets the transactions under way after the first `keep`: they have not happened, nor will they.
+    fn forget_flights(&mut self, keep: usize) {
+        self.persisting.flights.truncate(keep);
+        self.tail.rolled_back(keep);
     }
 
     fn in_trouble(&mut self, config: &Config, failure: StorageFailure, out: &mut Outbox) {
@@ -355,13 +357,17 @@ impl Leader {
             self.persisting.broken = Some(failure.message.clone());
             self.persisting.retry.reset();
         } else {
-            let first = config.backoff_min / 10;
-            self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);
+            self.wait_for_storage(config);
         }
         if self.persisting.trouble.as_ref() != Some(&failure) {
             out.notify(Notice::StorageTrouble(failure.clone()));
         }
         self.persisting.trouble = Some(failure);
+    }
+
+    fn wait_for_storage(&mut self, config: &Config) {
+        let first = config.backoff_min / 10;
+        self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);
     }
 
     fn stored(&mut self, out: &mut Outbox) {
@@ -399,16 +405,22 @@ impl Leader {
         self.down.push(Down::Stored(flight.txn));
     }
 
-    /// The first transaction under way can't be applied.
-    fn rolled_back(&mut self, refused: Vec<(CommitId, Poison)>) {
+    fn rolled_back(&mut self, config: &Config, refused: Vec<(CommitId, Poison)>) {
         self.persisting.retry_until = self.persisting.flights[0].admissions;
         self.forget_flights(0);
+        let decided = self.persisting.decisions.len();
         let mut reasons: BTreeMap<CommitId, Poison> = refused.into_iter().collect();
         while let Some((commit, poison)) = reasons.pop_first() {
             self.withdraw(commit, |certainty| match poison {
                 Poison::Materialise { event, message } => SyncError::Materialise { event, message, certainty },
                 Poison::Conflict { guard, message } => SyncError::Conflict { guard, message, certainty },
             });
+        }
+        if self.persisting.decisions.len() == decided {
+            // The backend has acknowledged all of them, so they can't be withdrawn: once a pull has brought them back, storage
+            // skips them. The same transaction before that would end the same.
+            self.pulling.look_again();
+            self.wait_for_storage(config);
         }
     }
 }

@@ -235,9 +235,9 @@ impl Leader {
 
     pub(super) fn stuck_deadline(&self, config: &Config) -> Option<Time> {
         let StuckPolicy::WithdrawAfter(after) = config.stuck else { return None };
-        // While it is tried once more it can't be withdrawn; the answer comes before anything else.
-        let waits = !self.pushing.policy_withdrew && !self.pushing.any_in_flight();
-        let stuck = self.pushing.stuck.as_ref().filter(|_| waits)?;
+        // What is under way has to be answered first, and whatever the answer is, it comes as an input.
+        let waits = self.pushing.policy_withdrew || self.pushing.any_in_flight();
+        let stuck = self.pushing.stuck.as_ref().filter(|_| !waits)?;
         Some(stuck.since.after(after))
     }
 

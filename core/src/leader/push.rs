@@ -109,16 +109,15 @@ impl Pushing {
 }
 
 impl Leader {
-    /// Whether there is anything that the backend has not acknowledged.
+    /// Whether there is anything that the backend has not acknowledged, and nothing but time may be in the way of sending it.
     pub(super) fn wants_push(&self) -> bool {
-        self.tail.acked() < self.tail.pending_end()
+        let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
+        ready && self.tail.acked() < self.tail.pending_end()
     }
 
     /// Orders the next push, if one is due.
     pub(super) fn push(&mut self, config: &Config, out: &mut Outbox) {
-        let due = self.pushing.retry.try_now(self.now);
-        let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
-        if !due || !ready || !self.wants_push() {
+        if !self.wants_push() || !self.pushing.retry.try_now(self.now) {
             return;
         }
         let first = self.tail.acked();
@@ -232,6 +231,8 @@ impl Leader {
                 self.pushing.last_error = Some(message.clone());
                 self.unreachable(message, out);
                 self.retry_push(config);
+                // There may be nothing to push again; a pull shows what became of the batch, and whether the backend is there.
+                self.pulling.look_again();
             }
             BackendFailure::ServerAhead { head } => {
                 self.reached(out);

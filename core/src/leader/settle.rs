@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::effect::Confirmed;
 use crate::error::{Certainty, Quarantined, SyncError};
-use crate::event::{Origin, OwnEvent};
+use crate::event::{Origin, OwnEvent, Standing};
 use crate::id::CommitId;
 use crate::merge;
 use crate::message::Down;
@@ -25,6 +25,7 @@ impl Leader {
         positions.push(at);
         self.failed.remove(&commit);
         self.withdrawals.remove(&commit);
+        self.pushing.stuck.take_if(|stuck| stuck.commit == commit);
         let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
         self.down.push(Down::Confirmed { session: commit.session, confirmed });
     }
@@ -42,11 +43,14 @@ impl Leader {
         let certainty = self.certainty(commit, &indices);
         let mut decides = indices.last().is_some_and(|&last| last >= self.tail.stored().durable);
         let mut events: Vec<OwnEvent> = Vec::new();
-        let mut settled_gone = 0;
+        let mut settled = 0;
         if self.persisting.idle() {
-            let unstored = self.tail.remove_unstored_settled(|entry| entry.commit_id() == Some(commit));
+            let unstored = self.tail.remove_unstored_settled(|entry| {
+                // What the backend has confirmed is there to stay: if it can't be applied, storage skips it.
+                entry.standing == Standing::Local && entry.commit_id() == Some(commit)
+            });
             decides |= !unstored.is_empty();
-            settled_gone = unstored.len() as u64;
+            settled = unstored.len();
             events.extend(unstored.into_iter().filter_map(|entry| match entry.origin {
                 Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: entry.event }),
                 Origin::Foreign { .. } => None,
@@ -57,7 +61,7 @@ impl Leader {
             self.tail.renumbered(first);
         }
         if self.persisting.idle() {
-            self.persisting.forget(commit, &indices, settled_gone);
+            self.persisting.forget(commit, &indices, settled);
         } else {
             self.persisting.pending_removed(&indices);
         }

@@ -201,9 +201,9 @@ impl Tail {
         self.trim();
     }
 
-    /// Of the transactions under way only this many are left.
-    pub(crate) fn rolled_back(&mut self, left: usize) {
-        self.views.truncate(left + 1);
+    /// The transactions under way after the first `keep` have failed.
+    pub(crate) fn rolled_back(&mut self, keep: usize) {
+        self.views.truncate(1 + keep);
     }
 
     /// The view that holds everything, as it stands now.

@@ -107,7 +107,7 @@ impl Session {
             self.admitted = self.admitted.saturating_sub(1);
             self.put(entry);
         }
-        self.remove_moved(&moved);
+        self.remove_moved(&moved, taken);
         for entry in &txn.append[taken..] {
             self.agreed = self.agreed.min(self.upstream.len());
             self.put(entry);
@@ -143,12 +143,12 @@ impl Session {
         }
     }
 
-    /// Own events that the leader has put elsewhere than the session had.
-    fn remove_moved(&mut self, moved: &[(usize, usize)]) {
+    /// Own events that the leader has put elsewhere than the session had. `taken` went from the front since they were counted.
+    fn remove_moved(&mut self, moved: &[(usize, usize)], taken: usize) {
         if moved.is_empty() {
             return;
         }
-        let mut indices: Vec<usize> = moved.iter().map(|&(_, index)| index).collect();
+        let mut indices: Vec<usize> = moved.iter().map(|&(_, index)| index - taken).collect();
         indices.sort_unstable();
         self.remove_pending(&indices);
     }

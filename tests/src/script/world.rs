@@ -74,6 +74,7 @@ impl Script {
             assert!(matches!(outcome, Materialised::Committed { .. }), "it could be committed");
             self.past.insert(self.disk.number, self.disk.clone());
         }
+        self.disk.unknown = Some(txn.number);
         let really = if was_committed { "it was" } else { "it was not" };
         let failure = StorageFailure { class: StorageClass::Io, message: "the file could not be synced".into() };
         let what = format!("txn {} may or may not be committed ({really})", txn.number);
@@ -109,6 +110,20 @@ impl Script {
     pub fn pushed(&self) -> Option<Vec<String>> {
         let (_, push) = self.pushes.front()?;
         Some(push.events.iter().map(|own| own.event.name.to_string()).collect())
+    }
+
+    /// Pulls are answered and time passes until a push is under way.
+    pub fn until_pushed(&mut self) {
+        for _ in 0..20 {
+            match self.pulls.front() {
+                _ if !self.pushes.is_empty() => return,
+                Some((_, pull)) if pull.fresh => self.page(),
+                _ => {
+                    self.wake();
+                }
+            }
+        }
+        panic!("{}\nnothing is pushed", self.text);
     }
 
     /// The backend answers the push under way: takes it if its parent is the head, else it is ahead.
@@ -391,6 +406,7 @@ impl Script {
         self.config = config;
         (self.storage, self.pushes, self.pulls) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
         (self.sessions, self.held, self.prepared) = (BTreeMap::new(), None, BTreeMap::new());
+        self.disk.open(self.config.backend);
         let boot = self.disk.boot(self.config.backend);
         self.node = Node::new(self.config.clone(), boot, super::SEED)
             .unwrap_or_else(|error| panic!("{}\nthe store can't be opened: {error}", self.text));

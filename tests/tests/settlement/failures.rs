@@ -75,7 +75,7 @@ fn unknown_since_an_earlier_request_is_unanswered() {
     let a = s.commit(1, "A");
     s.store();
     s.push_lost();
-    s.wake();
+    s.until_pushed();
     s.push_rejected(&[0]);
     s.store_all();
     assert!(matches!(s.failed(a), SyncError::Rejected { certainty: Certainty::Unknown, .. }));

@@ -68,6 +68,7 @@ fn a_wait_is_counted_from_the_failure() {
     s.store();
     let slow = s.delay_push();
     s.push_times_out_after(40, slow);
+    s.page();
     assert_eq!(s.pushed(), None);
     assert!(s.status().next.is_some_and(|(wait, _)| wait >= Duration::from_millis(750)));
     s.wake();
@@ -131,10 +132,10 @@ fn the_deadline_passes_and_the_policy_withdraws() {
     s.push_unsent();
     let b = s.commit(1, "B");
     s.store();
-    s.wake();
-    assert!(s.pushed().is_some());
+    s.until_pushed();
+    s.tell(Input::Offline);
     let c = s.commit(1, "C");
-    s.wait(10);
+    assert_eq!(s.wake(), Reason::OfflineDeadline);
     assert!(s.backend(b).is_none(), "a request is unanswered");
     s.push_lost();
     s.store_all();

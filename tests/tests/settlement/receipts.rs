@@ -27,7 +27,7 @@ fn what_does_not_apply_is_said_while_earlier_commits_wait() {
     let c = s.commit(1, "c");
     s.store();
     assert!(s.not_applicable(c) && s.persisted(c) && s.backend(a).is_none());
-    s.wake();
+    s.until_pushed();
     s.run();
     assert_eq!(s.positions(a), [1]);
     insta::assert_snapshot!(s.end());
@@ -151,7 +151,7 @@ fn a_commit_that_fits_a_push_is_never_split() {
     s.store();
     s.push_unsent();
     s.store();
-    s.wake();
+    s.until_pushed();
     assert_eq!(s.pushed().map(|names| names.len()), Some(99));
     s.push();
     assert_eq!(s.pushed(), Some(vec!["B1".to_owned(), "B2".to_owned()]));

@@ -27,7 +27,7 @@ fn stuck(s: &mut Script) -> [CommitId; 5] {
     s.store();
     s.push_unsent();
     s.store_all();
-    s.wake();
+    s.until_pushed();
     refuse_while(s, "C");
     [a, b, c, d, e]
 }

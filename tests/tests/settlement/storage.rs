@@ -62,25 +62,14 @@ fn an_unknown_outcome_that_was_none() {
 
 // Verifies: R3, S2
 #[test]
-fn an_unknown_outcome_with_a_second_transaction_that_is_committed() {
-    let mut s = two_in_flight("Txn 2's outcome is unknown, and txn 3 on top of it is committed: so was txn 2.");
+fn an_unknown_outcome_that_was_a_commit_with_a_second_transaction_queued() {
+    let mut s = two_in_flight(
+        "Txn 2's outcome is unknown (it was committed). Txn 3 is not tried before that is known, and then issued anew.",
+    );
     let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
     assert_eq!(s.txns(), 2);
     s.store_unknown(true);
     s.store();
-    assert!(s.persisted(a) && s.persisted(b));
-    s.run_awake();
-    assert_eq!(s.log(), ["A@e1", "B@e2"]);
-    insta::assert_snapshot!(s.end());
-}
-
-// Verifies: R3, S2
-#[test]
-fn an_unknown_outcome_with_a_second_transaction_that_fails() {
-    let mut s = two_in_flight("Txn 2's outcome is unknown (it was committed), and txn 3 fails: only txn 3 is issued anew.");
-    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
-    s.store_unknown(true);
-    s.store_fails(StorageClass::Full);
     assert!(s.leader(a).is_none() && s.leader(b).is_none());
     s.run_awake();
     assert!(s.persisted(a) && s.persisted(b));
@@ -90,33 +79,61 @@ fn an_unknown_outcome_with_a_second_transaction_that_fails() {
 
 // Verifies: R3, S2
 #[test]
-fn an_unknown_outcome_with_a_second_transaction_that_is_poisoned() {
-    let mut s = two_in_flight(
-        "Txn 2's outcome is unknown (it was committed), and txn 3 on top of it is poisoned: txn 2 is there, B goes.",
-    );
-    s.poison("B", None);
-    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
-    s.store_unknown(true);
-    s.store();
-    s.run_awake();
-    assert!(s.persisted(a));
-    assert_eq!(s.leader_failed(b), s.failed(b));
-    assert_eq!(s.log(), ["A@e1"]);
-    insta::assert_snapshot!(s.end());
-}
-
-// Verifies: R3, S2
-#[test]
-fn an_unknown_outcome_with_a_second_transaction_that_does_not_fit() {
-    let mut s = two_in_flight(
-        "Txn 2's outcome is unknown (it was not committed), so txn 3 does not stand on the file: both are issued anew.",
-    );
+fn an_unknown_outcome_that_was_none_with_a_second_transaction_queued() {
+    let mut s =
+        two_in_flight("Txn 2's outcome is unknown (it was not committed). Txn 3 is not tried: both are issued anew, in order.");
     let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
     s.store_unknown(false);
     s.store();
     s.run_awake();
     assert!(s.persisted(a) && s.persisted(b));
     assert_eq!(s.log(), ["A@e1", "B@e2"]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R3, S2
+#[test]
+fn an_unknown_outcome_that_stays_unknown() {
+    let mut s = Script::ready(
+        "The outcome of a transaction is unknown (it was committed), and asking again fails: still unknown, and asked again.",
+    );
+    let a = s.commit(1, "A");
+    s.store_unknown(true);
+    s.wake();
+    s.store_fails(StorageClass::Io);
+    s.wake();
+    s.store();
+    assert!(s.persisted(a));
+    s.run();
+    assert_eq!(s.log(), ["A@e1"]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R3, S2
+#[test]
+fn a_second_transaction_that_fails_alone() {
+    let mut s = two_in_flight("Txn 2 is committed, and txn 3 behind it fails on a full disk: only that is issued anew.");
+    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
+    s.store();
+    s.store_fails(StorageClass::Full);
+    assert!(s.persisted(a) && s.leader(b).is_none());
+    s.run_awake();
+    assert_eq!((s.positions(a), s.positions(b)), (vec![1], vec![2]));
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R3, R6, S2
+#[test]
+fn a_second_transaction_that_is_poisoned() {
+    let mut s =
+        two_in_flight("Txn 2 is committed, and txn 3 behind it is poisoned, while C waits: B alone goes, and C joins later.");
+    s.poison("B", None);
+    let (a, b, c) = (s.commit(1, "A"), s.commit(1, "B"), s.commit(1, "C"));
+    s.store_all();
+    assert!(s.persisted(a) && s.persisted(c));
+    assert_eq!(s.leader_failed(b), s.failed(b));
+    s.run();
+    assert_eq!(s.log(), ["A@e1", "C@e2r1"]);
     insta::assert_snapshot!(s.end());
 }
 
