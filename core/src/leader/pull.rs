@@ -192,7 +192,10 @@ impl Leader {
                 self.pulling.last_error = Some("the backend answered a pull as if it were a push".into());
                 self.retry_pull(config);
             }
-            other => self.stop_syncing(config, other, out),
+            other => {
+                self.reached(out);
+                self.stop_syncing(config, other, out);
+            }
         }
         true
     }

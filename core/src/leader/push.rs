@@ -246,7 +246,10 @@ impl Leader {
                 self.reached(out);
                 self.refused_for_now(config, &flight, message, out);
             }
-            other => self.stop_syncing(config, other, out),
+            other => {
+                self.reached(out);
+                self.stop_syncing(config, other, out);
+            }
         }
         true
     }
