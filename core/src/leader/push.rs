@@ -151,22 +151,27 @@ impl Leader {
         let skip = (first - self.tail.pending_first()) as usize;
         let mut batch = Batch { parent: 0, events: Vec::new(), end: first, commits: 0 };
         let mut bytes = 0;
-        // Where the commit that is being added starts: in events, and as a count.
+        // Where the commit that is being added starts, in events and as a count; and whether it has been counted: only one with
+        // something to send is.
         let mut start = (0, first);
-        let mut commit = None;
+        let (mut commit, mut counted) = (None, false);
         for (index, event) in (first..end).zip(self.tail.pending().iter().skip(skip)) {
             let of = event.own.commit_id();
             if commit != Some(of) {
-                if batch.commits == commits_max {
-                    return Some(batch).filter(|batch| !batch.events.is_empty());
-                }
-                commit = Some(of);
-                batch.commits += 1;
+                (commit, counted) = (Some(of), false);
                 start = (batch.events.len(), index);
             }
             if event.own.event.client_only {
                 batch.end = index + 1;
                 continue;
+            }
+            if !counted {
+                if batch.commits == commits_max {
+                    batch.end = start.1;
+                    return Some(batch);
+                }
+                batch.commits += 1;
+                counted = true;
             }
             let size = event.own.event.encoded_bytes();
             let full = batch.events.len() == config.push_events || bytes + size > config.push_bytes;
