@@ -431,6 +431,12 @@ impl Script {
         &self.outputs
     }
 
+    /// The machine.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// A machine as it was when the recording began, if there was one process only.
     #[must_use]
     pub fn fresh_node(&self) -> Node {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign_core::{Certainty, CommitId, Config, Input, Reason, StuckPolicy, SyncError};
+use countersign_core::{BackendFailure, Certainty, CommitId, Config, Input, OfflinePolicy, Reason, StuckPolicy, SyncError};
 use tests::script::Script;
 
 /// The backend refuses every push that holds this event, and takes the others, until the machine has nothing to push.
@@ -208,7 +208,7 @@ fn credentials_are_waited_for() {
     );
     let a = s.commit(1, "A");
     s.store();
-    s.push_answers(countersign_core::BackendFailure::NeedsAuth { message: "the token has expired".into() });
+    s.push_answers(BackendFailure::NeedsAuth { message: "the token has expired".into() });
     assert_eq!(s.status().next, None);
     let b = s.commit(1, "B");
     s.store_all();
@@ -216,5 +216,57 @@ fn credentials_are_waited_for() {
     s.tell(Input::Authenticated);
     s.run();
     assert_eq!((s.positions(a), s.positions(b)), (vec![1], vec![2]));
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: L5, V1
+#[test]
+fn client_only_commits_do_not_count_while_a_culprit_is_looked_for() {
+    let mut s = Script::ready(
+        "A was refused so often that commits go one by one, then two by two. It is acknowledged, and no pull has brought it back;\n\
+         three client-only commits stand behind it. B is pushed all the same.",
+    );
+    s.commit(1, "A");
+    s.commit(1, "Z");
+    s.store_all();
+    s.push_unsent();
+    s.until_pushed();
+    for _ in 0..4 {
+        s.push_refused();
+        s.until_pushed();
+    }
+    assert_eq!(s.pushed(), Some(vec!["A".to_owned()]));
+    s.push();
+    s.push();
+    for name in ["c", "d", "e", "f"] {
+        s.commit(1, name);
+    }
+    let b = s.commit(1, "B");
+    s.store_all();
+    assert_eq!(s.pushed(), Some(vec!["B".to_owned()]));
+    s.run();
+    assert_eq!(s.positions(b), [3]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R5, R6
+#[test]
+fn a_backend_that_wants_credentials_has_been_reached() {
+    let offline = OfflinePolicy { deadline: Some(Duration::from_secs(5)), withdraw: false };
+    let config = Config { offline, ..Config::default() };
+    let mut s = Script::ready_with(
+        config,
+        "An outage ends with the answer that credentials are wanted: the offline deadline does not run on.",
+    );
+    let a = s.commit(1, "A");
+    s.store();
+    s.push_unsent();
+    s.pull_fails(BackendFailure::NeedsAuth { message: "the token has expired".into() });
+    s.wait(60);
+    s.store_all();
+    assert!(s.backend(a).is_none());
+    s.tell(Input::Authenticated);
+    s.run();
+    assert_eq!(s.positions(a), [1]);
     insta::assert_snapshot!(s.end());
 }
