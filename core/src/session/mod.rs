@@ -139,7 +139,7 @@ impl Session {
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
-        (self.refused, self.again) = (false, true);
+        self.refused = false;
         self.waiting.clear();
         self.upstream.clear();
         self.settled.clear();
@@ -187,6 +187,11 @@ impl Session {
         }
     }
 
+    /// Nobody wants to commit any more: tells whether somebody did.
+    pub(crate) fn let_go(&mut self) -> bool {
+        core::mem::take(&mut self.held)
+    }
+
     /// The prepared commit is in the database, or nothing happened. `None` if none was prepared.
     pub(crate) fn finish(&mut self, applied: bool) -> Option<CommitId> {
         let Phase::Preparing(_) = self.phase else { return None };
@@ -211,10 +216,13 @@ impl Session {
 
     /// The commits that the leader has not admitted, if any may be sent now: where the first stands, and its events.
     pub(crate) fn next_to_send(&self) -> Option<NextToSend> {
-        if self.refused {
-            return None;
+        let first = self.pending.get(self.admitted);
+        // A commit without events has nothing to send, and yet has to be told of in its turn: the marks go in commit order.
+        if let Some(ordinal) = self.ledger.next_empty().filter(|&ordinal| first.is_none_or(|own| ordinal < own.commit)) {
+            let commit = CommitId { session: self.id, ordinal };
+            return Some(NextToSend { commit, range: self.admitted..self.admitted });
         }
-        let first = self.pending.get(self.admitted)?;
+        let first = first.filter(|_| !self.refused)?;
         let commit = first.commit;
         let len = self.pending.range(self.admitted..).take_while(|own| own.commit == commit).count();
         Some(NextToSend { commit: first.commit_id(), range: self.admitted..self.admitted + len })
@@ -265,7 +273,16 @@ impl Session {
         }
     }
 
+    /// Whether this commit was made and the leader has not admitted it.
+    pub(crate) fn is_coming(&self, ordinal: u64) -> bool {
+        self.pending.range(self.admitted..).any(|own| own.commit == ordinal)
+    }
+
     pub(crate) fn sent(&mut self, events: usize) {
+        if events == 0 {
+            self.ledger.sent_empty();
+            return;
+        }
         let from = self.admitted;
         self.admitted += events;
         self.count_admitted(from);
@@ -282,8 +299,9 @@ impl Session {
         self.again = true;
     }
 
+    /// Whether the leader has to take what is sent next. A closed session can't rebase first.
     pub(crate) fn was_refused(&self) -> bool {
-        self.again
+        self.again || !self.is_open()
     }
 
     // Answers of the driver.
