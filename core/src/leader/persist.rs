@@ -314,7 +314,7 @@ impl Leader {
                     self.stored(out);
                 }
             }
-            Materialised::RolledBack { refused } if index == 0 => self.rolled_back(refused),
+            Materialised::RolledBack { refused } if index == 0 => self.rolled_back(config, refused),
             Materialised::UnknownOutcome(failure) => {
                 self.ask_again(index);
                 self.in_trouble(config, failure, out);
@@ -398,15 +398,20 @@ impl Leader {
         self.down.push(Down::Stored(flight.txn));
     }
 
-    fn rolled_back(&mut self, refused: Vec<(CommitId, Poison)>) {
+    fn rolled_back(&mut self, config: &Config, refused: Vec<(CommitId, Poison)>) {
         self.persisting.retry_until = self.persisting.flights[0].admissions;
         self.forget_flights(0);
         let mut reasons: BTreeMap<CommitId, Poison> = refused.into_iter().collect();
+        let mut any = false;
         while let Some((commit, poison)) = reasons.pop_first() {
-            self.withdraw(commit, |certainty| match poison {
+            any |= self.withdraw(commit, |certainty| match poison {
                 Poison::Materialise { event, message } => SyncError::Materialise { event, message, certainty },
                 Poison::Conflict { guard, message } => SyncError::Conflict { guard, message, certainty },
             });
+        }
+        if !any {
+            // The backend has acknowledged all of them, so they stay; storage skips them as soon as a pull has confirmed them.
+            self.persisting.retry.fail(self.now, config.backoff_min / 10, config.backoff_max, &mut self.jitter);
         }
     }
 }
