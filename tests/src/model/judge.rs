@@ -161,7 +161,8 @@ impl Model {
         let in_quarantine = || client.disk.quarantine.iter().any(|found| found.commit == id && found.error == *error);
         let stored = client.disk.failed.get(&id) == Some(error) || (stage == Of::Leader && in_quarantine());
         let kept = match error.events() {
-            Whereabouts::Quarantine => commit.events.iter().any(|own| client.disk.quarantined.contains(&own.id)),
+            // What is found confirmed has left quarantine again.
+            Whereabouts::Quarantine => commit.events.iter().all(|own| client.disk.holds(&own.id) || client.disk.wiped),
             _ => true,
         };
         if !stored || !kept {
