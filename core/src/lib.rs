@@ -13,7 +13,6 @@
 //! - [`Txn`] and [`SessionTxn`]: what storage is ordered to do, one transaction each.
 //!
 //! Events keep their identity ([`EventId`], [`CommitId`]) through every renumbering; an identity is never a position.
-#![no_std]`: no clock, thread, lock, future, channel, hash map or random source.
 #![no_std]
 #![forbid(unsafe_code)]
 
