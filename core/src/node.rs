@@ -221,7 +221,9 @@ impl Node {
             if fits { Ok(()) } else { Err(CommitError::Full { limit, max: max as u64 }) }
         };
         if config.backend {
-            let waiting = load.pending_events + load.uncertain + unsent;
+            // What may yet be found at the backend counts, but must not keep the log from growing: growing is what settles it.
+            let queued = load.pending_events + unsent;
+            let waiting = if queued > 0 { queued + load.uncertain } else { 0 };
             full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
             let new_bytes = if synced > 0 { bytes } else { 0 };
             full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;

@@ -115,6 +115,11 @@ impl Persisting {
         self.flights.is_empty()
     }
 
+    /// Whether what a poisoned transaction held has not been stored yet.
+    fn tries_again(&self) -> bool {
+        self.retry_until > self.admissions_first
+    }
+
     /// Whether everything admitted and decided is stored.
     pub(super) fn drained(&self) -> bool {
         self.admissions.is_empty() && self.decisions.is_empty()
@@ -131,7 +136,8 @@ impl Persisting {
         let found = self.admissions.iter().position(|admission| admission.commit == commit);
         if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
             for later in self.admissions.range_mut(found.unwrap_or(0)..) {
-                later.settled_end -= settled as u64;
+                // Only without a backend does it mean anything; there everything settles in the order of admission.
+                later.settled_end = later.settled_end.saturating_sub(settled as u64);
             }
             self.events -= admission.events;
             self.bytes -= admission.bytes;
@@ -182,7 +188,7 @@ impl Leader {
                 flight.effect = Some(out.effect(Effect::Materialise(flight.txn.clone())));
             }
         }
-        let room = config.txns_in_flight.clamp(1, 2);
+        let room = if self.persisting.tries_again() { 1 } else { config.txns_in_flight.clamp(1, 2) };
         while self.persisting.flights.len() < room && self.has_something_to_store(config) {
             self.begin(config, out);
         }
@@ -265,8 +271,10 @@ impl Leader {
         let mut events = 0;
         let unlimited = config.backend && self.settled_holds_local();
         for admission in held.range((first - self.persisting.admissions_first) as usize..) {
-            let full = events > 0 && events + admission.events > config.txn_events;
-            let withheld = self.persisting.retry_until > self.persisting.admissions_first && end >= self.persisting.retry_until;
+            // What was in a poisoned transaction stays together: the mark of a refused commit says that all before it are decided.
+            let again = self.persisting.tries_again() && end < self.persisting.retry_until;
+            let full = !again && events > 0 && events + admission.events > config.txn_events;
+            let withheld = self.persisting.tries_again() && !again;
             if !unlimited && (full || withheld) {
                 break;
             }
@@ -408,15 +416,15 @@ impl Leader {
     fn rolled_back(&mut self, config: &Config, refused: Vec<(CommitId, Poison)>) {
         self.persisting.retry_until = self.persisting.flights[0].admissions;
         self.forget_flights(0);
-        let decided = self.persisting.decisions.len();
         let mut reasons: BTreeMap<CommitId, Poison> = refused.into_iter().collect();
+        let mut any = false;
         while let Some((commit, poison)) = reasons.pop_first() {
-            self.withdraw(commit, |certainty| match poison {
+            any |= self.withdraw(commit, |certainty| match poison {
                 Poison::Materialise { event, message } => SyncError::Materialise { event, message, certainty },
                 Poison::Conflict { guard, message } => SyncError::Conflict { guard, message, certainty },
             });
         }
-        if self.persisting.decisions.len() == decided {
+        if !any {
             // The backend has acknowledged all of them, so they can't be withdrawn: once a pull has brought them back, storage
             // skips them. The same transaction before that would end the same.
             self.pulling.look_again();

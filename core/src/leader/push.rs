@@ -223,11 +223,9 @@ impl Leader {
     /// The backend has not taken the batch, or has not said so.
     pub(crate) fn push_failed(&mut self, config: &Config, id: EffectId, failure: BackendFailure, out: &mut Outbox) -> bool {
         let Some(flight) = self.pushing.in_flight.take_if(|flight| flight.effect == id) else { return false };
-        let surely_refused = match &failure {
-            BackendFailure::Unreachable { maybe_applied, .. } => !maybe_applied,
-            BackendFailure::Unknown { .. } => false,
-            _ => true,
-        };
+        // Any other refusal may be that of a copy which came after the first had been taken: a pull will tell.
+        let surely_refused =
+            matches!(failure, BackendFailure::Unreachable { maybe_applied: false, .. } | BackendFailure::Refused { .. });
         if surely_refused && !flight.overtaken {
             self.tail.set_exposed(flight.exposed_before.max(self.tail.pending_first()));
         }

@@ -30,8 +30,8 @@ impl Leader {
         self.down.push(Down::Confirmed { session: commit.session, confirmed });
     }
 
-    /// Takes what is left of a commit out of the queue, into quarantine. Does nothing if nothing is left.
-    pub(super) fn withdraw(&mut self, commit: CommitId, error: impl FnOnce(Certainty) -> SyncError) {
+    /// Takes what is left of a commit out of the queue, into quarantine. Does nothing if nothing is left: told by `false`.
+    pub(super) fn withdraw(&mut self, commit: CommitId, error: impl FnOnce(Certainty) -> SyncError) -> bool {
         let acked = self.tail.acked();
         let first = self.tail.pending_first();
         let mut indices = Vec::new();
@@ -73,7 +73,7 @@ impl Leader {
         self.settle_client_only();
         self.withdrawals.remove(&commit);
         if events.is_empty() {
-            return;
+            return false;
         }
         self.partly.remove(&commit);
         self.failed.remove(&commit);
@@ -82,6 +82,7 @@ impl Leader {
             self.uncertain.push_back(quarantined.clone());
         }
         self.persisting.decide(Decision::Fail { quarantined, decides });
+        true
     }
 
     /// Client-only events with nothing synced before them any more.

@@ -123,11 +123,13 @@ impl Model {
     ) -> Result<(), Violation> {
         let gone = self.gone.contains(&c) || client.config.offline.deadline.is_some();
         let Some(commit) = self.commits.get_mut(&id) else { return violated("R1", format!("{id} was never admitted")) };
-        // An Ok said on an acknowledgement alone settles the same after a crash, unless that backend has lost it.
+        // An Ok said on an acknowledgement alone may be found pending again after a crash. It settles the same, unless that
+        // backend has lost it, or somebody gives it up before the backend has been asked.
+        let given_up = matches!(error, SyncError::IsOffline { .. } | SyncError::Withdrawn { .. });
         if stage == Of::Backend
             && matches!(commit.backend, Stage::Ok(_))
             && !commit.backend_said
-            && backend.incarnations.len() > 1
+            && (backend.incarnations.len() > 1 || given_up)
         {
             commit.backend = Stage::Open;
         }
@@ -159,7 +161,8 @@ impl Model {
         let in_quarantine = || client.disk.quarantine.iter().any(|found| found.commit == id && found.error == *error);
         let stored = client.disk.failed.get(&id) == Some(error) || (stage == Of::Leader && in_quarantine());
         let kept = match error.events() {
-            Whereabouts::Quarantine => commit.events.iter().any(|own| client.disk.quarantined.contains(&own.id)),
+            // What is found confirmed has left quarantine again.
+            Whereabouts::Quarantine => commit.events.iter().all(|own| client.disk.holds(&own.id) || client.disk.wiped),
             _ => true,
         };
         if !stored || !kept {
@@ -199,7 +202,7 @@ impl Model {
             let here = commit.events.iter().filter(|own| disk.holds(&own.id)).count();
             let decided = disk.marks.get(&commit.id.session).is_some_and(|&through| through >= commit.id.ordinal);
             if commit.leader == Stage::Open {
-                if here == 0 && !decided && !disk.failed.contains_key(&commit.id) {
+                if here == 0 && !decided {
                     commit.lost = true;
                     reach.mark("crash with a commit not stored");
                     continue;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use countersign_core::{
-    BackendFailure, Config, Effect, EffectId, Input, Materialised, Node, Page, Pull, PulledEvent, Push, StorageClass,
+    BackendFailure, Config, Effect, EffectId, Input, Materialised, Node, Page, Poison, Pull, PulledEvent, Push, StorageClass,
     StorageFailure, Time, Txn,
 };
 
@@ -16,9 +16,17 @@ impl Script {
 
     /// These events can't be applied from here on; if `behind` is given, only with that one before them.
     pub fn poison(&mut self, name: &str, behind: Option<&str>) {
-        self.poisons.add(name, behind);
+        let poison = Poison::Materialise { event: name.into(), message: "no such row".into() };
+        self.poisons.add(name, behind, poison);
         let behind = behind.map(|other| format!(" behind {other}")).unwrap_or_default();
         self.note(&format!("{name} can't be applied{behind}"));
+    }
+
+    /// The guard of this event does not hold from here on, behind that other one.
+    pub fn guard(&mut self, name: &str, behind: &str) {
+        let poison = Poison::Conflict { guard: "seat is free".into(), message: "it is taken".into() };
+        self.poisons.add(name, Some(behind), poison);
+        self.note(&format!("the guard of {name} does not hold behind {behind}"));
     }
 
     /// How many transactions are under way.

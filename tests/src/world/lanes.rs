@@ -72,7 +72,10 @@ impl World {
             let class = [StorageClass::Io, StorageClass::Busy, StorageClass::Memory][self.choices.index(3)];
             return Ok(Materialised::Failed(failure(class, "disk I/O error")));
         }
-        let unknown = self.choices.chance(self.swarm.disk_unknown);
+        // Only a COMMIT has an unknown outcome, and a transaction that stands on another number does not get that far.
+        let number = self.clients[c].disk.number;
+        let commits = txn.number == number || txn.number == number + 1;
+        let unknown = commits && self.choices.chance(self.swarm.disk_unknown);
         self.clients[c].disk.unsettled = unknown.then_some(txn.number);
         if unknown && self.choices.chance(500) {
             return Ok(Materialised::UnknownOutcome(failure(StorageClass::Io, "disk I/O error at COMMIT")));

@@ -156,7 +156,8 @@ fn withdrawn_while_in_flight_waits_for_the_answer() {
 #[test]
 fn withdrawn_while_in_flight_and_the_answer_is_no() {
     let mut s = Script::ready(
-        "A is in flight when the user takes it back. The answer is that the backend is ahead: A is withdrawn, not applied.",
+        "A is in flight when the user takes it back. The answer is that the backend is ahead: what it has may be A, from a request\n\
+         that arrived twice. So A is withdrawn, unknown.",
     );
     let a = s.commit(1, "A");
     s.store();
@@ -164,7 +165,7 @@ fn withdrawn_while_in_flight_and_the_answer_is_no() {
     s.others("X");
     s.push();
     s.store_all();
-    assert_eq!(s.failed(a), SyncError::Withdrawn { cause: None, certainty: Certainty::NotApplied });
+    assert_eq!(s.failed(a), SyncError::Withdrawn { cause: None, certainty: Certainty::Unknown });
     s.run();
     assert_eq!(s.log(), ["X'@e1"]);
     insta::assert_snapshot!(s.end());
