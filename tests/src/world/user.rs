@@ -157,7 +157,8 @@ impl World {
     fn some_events(&mut self) -> Vec<Said> {
         let swarm = &self.swarm;
         let c = &mut self.choices;
-        let count = if c.chance(swarm.big_commit) { c.between(20, 60) } else { c.below(swarm.commit_events + 1) };
+        let big = c.chance(swarm.big_commit);
+        let count = if big { c.between(20, 60) } else { c.below(swarm.commit_events + 1) };
         let client_only = c.chance(150);
         let one = |_| {
             let (key, value) = (c.below(swarm.keys), c.below(swarm.values));
@@ -175,7 +176,13 @@ impl World {
             };
             state::event(name, key, value, false)
         };
-        (0..count).map(one).collect()
+        let mut events: Vec<Said> = (0..count).map(one).collect();
+        if big && swarm.forbidden > 0 && c.chance(500) {
+            // A commit that is split, and refused after its first part was taken.
+            events.retain(|event| *event.name != *FORBIDDEN);
+            events.push(state::event(FORBIDDEN, 0, 0, false));
+        }
+        events
     }
 
     pub(crate) fn commit(&mut self, c: usize, id: SessionId, events: Vec<Said>) -> Result<(), Violation> {
