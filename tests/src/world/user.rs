@@ -81,6 +81,8 @@ impl World {
         } else if self.choices.chance(self.swarm.truncate) && self.backend.head() > 0 {
             let to = self.choices.below(self.backend.head());
             self.backend.truncate(to);
+            // Nobody restores a backup under a running server: what is on its way is lost.
+            self.queue.retain(|_, event| !matches!(event, Event::PushArrives(..)));
             self.transcript.line(self.now, "BE", || format!("is a restored backup that ends at e{to}"));
             self.wake_pulls();
         }
