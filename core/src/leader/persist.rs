@@ -340,7 +340,8 @@ impl Leader {
             Materialised::RolledBack { .. } | Materialised::Stale if index > 0 => self.forget_flights(index),
             Materialised::RolledBack { .. } | Materialised::Stale => {
                 self.forget_flights(0);
-                let message = "the file carries another transaction number than this store left in it: was it replaced by a copy?";
+                let message =
+                    "the file carries another transaction number than this store left in it: was it replaced by a copy?";
                 self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
             }
         }

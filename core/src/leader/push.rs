@@ -221,10 +221,8 @@ impl Leader {
     pub(crate) fn push_failed(&mut self, config: &Config, id: EffectId, failure: BackendFailure, out: &mut Outbox) -> bool {
         let Some(flight) = self.pushing.in_flight.take_if(|flight| flight.effect == id) else { return false };
         // Any other refusal may be that of a copy which came after the first had been taken: a pull will tell.
-        let surely_refused = matches!(
-            failure,
-            BackendFailure::Unreachable { maybe_applied: false, .. } | BackendFailure::Refused { .. }
-        );
+        let surely_refused =
+            matches!(failure, BackendFailure::Unreachable { maybe_applied: false, .. } | BackendFailure::Refused { .. });
         if surely_refused && !flight.overtaken {
             self.tail.set_exposed(flight.exposed_before.max(self.tail.pending_first()));
         }

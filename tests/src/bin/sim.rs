@@ -10,7 +10,9 @@ use tests::world::Reach;
 const USAGE: &str = "sim --seed N [--lines N] | --seeds N [--from N] [--keep-going]";
 
 fn main() -> ExitCode {
-    if std::env::var_os("RUST_BACKTRACE").is_none() { std::panic::set_hook(Box::new(|_| {})); }
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
     match options() {
         Some(options) => match options.run() {
             Ok(code) => code,

@@ -7,8 +7,8 @@ use countersign_core::{
 };
 
 use super::{Commit, Model, Stage};
-use crate::world::client::Client;
 use crate::world::backend::Backend;
+use crate::world::client::Client;
 use crate::world::{Reach, Violation};
 
 fn violated(id: &'static str, what: String) -> Result<(), Violation> {
@@ -210,7 +210,10 @@ impl Model {
                 commit.leader = Stage::Ok(Vec::new());
             }
             if here < commit.events.len() && matches!(commit.leader, Stage::Ok(_)) && !disk.wiped {
-                return violated("R3", format!("{} was stored, and {here} of {} events are left", commit.id, commit.events.len()));
+                return violated(
+                    "R3",
+                    format!("{} was stored, and {here} of {} events are left", commit.id, commit.events.len()),
+                );
             }
             if commit.backend == Stage::Open {
                 commit.backend = found(commit, client);

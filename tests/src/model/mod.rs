@@ -104,7 +104,10 @@ impl Model {
     /// A push is handed to the network.
     pub(crate) fn pushed(&mut self, push: &Push, disk: &Disk, config: &Config, reach: &mut Reach) -> Result<(), Violation> {
         if push.events.is_empty() || push.events.len() > config.push_events {
-            return Err(Violation::new("V5", format!("a push of {} events, the limit is {}", push.events.len(), config.push_events)));
+            return Err(Violation::new(
+                "V5",
+                format!("a push of {} events, the limit is {}", push.events.len(), config.push_events),
+            ));
         }
         for own in &push.events {
             if own.event.client_only {

@@ -71,7 +71,9 @@ impl Model {
     pub(crate) fn check_fresh(&self) -> Result<(), Violation> {
         let confirmed = |id: &&CommitId| {
             let commit = self.commits.get(id);
-            commit.is_some_and(|commit| commit.leader != Stage::Open && matches!(commit.backend, Stage::Ok(_) | Stage::NotApplicable))
+            commit.is_some_and(|commit| {
+                commit.leader != Stage::Open && matches!(commit.backend, Stage::Ok(_) | Stage::NotApplicable)
+            })
         };
         match self.fresh_ids.iter().find(|id| !confirmed(id)) {
             Some(id) => violated("V3", format!("{id} was made after faults had stopped, and is not confirmed")),

@@ -87,7 +87,11 @@ impl Backend {
     pub(crate) fn page(&self, cursor: u64, max: u64) -> Page {
         let from = cursor.min(self.head());
         let to = (from + max).min(self.head());
-        Page { events: (from + 1..=to).map(|seq| self.pulled(seq)).collect(), more: to < self.head(), backend: self.live().id.clone() }
+        Page {
+            events: (from + 1..=to).map(|seq| self.pulled(seq)).collect(),
+            more: to < self.head(),
+            backend: self.live().id.clone(),
+        }
     }
 
     fn pulled(&self, seq: u64) -> PulledEvent {

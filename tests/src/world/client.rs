@@ -107,7 +107,10 @@ impl Process {
         again.drain();
         if again.outputs != self.outputs || again.count != self.count {
             let (here, there) = (self.count, again.count);
-            return Err(Violation::new("D2", format!("{here} outputs, played again and drained after {every}: {there}, or others")));
+            return Err(Violation::new(
+                "D2",
+                format!("{here} outputs, played again and drained after {every}: {there}, or others"),
+            ));
         }
         if again.node != self.node {
             return Err(Violation::new("D1", "the machine played again is another one"));

@@ -47,7 +47,10 @@ impl Disk {
     pub(crate) fn run(&mut self, txn: &Arc<Txn>, backend: &Backend) -> Result<Materialised, Violation> {
         if txn.number == self.number {
             if self.last.as_ref() != Some(txn) {
-                return Err(Violation::new("S2", format!("transaction {} is another one when it is asked for again", txn.number)));
+                return Err(Violation::new(
+                    "S2",
+                    format!("transaction {} is another one when it is asked for again", txn.number),
+                ));
             }
             return Ok(Materialised::Committed { skipped: Vec::new() });
         }

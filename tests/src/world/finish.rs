@@ -154,6 +154,10 @@ impl World {
                 self.news(c);
                 self.input(c, Input::Decide { decision: IdentityPolicy::Reset })?;
             }
+            if let SyncState::NeedsAuth { .. } = status.sync {
+                any = true;
+                self.credentials(c)?;
+            }
             if let Some((commit, _)) = status.stuck {
                 any = true;
                 self.withdraw(c, commit)?;

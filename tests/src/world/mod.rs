@@ -25,7 +25,7 @@ use countersign_core::{Effect, EffectId, Input, Output, Page, Push, SessionId, T
 use crate::model::Model;
 use backend::Backend;
 pub use choices::Choices;
-use client::{Client, PullLane, Process};
+use client::{Client, Process, PullLane};
 pub(crate) use disk::Disk;
 pub use reach::{MARKS, Reach};
 use swarm::Swarm;

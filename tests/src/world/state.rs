@@ -62,7 +62,10 @@ impl State {
     }
 
     /// Applies all or none.
-    pub(crate) fn apply_all<'a>(&mut self, events: impl Iterator<Item = &'a Event>) -> Result<Vec<Undo>, (Arc<str>, &'static str)> {
+    pub(crate) fn apply_all<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a Event>,
+    ) -> Result<Vec<Undo>, (Arc<str>, &'static str)> {
         let mut undos: Vec<Undo> = Vec::new();
         for event in events {
             match self.apply(event) {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Debug, Write};
 
-use countersign_core::{Effect, Entry, Input, Materialised, Output, OwnEvent, PulledEvent, Resolution, SessionId, Standing, Time};
+use countersign_core::{
+    Effect, Entry, Input, Materialised, Output, OwnEvent, PulledEvent, Resolution, SessionId, Standing, Time,
+};
 
 const LINES: usize = 2_000;
 
@@ -143,7 +145,8 @@ pub(crate) fn output(output: &Output) -> String {
         },
         Output::Resolve(Resolution::Persisted { session, through }) => format!("> LEADER OK {session} through {through}"),
         Output::Resolve(Resolution::Confirmed { session, commits }) => {
-            let one = |c: &countersign_core::Confirmed| format!("{}@{:?} rebases {}", c.commit, c.positions.as_slice(), c.rebases);
+            let one =
+                |c: &countersign_core::Confirmed| format!("{}@{:?} rebases {}", c.commit, c.positions.as_slice(), c.rebases);
             format!("> BACKEND OK {session}: {}", commits.iter().map(one).collect::<Vec<_>>().join(", "))
         }
         Output::Resolve(other) => format!("> {other:?}"),
