@@ -80,7 +80,7 @@ impl Node {
     /// If a limit is reached, or the session can't take a commit now. Nothing has happened then. After
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
     pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
-        self.now = self.now.max(now);
+        self.tick(now);
         if let Err(error) = self.check_limits(session, &events) {
             // Whoever had to wait for the session gives up here: it need not be kept free any longer.
             if self.sessions.get_mut(&session).is_some_and(Session::let_go) {
@@ -95,7 +95,7 @@ impl Node {
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
     /// `None` if no commit was prepared.
     pub fn finish(&mut self, now: Time, session: SessionId, applied: bool) -> Option<CommitId> {
-        self.now = self.now.max(now);
+        self.tick(now);
         let id = self.sessions.get_mut(&session)?.finish(applied)?;
         self.send(session);
         self.settle();
@@ -104,7 +104,7 @@ impl Node {
 
     /// Takes any input, at any time. A `now` that goes backwards counts as the latest that was handed in.
     pub fn handle(&mut self, now: Time, input: Input) {
-        self.now = self.now.max(now);
+        self.tick(now);
         let known = match input {
             Input::Prepare { session, events } => {
                 // The recorded form: whoever replays it has the error from the first time.
@@ -169,13 +169,21 @@ impl Node {
         self.sessions.values().try_for_each(Session::check)
     }
 
+    fn tick(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.leader.tick(self.now);
+    }
+
     fn decide(&mut self, input: Input) {
         match input {
             Input::Offline => self.leader.offline(),
             Input::Online => self.leader.online(),
             Input::OfflineForGood => self.leader.give_up_offline(&self.config),
             Input::Authenticated => self.leader.authenticated(),
-            Input::Withdraw { commit } => self.leader.ask_to_withdraw(commit),
+            Input::Withdraw { commit } => {
+                let is_coming = self.sessions.get(&commit.session).is_some_and(|session| session.is_coming(commit.ordinal));
+                self.leader.ask_to_withdraw(commit, is_coming);
+            }
             Input::Decide { decision } => self.leader.decide(decision),
             Input::Shutdown => self.closing = true,
             // Timers only move `now`; the others have been handled.
@@ -278,7 +286,7 @@ impl Node {
     /// Goes on until nothing more can be done without the world.
     fn settle(&mut self) {
         loop {
-            self.leader.settle(&self.config, self.now, &mut self.out);
+            self.leader.settle(&self.config, &mut self.out);
             let told = self.tell_sessions();
             if !self.sessions_go_on() && !told {
                 break;

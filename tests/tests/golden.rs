@@ -116,12 +116,14 @@ fn t4_the_leader_is_ahead_of_a_session() {
 #[test]
 fn t5_lost_acknowledgement() {
     let mut s = Script::ready(
-        "T5: B takes A and the reply is lost. The next push is refused as ServerAhead, an active pull brings A back,\n\
-         the backend stage is ok once, and A is in the log once.",
+        "T5: the reply to the push of A is lost, and B takes A only after the pull that looked for it. The next push is refused as\n\
+         ServerAhead, an active pull brings A back, the backend stage is ok once, and A is in the log once.",
     );
     let a = s.commit(1, "A");
     s.store();
-    s.push_reply_lost();
+    let slow = s.lose_push();
+    s.page();
+    s.push_arrives_unnoticed(slow);
     assert_eq!(s.backend(a), None);
     s.wake();
     assert_eq!(s.pushed(), Some(vec!["A".to_owned()]));
@@ -132,6 +134,22 @@ fn t5_lost_acknowledgement() {
     s.run();
     assert_eq!(s.log(), ["A@e1"]);
     assert_eq!(s.backend_log(), ["A"]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R1, R4, R5, L6
+#[test]
+fn t5_lost_acknowledgement_that_the_next_pull_makes_up_for() {
+    let mut s = Script::ready("T5, shorter: B took A before the pull that looks for it, and nothing is pushed again.");
+    let a = s.commit(1, "A");
+    s.store();
+    s.push_reply_lost();
+    assert_eq!(s.backend(a), None);
+    s.page();
+    assert_eq!(s.positions(a), [1]);
+    s.run_awake();
+    assert_eq!(s.status().server_ahead, 0);
+    assert_eq!(s.log(), ["A@e1"]);
     insta::assert_snapshot!(s.end());
 }
 
@@ -330,7 +348,7 @@ fn t12_a_full_disk_with_a_second_transaction_queued() {
     s.store_all();
     assert!(matches!(s.failed(c), SyncError::Withdrawn { certainty: Certainty::NotApplied, .. }));
     assert!(s.persisted(e));
-    s.wake();
+    s.until_pushed();
     s.run();
     assert_eq!((s.positions(d), s.positions(e)), (vec![3], vec![4]));
     assert_eq!(s.quarantine(), ["C"]);

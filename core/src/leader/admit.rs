@@ -61,7 +61,7 @@ impl Leader {
             pending_end: self.tail.pending_end(),
         });
         if config.backend && closing.is_some() {
-            self.fail_if_stopped(commit);
+            self.end_if_stopped(config, commit);
         }
         Ok(())
     }
@@ -72,7 +72,6 @@ impl Leader {
 
     pub(crate) fn session_closed(&mut self, session: SessionId) {
         self.admitted.remove(&session);
-        self.withdrawals.retain(|commit, _| commit.session != session || self.partly.contains_key(commit));
     }
 
     /// How many events and bytes are pending, and how many are waiting for the disk.

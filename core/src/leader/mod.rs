@@ -59,8 +59,8 @@ pub(crate) struct Leader {
     failed: BTreeSet<CommitId>,
     /// Quarantined commits that the backend may turn out to hold.
     uncertain: VecDeque<Quarantined>,
-    /// Commits that are to be taken back as soon as it can be said what became of them, and how they fail then: by the user's
-    /// wish if nothing else is said.
+    /// Commits that are taken back as soon as it can be said what became of them, and the error that they end in; none if a user
+    /// asked.
     withdrawals: BTreeMap<CommitId, Option<SyncError>>,
     /// Synced events, client-only events and bytes that are pending.
     pending_synced: usize,
@@ -123,9 +123,13 @@ impl Leader {
         Ok(leader)
     }
 
-    /// Does whatever can be done now.
-    pub(crate) fn settle(&mut self, config: &Config, now: Time, out: &mut Outbox) {
+    /// It is this late now. Comes before anything is made of an input: waits are counted from here.
+    pub(crate) fn tick(&mut self, now: Time) {
         self.now = now;
+    }
+
+    /// Does whatever can be done now.
+    pub(crate) fn settle(&mut self, config: &Config, out: &mut Outbox) {
         self.apply_policies(config);
         self.persist(config, out);
         if config.backend {

@@ -168,7 +168,9 @@ impl Persisting {
         if self.flights.len() > 2 {
             return Err("at most two transactions are under way");
         }
-        if self.admissions.iter().any(|admission| admission.pending_end > tail.pending_end()) {
+        let within =
+            |admission: &Admission| admission.pending_end <= tail.pending_end() && admission.settled_end <= tail.settled_end();
+        if !self.admissions.iter().all(within) {
             return Err("admitted commits end within the tail");
         }
         Ok(())
@@ -178,10 +180,9 @@ impl Persisting {
 impl Leader {
     /// Orders the next transaction, if there is something to store and room for it.
     pub(super) fn persist(&mut self, config: &Config, out: &mut Outbox) {
-        if self.persisting.broken.is_some() || !self.persisting.retry.due(self.now) {
+        if self.persisting.broken.is_some() || !self.persisting.retry.try_now(self.now) {
             return;
         }
-        self.persisting.retry.at = None;
         for flight in &mut self.persisting.flights {
             if flight.effect.is_none() {
                 flight.effect = Some(out.effect(Effect::Materialise(flight.txn.clone())));
@@ -203,7 +204,7 @@ impl Leader {
         let planned = self.tail.planned();
         let changed = planned.beyond || planned.upstream != self.tail.upstream() || self.tail.unstored_settled() > 0;
         // A rebase costs as much as is pending: while more pages are on their way, it waits until they are as many.
-        changed && !(planned.beyond && self.pulling.more_is_coming() && self.room_for_pages(config))
+        changed && !(planned.beyond && self.more_is_coming() && self.room_for_pages(config))
     }
 
     fn begin(&mut self, config: &Config, out: &mut Outbox) {
@@ -362,14 +363,19 @@ impl Leader {
     fn in_trouble(&mut self, config: &Config, failure: StorageFailure, out: &mut Outbox) {
         if failure.class == StorageClass::Corrupt {
             self.persisting.broken = Some(failure.message.clone());
+            self.persisting.retry.reset();
         } else {
-            let first = config.backoff_min / 10;
-            self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);
+            self.wait_for_storage(config);
         }
         if self.persisting.trouble.as_ref() != Some(&failure) {
             out.notify(Notice::StorageTrouble(failure.clone()));
         }
         self.persisting.trouble = Some(failure);
+    }
+
+    fn wait_for_storage(&mut self, config: &Config) {
+        let first = config.backoff_min / 10;
+        self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);
     }
 
     fn stored(&mut self, out: &mut Outbox) {
@@ -419,8 +425,10 @@ impl Leader {
             });
         }
         if !any {
-            // The backend has acknowledged all of them, so they stay; storage skips them as soon as a pull has confirmed them.
-            self.persisting.retry.fail(self.now, config.backoff_min / 10, config.backoff_max, &mut self.jitter);
+            // The backend has acknowledged all of them, so they can't be withdrawn: once a pull has brought them back, storage
+            // skips them. The same transaction before that would end the same.
+            self.pulling.look_again();
+            self.wait_for_storage(config);
         }
     }
 }

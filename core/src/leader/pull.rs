@@ -67,10 +67,6 @@ impl Pulling {
         self.caught_up
     }
 
-    pub(super) fn more_is_coming(&self) -> bool {
-        self.more && self.outstanding.is_some()
-    }
-
     /// What is known of the backend is out of date: asks anew, however long the pull under way would wait.
     pub(super) fn look_again(&mut self) {
         self.caught_up = false;
@@ -91,13 +87,15 @@ impl Leader {
         self.tail.unstored_settled() < limit
     }
 
+    /// Whether the backend has more that is asked for already, or is going to be before anything else happens.
+    pub(super) fn more_is_coming(&self) -> bool {
+        let pulling = &self.pulling;
+        pulling.more && (pulling.outstanding.is_some() || pulling.retry.at.is_none() && self.may_sync())
+    }
+
     /// Orders the next pull, if one is due.
     pub(super) fn pull(&mut self, config: &Config, out: &mut Outbox) {
-        if !self.may_sync() || !self.pulling.retry.due(self.now) {
-            return;
-        }
-        self.pulling.retry.at = None;
-        if !self.room_for_pages(config) {
+        if !self.may_sync() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
             return;
         }
         if let Some(outstanding) = &self.pulling.outstanding {
@@ -194,7 +192,10 @@ impl Leader {
                 self.pulling.last_error = Some("the backend answered a pull as if it were a push".into());
                 self.retry_pull(config);
             }
-            other => self.stop_syncing(config, other, out),
+            other => {
+                self.reached(out);
+                self.stop_syncing(config, other, out);
+            }
         }
         true
     }

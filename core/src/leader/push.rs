@@ -117,11 +117,9 @@ impl Leader {
 
     /// Orders the next push, if one is due.
     pub(super) fn push(&mut self, config: &Config, out: &mut Outbox) {
-        if !self.wants_push() || !self.pushing.retry.due(self.now) {
+        if !self.wants_push() || !self.pushing.retry.try_now(self.now) {
             return;
         }
-        // From here on only other inputs can make it possible: time has done its part.
-        self.pushing.retry.at = None;
         let first = self.tail.acked();
         let stored = self.tail.stored();
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
@@ -153,22 +151,27 @@ impl Leader {
         let skip = (first - self.tail.pending_first()) as usize;
         let mut batch = Batch { parent: 0, events: Vec::new(), end: first, commits: 0 };
         let mut bytes = 0;
-        // Where the commit that is being added starts: in events, and as a count.
+        // Where the commit that is being added starts, in events and as a count; and whether it has been counted: only one with
+        // something to send is.
         let mut start = (0, first);
-        let mut commit = None;
+        let (mut commit, mut counted) = (None, false);
         for (index, event) in (first..end).zip(self.tail.pending().iter().skip(skip)) {
             let of = event.own.commit_id();
             if commit != Some(of) {
-                if batch.commits == commits_max {
-                    return Some(batch).filter(|batch| !batch.events.is_empty());
-                }
-                commit = Some(of);
-                batch.commits += 1;
+                (commit, counted) = (Some(of), false);
                 start = (batch.events.len(), index);
             }
             if event.own.event.client_only {
                 batch.end = index + 1;
                 continue;
+            }
+            if !counted {
+                if batch.commits == commits_max {
+                    batch.end = start.1;
+                    return Some(batch);
+                }
+                batch.commits += 1;
+                counted = true;
             }
             let size = event.own.event.encoded_bytes();
             let full = batch.events.len() == config.push_events || bytes + size > config.push_bytes;
@@ -246,7 +249,10 @@ impl Leader {
                 self.reached(out);
                 self.refused_for_now(config, &flight, message, out);
             }
-            other => self.stop_syncing(config, other, out),
+            other => {
+                self.reached(out);
+                self.stop_syncing(config, other, out);
+            }
         }
         true
     }

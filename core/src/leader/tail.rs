@@ -480,3 +480,6 @@ impl Tail {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,6 +229,11 @@ impl Session {
         Some(before.next(own.event.client_only))
     }
 
+    /// Whether this commit was made and the leader has not admitted it.
+    pub(crate) fn is_coming(&self, ordinal: u64) -> bool {
+        self.pending.range(self.admitted..).any(|own| own.commit == ordinal)
+    }
+
     pub(crate) fn sent(&mut self, events: usize) {
         if events == 0 {
             self.ledger.sent_empty();

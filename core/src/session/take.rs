@@ -30,21 +30,21 @@ impl Session {
         self.waiting.push_back(txn.clone());
     }
 
-    /// Takes what waits, if the session is free, and orders one transaction for all of it. Tells whether it took anything.
-    pub(crate) fn take(&mut self, out: &mut Outbox) -> bool {
+    /// Takes what waits, if the session is free, and orders one transaction for all of it.
+    pub(crate) fn take(&mut self, out: &mut Outbox) {
         if self.phase != Phase::Ready || self.held {
-            return false;
+            return;
         }
         let any = !self.waiting.is_empty();
         while let Some(txn) = self.waiting.pop_front() {
             if txn.number != self.taken + 1 {
                 self.phase = Phase::Lost("it fell too far behind the leader".into());
-                return true;
+                return;
             }
             self.taken = txn.number;
             self.take_one(&txn, out);
             if self.phase != Phase::Ready {
-                return true;
+                return;
             }
         }
         self.refused &= !any;
@@ -54,7 +54,6 @@ impl Session {
             let id = out.effect(Effect::Session { session: self.id, txn });
             self.phase = Phase::Applying(id);
         }
-        any
     }
 
     fn stack_should_be(&self) -> usize {

@@ -10,16 +10,24 @@ use countersign_core::{
 
 /// Events that can't be applied: by name, and if named, only behind another one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Poisons(Vec<(String, Option<String>)>);
+pub(super) struct Poisons(Vec<Refusal>);
+
+#[derive(Clone, Debug)]
+struct Refusal {
+    event: String,
+    behind: Option<String>,
+    poison: Poison,
+}
 
 impl Poisons {
-    pub(super) fn add(&mut self, event: &str, behind: Option<&str>) {
-        self.0.push((event.to_owned(), behind.map(str::to_owned)));
+    pub(super) fn add(&mut self, event: &str, behind: Option<&str>, poison: Poison) {
+        self.0.push(Refusal { event: event.to_owned(), behind: behind.map(str::to_owned), poison });
     }
 
-    fn refuses(&self, log: &[Entry], entry: &Entry) -> bool {
+    fn refuses(&self, log: &[Entry], entry: &Entry) -> Option<Poison> {
         let is_there = |name: &String| log.iter().any(|other| *other.event.name == **name);
-        self.0.iter().any(|(name, behind)| **name == *entry.event.name && behind.as_ref().is_none_or(is_there))
+        let fits = |refusal: &&Refusal| *refusal.event == *entry.event.name && refusal.behind.as_ref().is_none_or(is_there);
+        self.0.iter().find(fits).map(|refusal| refusal.poison.clone())
     }
 }
 
@@ -27,6 +35,8 @@ impl Poisons {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     pub(super) number: u64,
+    /// The transaction of which it can't be said whether it was committed: nothing else is tried before it is asked for again.
+    pub(super) unknown: Option<u64>,
     pub(super) log: Vec<Entry>,
     pub(super) skipped: Vec<Skip>,
     pub(super) quarantine: Vec<Quarantined>,
@@ -40,6 +50,9 @@ pub(super) struct Disk {
 impl Disk {
     /// One transaction, all or nothing.
     pub(super) fn apply(&mut self, txn: &Txn, poisons: &Poisons) -> Materialised {
+        if self.unknown.take_if(|unknown| *unknown == txn.number).is_none() && self.unknown.is_some() {
+            return Materialised::Stale;
+        }
         if txn.number == self.number {
             return Materialised::Committed { skipped: Vec::new() };
         }
@@ -66,10 +79,9 @@ impl Disk {
         let mut skipped = Vec::new();
         for entry in &txn.append {
             next.check_follows(entry);
-            if poisons.refuses(&next.log, entry) {
+            if let Some(poison) = poisons.refuses(&next.log, entry) {
                 match (entry.standing, entry.commit_id()) {
                     (Standing::Pending | Standing::Local, Some(commit)) => {
-                        let poison = Poison::Materialise { event: entry.event.name.clone(), message: "no such row".into() };
                         if refused.iter().all(|(other, _)| *other != commit) {
                             refused.push((commit, poison));
                         }
@@ -114,8 +126,13 @@ impl Disk {
     fn check_follows(&self, entry: &Entry) {
         let last = self.last();
         let at = entry.seq.pos;
-        assert_eq!(at, last.next(entry.event.client_only), "the log has no gap after {last}");
-        assert_eq!(entry.parent, at.parent(), "{} names its parent", entry.seq);
+        if entry.standing == Standing::Confirmed {
+            // The backend's numbers may have gaps, as long as each event names the one before it.
+            assert!(at > last && entry.parent.global == last.global, "{} follows {last}", entry.seq);
+        } else {
+            assert_eq!(at, last.next(entry.event.client_only), "the log has no gap after {last}");
+            assert_eq!(entry.parent, at.parent(), "{} names its parent", entry.seq);
+        }
         let twice = entry.own_id().is_some_and(|id| self.log.iter().any(|other| other.own_id() == Some(id)));
         assert!(!twice, "{} is in the log twice", entry.event.name);
     }
@@ -144,6 +161,13 @@ impl Disk {
 
     pub(super) fn last(&self) -> Pos {
         self.log.last().map_or(Pos::ROOT, |entry| entry.seq.pos)
+    }
+
+    /// The store is opened with a backend or without one: what moves from here on can be undone, and nothing else.
+    pub(super) fn open(&mut self, backend: bool) {
+        let boot = self.boot(backend);
+        self.heads.settled = boot.settled_head;
+        self.unknown = None;
     }
 
     /// What a session's database is seeded with.
