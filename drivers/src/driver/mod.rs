@@ -16,6 +16,7 @@ mod pull;
 mod push;
 mod session;
 mod storage;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub(crate) use lane::Lane;
 pub(crate) use pull::PullLaneQueue;
 pub(crate) use session::SessionCell;
 pub(crate) use storage::Job;
+pub(crate) use turns::Turns;
 
 /// What all threads of one store share.
 pub(crate) struct Shared {
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     /// Signalled when the machine may have come to rest, and when a lane has ended.
     pub(crate) rest: (Mutex<Ended>, Condvar),
     abandoned: AtomicBool,
+    /// Told after every turn of the machine.
+    pub(crate) turns: Turns,
 }
 
 /// Which threads have ended.
@@ -74,6 +78,7 @@ impl Shared {
             sessions: Mutex::default(),
             rest: Default::default(),
             abandoned: AtomicBool::new(false),
+            turns: Turns::default(),
         }
     }
 
@@ -101,6 +106,7 @@ impl Shared {
             (value, due)
         };
         waiters.wake();
+        self.turns.tell();
         for session in due {
             session.run(self);
         }
