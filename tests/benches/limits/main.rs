@@ -1,0 +1,53 @@
+//! The speed of the machine and of the store, each beside the least code that does the same work by hand, in one run.
+//!
+//! `cargo bench -p tests` measures; `cargo bench -p tests -- --smoke` only shows that every benchmark runs.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints its figures, and stops at any failure")]
+
+mod machine;
+mod raw;
+mod stage;
+mod store;
+
+use std::time::{Duration, Instant};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let smoke = arguments.iter().any(|argument| argument == "--smoke");
+    let only: Vec<&str> = arguments.iter().skip(1).filter(|a| a.starts_with('P')).map(String::as_str).collect();
+    let wanted = |id: &str| only.is_empty() || only.contains(&id);
+    let rounds = if smoke { 1 } else { 7 };
+    println!("id  what                                                       ours          by hand       ratio   goal");
+    if wanted("P1") {
+        machine::alone(rounds, if smoke { 2_000 } else { 200_000 });
+    }
+    if wanted("P2") {
+        machine::pending(rounds.min(3), smoke);
+    }
+    if wanted("P3") {
+        store::commit(rounds, if smoke { 500 } else { 20_000 });
+    }
+    if wanted("P4") {
+        store::throughput(rounds.min(5), if smoke { 1_000 } else { 40_000 });
+    }
+    if wanted("P5") {
+        store::one(rounds, if smoke { 20 } else { 1_000 });
+    }
+}
+
+/// How long something takes.
+fn time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+/// The middle one of several measurements, in nanoseconds an item.
+fn median(rounds: usize, items: usize, mut measure: impl FnMut() -> Duration) -> f64 {
+    let mut all: Vec<f64> = (0..rounds).map(|_| measure().as_nanos() as f64 / items as f64).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+fn print(id: &str, what: &str, ours: &str, by_hand: &str, ratio: f64, goal: &str) {
+    println!("{id:<3} {what:<58} {ours:<13} {by_hand:<13} {ratio:<7.2} {goal}");
+}
