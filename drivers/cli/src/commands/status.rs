@@ -93,10 +93,11 @@ fn write(view: &View, output: &mut Output) -> Result<()> {
     };
     let mut line = |name: &str, text: &dyn std::fmt::Display| output.line(format_args!("{:<10}  {text}", paint.dim(name)));
     line("store", &paint.bold(&view.store))?;
-    line(
-        "log",
-        &format_args!("{}, up to {}; confirmed up to {}; {pending}", counted(view.entries, "event"), view.head, view.upstream),
-    )?;
+    let confirmed = match view.backend_id {
+        None => String::new(),
+        Some(_) => format!(", confirmed up to {}", view.upstream),
+    };
+    line("log", &format_args!("{}, up to {}{confirmed}; {pending}", counted(view.entries, "event"), view.head))?;
     line("backend", &backend)?;
     line("client", &view.client)?;
     line("schema", &schema)?;

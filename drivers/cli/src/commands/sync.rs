@@ -10,7 +10,7 @@ use crate::args;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, Said};
 use crate::output::Output;
-use crate::progress::{Progress, count, took};
+use crate::progress::{Progress, count, counted, took};
 use crate::work;
 
 #[derive(Serialize)]
@@ -22,8 +22,8 @@ struct View {
     head: Seq,
     upstream: Pos,
     pending: usize,
-    /// Events that came from others or were confirmed meanwhile.
-    pulled: u64,
+    /// Events that were confirmed meanwhile, own ones and those of others.
+    confirmed: u64,
 }
 
 pub(crate) fn run(args: &args::Sync, output: &mut Output) -> Result<Exit> {
@@ -34,8 +34,8 @@ pub(crate) fn run(args: &args::Sync, output: &mut Output) -> Result<Exit> {
     let patience = args.for_time.unwrap_or(args.timeout);
     let seen = store.wait_until(patience, |status| {
         progress.show(|| {
-            let (pending, pulled) = (status.pending_events as u64, status.upstream_head.global.saturating_sub(before));
-            format!("{} pending, {} pulled, upstream at {}", count(pending), count(pulled), status.upstream_head)
+            let (pending, confirmed) = (status.pending_events as u64, status.upstream_head.global.saturating_sub(before));
+            format!("{} pending, {} confirmed, up to {}", count(pending), count(confirmed), status.upstream_head)
         });
         is_over(status) || (args.for_time.is_none() && is_synced(status))
     });
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &args::Sync, output: &mut Output) -> Result<Exit> {
         head: status.local_head,
         upstream: status.upstream_head,
         pending: status.pending_events,
-        pulled: status.upstream_head.global.saturating_sub(before),
+        confirmed: status.upstream_head.global.saturating_sub(before),
     };
     if let SyncState::StorageBroken { .. } = status.sync {
         return Err(Failure::machine("corrupt", view.reason.unwrap_or_default()));
@@ -96,12 +96,15 @@ fn say(view: &View, time: Duration, output: &mut Output) -> Result<()> {
         return output.object(view);
     }
     let paint = output.paint;
-    let View { head, upstream, pending, pulled, .. } = view;
+    let View { head, upstream, pending, confirmed, .. } = view;
     match (view.state, &view.reason) {
         ("local", _) => output.line("the store has no backend: nothing to sync"),
-        ("synced", _) => {
-            output.line(format_args!("{} at {upstream} after {}: {} pulled", paint.good("synced"), took(time), count(*pulled)))
-        }
+        ("synced", _) => output.line(format_args!(
+            "{} at {upstream} after {}: {} confirmed",
+            paint.good("synced"),
+            took(time),
+            counted(*confirmed, "event")
+        )),
         (state, reason) => {
             let reason = reason.as_deref().unwrap_or_default();
             let state = if state == "failed" { paint.bad(state) } else { paint.waiting(state) };

@@ -54,7 +54,7 @@ pub(crate) fn run(args: args::Commit, output: &mut Output) -> Result<Exit> {
     };
     let closed = work::close(store, args.timeout, output)?;
     let tally = tally?;
-    if !output.json && !is_single {
+    if !output.json && !is_single && (tally.commits > 0 || fed.is_ok()) {
         summary(&tally, began.elapsed(), patience, output)?;
     }
     fed?;
