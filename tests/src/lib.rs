@@ -2,3 +2,7 @@
 
 pub mod invariants;
 pub mod merge;
+mod model;
+pub mod script;
+pub mod sim;
+pub mod world;

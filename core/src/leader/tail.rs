@@ -201,9 +201,9 @@ impl Tail {
         self.trim();
     }
 
-    /// All transactions under way have failed.
-    pub(crate) fn rolled_back(&mut self) {
-        self.views.truncate(1);
+    /// The transactions under way after the first `keep` have failed.
+    pub(crate) fn rolled_back(&mut self, keep: usize) {
+        self.views.truncate(1 + keep);
     }
 
     /// The view that holds everything, as it stands now.
@@ -371,7 +371,8 @@ impl Tail {
         self.settle_leading_client_only();
     }
 
-    /// Removes pending events, given by ascending counts, and renumbers what is behind the first of them.
+    /// Removes pending events, given by ascending counts; what is behind the first of them moves up. Call [`Self::renumbered`] after
+    /// it, or [`Self::rebased`].
     pub(crate) fn remove(&mut self, indices: &[u64]) -> Vec<Pending> {
         let Some(&first) = indices.first() else { return Vec::new() };
         self.cut(first);
@@ -393,8 +394,19 @@ impl Tail {
         for view in &mut self.views {
             moved(&mut view.durable);
         }
-        self.generation += u32::from(split < self.pending.len());
         removed
+    }
+
+    /// What is pending from this one on stands elsewhere now, and nothing before it.
+    pub(crate) fn renumbered(&mut self, from: u64) {
+        let from = from.saturating_sub(self.pending_first) as usize;
+        if from >= self.pending.len() {
+            return;
+        }
+        self.generation += 1;
+        for event in self.pending.range_mut(..from) {
+            event.born += 1;
+        }
     }
 
     fn renumber(&mut self, from: usize) {

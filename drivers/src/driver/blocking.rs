@@ -1,81 +1,44 @@
 //! The blocking runtime: plain threads, no executor.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use countersign_core::Input;
 
-use super::{Shared, pull, push, storage};
+use super::{Shared, Timer, pull, push, storage};
 use crate::backend::Lanes;
 use crate::storage::Storage;
-use crate::sync::{lock, wait_until};
 
-/// The machine's deadline, for the thread that keeps it.
-#[derive(Default)]
-pub(crate) struct Timer {
-    state: Mutex<(Option<Instant>, bool)>,
-    news: Condvar,
-}
-
-impl Timer {
-    /// Sets the deadline. Wakes the thread only if it would sleep too long: one that wakes early goes back to sleep.
-    pub(crate) fn set(&self, deadline: Option<Instant>) {
-        let mut state = lock(&self.state);
-        let earlier = deadline.is_some_and(|new| state.0.is_none_or(|old| new < old));
-        state.0 = deadline;
-        if earlier {
-            self.news.notify_one();
-        }
-    }
-
-    pub(crate) fn close(&self) {
-        lock(&self.state).1 = true;
-        self.news.notify_all();
-    }
-
-    /// Blocks until the deadline has passed; `false` when the timer is closed.
-    fn wait(&self) -> bool {
-        let mut state = lock(&self.state);
-        loop {
-            let (deadline, closed) = *state;
-            if closed {
-                return false;
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                state.0 = None;
-                return true;
-            }
-            state = wait_until(&self.news, state, deadline);
-        }
-    }
-}
-
-/// Starts the threads of a store.
+/// Starts the threads of a store, one of which keeps the machine's deadline.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     storage: Storage,
     lanes: Option<Lanes>,
     timer: Arc<Timer>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let spawn = |name: &str, work: Box<dyn FnOnce(&Arc<Shared>) + Send>| {
-        let shared = Arc::clone(shared);
-        thread::Builder::new().name(format!("countersign-{name}")).spawn(move || work(&shared))
+    let mut threads = start_lanes(shared, storage, lanes)?;
+    let keep = move |shared: &Arc<Shared>| {
+        while timer.wait() {
+            shared.feed(Input::Timer);
+        }
+        shared.signal_rest(|ended| ended.lanes += 1);
     };
-    let mut threads = vec![spawn("storage", Box::new(move |shared| storage::run(shared, storage)))?];
-    if let Some(Lanes { push, pull }) = lanes {
-        threads.push(spawn("push", Box::new(move |shared| push::run(shared, push)))?);
-        threads.push(spawn("pull", Box::new(move |shared| pull::run(shared, pull)))?);
-    }
-    threads.push(spawn(
-        "timer",
-        Box::new(move |shared| {
-            while timer.wait() {
-                shared.feed(Input::Timer);
-            }
-            shared.signal_rest(|ended| ended.lanes += 1);
-        }),
-    )?);
+    threads.push(spawn(shared, "timer", keep)?);
     Ok(threads)
+}
+
+/// Starts the lanes: whatever the runtime, SQLite and blocking backends have threads of their own.
+pub(super) fn start_lanes(shared: &Arc<Shared>, storage: Storage, lanes: Option<Lanes>) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut threads = vec![spawn(shared, "storage", |shared| storage::run(shared, storage))?];
+    if let Some(Lanes { push, pull }) = lanes {
+        threads.push(spawn(shared, "push", |shared| push::run(shared, push))?);
+        threads.push(spawn(shared, "pull", |shared| pull::run(shared, pull))?);
+    }
+    Ok(threads)
+}
+
+fn spawn(shared: &Arc<Shared>, name: &str, work: impl FnOnce(&Arc<Shared>) + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name(format!("countersign-{name}")).spawn(move || work(&shared))
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use countersign_core::{Effect, Node, Notice, Output, Resolution, Stage};
 
-use super::blocking::Timer;
-use super::{SessionCell, Shared, push, storage};
+use super::{SessionCell, Shared, Timer, push, storage};
 use crate::receipt::{Table, Waiters};
 
 /// The machine, and who waits for what.
