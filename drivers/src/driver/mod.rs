@@ -110,7 +110,6 @@ impl Shared {
             (value, due)
         };
         waiters.wake();
-        self.turns.tell();
         for session in due {
             session.run(self);
         }

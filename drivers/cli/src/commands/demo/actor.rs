@@ -120,7 +120,8 @@ impl Actor {
     /// Waits until the log is here up to this place, and nothing is pending.
     pub(super) fn has_pulled(&self, upstream: u64) -> Result<()> {
         self.stands("the log is not here", |status| {
-            status.upstream_head.global >= upstream && status.sync == SyncState::Synced && status.drained
+            let at_rest = status.drained && status.unstored_events == 0 && status.sessions_behind == 0;
+            status.upstream_head.global >= upstream && status.sync == SyncState::Synced && at_rest
         })
     }
 

@@ -50,7 +50,9 @@ impl<'a> Tale<'a> {
     pub(super) fn title(&mut self, folder: &Path) -> Result<()> {
         let paint = self.output.paint;
         let title = paint.bold("Two stores, one sync backend, and a receipt for every commit");
-        self.say(format_args!("{title}\n{}", paint.dim(format_args!("three SQLite files in {}", folder.display()))))
+        self.say(title)?;
+        self.say(paint.dim("state: visible to queries · leader: durable on disk · backend: in the one global order"))?;
+        self.say(paint.dim(format_args!("three SQLite files in {}", folder.display())))
     }
 
     pub(super) fn step(&mut self, what: &str) -> Result<()> {
@@ -71,25 +73,21 @@ impl<'a> Tale<'a> {
             return self.output.object(&Told { step: self.step, store: actor.name, receipt, applied_ms, leader_ms, backend_ms });
         }
         let paint = self.output.paint;
-        self.say(format_args!("   {:<5} {what}", actor.name))?;
-        self.say(format_args!("         in the state  {}", paint.dim(took(*applied))))?;
-        self.say(format_args!("         leader        {}  {}", paint.good("ok"), paint.dim(took(*leader))))?;
-        match backend {
-            Some((confirmation, time)) => {
-                let at = places(confirmation);
-                self.say(format_args!("         backend       {}  {} at {at}", paint.good("ok"), paint.dim(took(*time))))
-            }
-            None => {
-                let backend = StageView::peek(&receipt.backend_sync).text(paint);
-                self.say(format_args!("         backend       {backend}"))
-            }
-        }
+        let ok = |name: &str, time: &Duration| format!("{name} {} {:<8}", paint.good("ok"), paint.dim(took(*time)));
+        let (state, leader) = (paint.dim(took(*applied)), ok("leader", leader));
+        let (backend, reason) = match (backend, StageView::peek(&receipt.backend_sync)) {
+            (Some((confirmation, time)), _) => (format!("{} at {}", ok("backend", time), places(confirmation)), None),
+            (None, StageView::Pending { reason }) => (format!("backend {}", paint.waiting("pending")), Some(reason)),
+            (None, stage) => (stage.text(paint), None),
+        };
+        self.say(format_args!("   {:<5} {what:<31} state {state:<8}  {leader}  {backend}", actor.name))?;
+        reason.map_or(Ok(()), |reason| self.say(format_args!("         {}", paint.dim(reason))))
     }
 
     /// Where a commit stands that nobody has confirmed.
     pub(super) fn stands(&mut self, places: &[Seq], (todos, done): &(u64, u64)) -> Result<()> {
         let places: Vec<_> = places.iter().map(|seq| seq.pos.to_string()).collect();
-        self.say(format_args!("         at {} in her log; her state has {todos} todos, {done} done", places.join(", ")))
+        self.say(format_args!("         at {} in her log, and in her state: {todos} todos, {done} done", places.join(", ")))
     }
 
     pub(super) fn found(&mut self, id: CommitId, receipt: &CommitReceipt) -> Result<()> {
