@@ -73,7 +73,8 @@ fn line(widths: &[usize], row: &[Value]) -> String {
     let last = row.len().saturating_sub(1);
     for (i, (value, width)) in row.iter().zip(widths).enumerate() {
         let cell = cell(value);
-        let cell = if i == last && !value.is_number() { cell } else { shortened(&cell, *width) };
+        // A number without its end would be another number.
+        let cell = if i == last || value.is_number() { cell } else { shortened(&cell, *width) };
         let padding = " ".repeat(width.saturating_sub(cell.width()));
         let parts = if value.is_number() { [padding.as_str(), &cell] } else { [cell.as_str(), &padding] };
         text.extend(parts);
