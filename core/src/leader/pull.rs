@@ -270,6 +270,7 @@ impl Leader {
         self.persisting.pending_removed(&indices);
         let waiting = self.tail.pending().len();
         let mut moved = moved.iter().peekable();
+        let mut any_foreign = false;
         for (i, pulled) in (taken..).zip(events) {
             let own = moved.next_if(|&&(incoming, _)| incoming == i).and_then(|&(_, index)| {
                 let at = indices.binary_search(&(first + index as u64)).ok()?;
@@ -279,13 +280,17 @@ impl Leader {
                 Some(own) => self.come_back_moved(own, pulled, out),
                 None => match self.release(pulled, out) {
                     Some(origin) => confirmed_entry(pulled, origin, pulled.event.clone()),
-                    None => foreign_entry(pulled),
+                    None => {
+                        any_foreign = true;
+                        foreign_entry(pulled)
+                    }
                 },
             };
             self.tail.push_settled(entry);
         }
         if waiting > 0 {
-            self.tail.rebased(self.pulling.caught_up_once);
+            // An own event may be the first of a batch that has been taken whole, with the rest of it on the next page.
+            self.tail.rebased(self.pulling.caught_up_once && any_foreign);
             self.pending_client_only -= waiting - self.tail.pending().len();
             out.notify(Notice::Rebased {
                 events: self.tail.pending().len(),

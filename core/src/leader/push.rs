@@ -267,9 +267,9 @@ impl Leader {
         if flight.overtaken {
             return;
         }
-        if head < self.tail.upstream() {
-            let message =
-                alloc::format!("the backend says that it ends at e{head}, but it had confirmed e{}", self.tail.upstream());
+        if head < flight.parent {
+            // A batch follows what the backend has confirmed, by a pull or by an acknowledgement.
+            let message = alloc::format!("the backend says that it ends at e{head}, but it had confirmed e{}", flight.parent);
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;
         }

@@ -183,8 +183,8 @@ impl Model {
         if error.events() == Whereabouts::Queued {
             return violated("R6", format!("{id} is queued, and said never to be applied"));
         }
-        let held = |log: &[crate::world::backend::Held]| log.iter().any(|held| never.contains(&held.own.id));
-        if backend.incarnations.iter().any(|incarnation| held(&incarnation.log)) {
+        // What a backend has lost, it does not hold.
+        if backend.live().log.iter().any(|held| never.contains(&held.own.id)) {
             return violated("R6", format!("{id} is said not to be applied, and is in the backend's log"));
         }
         self.never.extend(never);

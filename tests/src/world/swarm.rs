@@ -140,6 +140,9 @@ impl Swarm {
             self.reset = c.strength(25);
             self.truncate = c.strength(25);
             self.decide = 60;
+            // Where identities are stripped, an old event of an own session that comes back from a backup can't be told from a
+            // pending one whose bytes the backend has changed.
+            self.keeps_ids |= self.truncate > 0;
         }
         self.config = config(c, calm);
     }

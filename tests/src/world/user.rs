@@ -81,6 +81,8 @@ impl World {
         } else if self.choices.chance(self.swarm.truncate) && self.backend.head() > 0 {
             let to = self.choices.below(self.backend.head());
             self.backend.truncate(to);
+            // Nobody restores a backup under a running server: what is on its way is lost.
+            self.queue.retain(|_, event| !matches!(event, Event::PushArrives(..)));
             self.transcript.line(self.now, "BE", || format!("is a restored backup that ends at e{to}"));
             self.wake_pulls();
         }
@@ -157,7 +159,8 @@ impl World {
     fn some_events(&mut self) -> Vec<Said> {
         let swarm = &self.swarm;
         let c = &mut self.choices;
-        let count = if c.chance(swarm.big_commit) { c.between(20, 60) } else { c.below(swarm.commit_events + 1) };
+        let big = c.chance(swarm.big_commit);
+        let count = if big { c.between(20, 60) } else { c.below(swarm.commit_events + 1) };
         let client_only = c.chance(150);
         let one = |_| {
             let (key, value) = (c.below(swarm.keys), c.below(swarm.values));
@@ -175,7 +178,13 @@ impl World {
             };
             state::event(name, key, value, false)
         };
-        (0..count).map(one).collect()
+        let mut events: Vec<Said> = (0..count).map(one).collect();
+        if big && swarm.forbidden > 0 && c.chance(500) {
+            // A commit that is split, and refused after its first part was taken.
+            events.retain(|event| *event.name != *FORBIDDEN);
+            events.push(state::event(FORBIDDEN, 0, 0, false));
+        }
+        events
     }
 
     pub(crate) fn commit(&mut self, c: usize, id: SessionId, events: Vec<Said>) -> Result<(), Violation> {
