@@ -136,6 +136,11 @@ impl Session {
         !matches!(self.phase, Phase::Closed | Phase::Seeding(_) | Phase::Lost(_))
     }
 
+    /// Whether its database is without something that the leader has stored.
+    pub(crate) fn is_behind(&self) -> bool {
+        !matches!(self.phase, Phase::Ready | Phase::Preparing(_)) || !self.waiting.is_empty()
+    }
+
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;

@@ -129,6 +129,22 @@ impl IntoEvent for NewEvent {
     }
 }
 
+/// An event that was given back, such as by [`crate::Store::try_commit`] or [`crate::Store::close`]. Its arguments are canonical already.
+impl IntoEvent for Event {
+    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
+        match schema.event(&self.name) {
+            Some(info) => Ok(Event { name: info.name, client_only: info.client_only, ..self }),
+            None => Err(EncodeError::UnknownEvent { near: near(schema, &self.name), name: self.name }),
+        }
+    }
+}
+
+impl IntoEvents for Event {
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.into_event(schema)?])
+    }
+}
+
 impl<T: EventType> IntoEvents for T {
     fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
         Ok(vec![self.into_event(schema)?])
@@ -263,6 +279,8 @@ mod tests {
         assert_eq!(names((one(), Shown, NewEvent::new("v1.Shown", json!(null)))), [added, shown, shown]);
         assert_eq!(names(vec![NewEvent::parse("v1.Added", r#"{"n":1,"a":5e-1}"#).unwrap()]), [added]);
         assert_eq!(names(()), [""; 0]);
+        let given_back = one().into_events(&schema(true)).unwrap();
+        assert_eq!(names(given_back), [added]);
         assert_eq!(names(NewEvent::new("v1.Shown", json!(null))), [shown]);
     }
 
