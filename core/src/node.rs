@@ -81,7 +81,13 @@ impl Node {
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
     pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
         self.now = self.now.max(now);
-        self.check_limits(session, &events)?;
+        if let Err(error) = self.check_limits(session, &events) {
+            // Nobody comes back for this commit: the session takes events again, whatever it was asked for before.
+            if self.sessions.get_mut(&session).is_some_and(Session::let_go) {
+                self.settle();
+            }
+            return Err(error);
+        }
         let found = self.sessions.get_mut(&session).ok_or(CommitError::SessionClosed)?;
         found.prepare(events).cloned()
     }
@@ -134,7 +140,9 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> Status {
         let sessions = self.sessions.values().filter(|session| session.is_open()).count();
-        Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now)
+        let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
+        status.drained &= self.sessions.values().all(Session::is_drained);
+        status
     }
 
     /// Whether a receipt is open here, and at which stages; `None` if it has settled or was never known here: storage knows.

@@ -131,6 +131,16 @@ impl Session {
         !matches!(self.phase, Phase::Closed | Phase::Seeding(_) | Phase::Lost(_))
     }
 
+    /// Whether the leader has been given everything, and no commit is being applied.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.admitted == self.pending.len() && !matches!(self.phase, Phase::Preparing(_))
+    }
+
+    /// The commit that the session was held for does not come. Tells whether it was held.
+    pub(crate) fn let_go(&mut self) -> bool {
+        core::mem::take(&mut self.held)
+    }
+
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;

@@ -129,6 +129,18 @@ impl IntoEvent for NewEvent {
     }
 }
 
+impl IntoEvent for Event {
+    /// An event in encoded form, as a refused commit hands it back. Looked at like any other: anybody can make one.
+    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
+        let by_type = self.client_only;
+        let event = NewEvent::parse(self.name, &self.args)?.into_event(schema)?;
+        if event.client_only != by_type {
+            return Err(EncodeError::ClientOnlyDiffers { event: event.name, by_type });
+        }
+        Ok(event)
+    }
+}
+
 impl<T: EventType> IntoEvents for T {
     fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
         Ok(vec![self.into_event(schema)?])
@@ -136,6 +148,12 @@ impl<T: EventType> IntoEvents for T {
 }
 
 impl IntoEvents for NewEvent {
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.into_event(schema)?])
+    }
+}
+
+impl IntoEvents for Event {
     fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
         Ok(vec![self.into_event(schema)?])
     }
