@@ -10,6 +10,7 @@ use countersign_core::Input;
 use super::{Shared, pull, push, storage};
 use crate::backend::Lanes;
 use crate::storage::Storage;
+use crate::store::inside;
 use crate::sync::{lock, wait_until};
 
 /// The machine's deadline, for the thread that keeps it.
@@ -52,30 +53,58 @@ impl Timer {
     }
 }
 
-/// Starts the threads of a store.
+/// Starts the threads of a store: all of them, or none.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     storage: Storage,
     lanes: Option<Lanes>,
     timer: Arc<Timer>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let spawn = |name: &str, work: Box<dyn FnOnce(&Arc<Shared>) + Send>| {
-        let shared = Arc::clone(shared);
-        thread::Builder::new().name(format!("countersign-{name}")).spawn(move || work(&shared))
-    };
-    let mut threads = vec![spawn("storage", Box::new(move |shared| storage::run(shared, storage)))?];
+    let mut work: Vec<(&'static str, Work)> = vec![("storage", Box::new(move |shared| storage::run(shared, storage)))];
     if let Some(Lanes { push, pull }) = lanes {
-        threads.push(spawn("push", Box::new(move |shared| push::run(shared, push)))?);
-        threads.push(spawn("pull", Box::new(move |shared| pull::run(shared, pull)))?);
+        work.push(("push", Box::new(move |shared| push::run(shared, push))));
+        work.push(("pull", Box::new(move |shared| pull::run(shared, pull))));
     }
-    threads.push(spawn(
+    work.push((
         "timer",
         Box::new(move |shared| {
             while timer.wait() {
                 shared.feed(Input::Timer);
             }
-            shared.signal_rest(|ended| ended.lanes += 1);
         }),
-    )?);
-    Ok(threads)
+    ));
+    let spawn = |(name, work): (&'static str, Work)| {
+        let shared = Arc::clone(shared);
+        thread::Builder::new().name(format!("countersign-{name}")).spawn(move || {
+            inside::mark_own_thread();
+            let ending = Ending { shared: &shared, storage: name == "storage" };
+            work(&shared);
+            drop(ending);
+        })
+    };
+    let threads: io::Result<Vec<_>> = work.into_iter().map(spawn).collect();
+    // Those that run already would wait for ever, with the file open and locked.
+    threads.inspect_err(|_| shared.close_lanes())
+}
+
+type Work = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+
+/// Tells that a thread has ended, however it has.
+struct Ending<'a> {
+    shared: &'a Arc<Shared>,
+    storage: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() && self.storage {
+            // Nothing will ever be stored again: nobody is to wait for it.
+            crate::store::give_up(self.shared);
+        }
+        let storage = self.storage;
+        self.shared.signal_rest(|ended| {
+            ended.lanes += 1;
+            ended.storage |= storage;
+        });
+    }
 }

@@ -5,23 +5,36 @@ use std::sync::{Arc, mpsc};
 use countersign_core::{CommitId, Entry, Origin, Stage, Standing};
 
 use super::error::LookupError;
-use crate::driver::Shared;
-use crate::receipt::{Cell, CommitReceipt, Confirmation, Opened, Outcome, Settled};
+use super::inside;
+use crate::driver::{Job, Shared};
+use crate::receipt::{Cell, CommitReceipt, Confirmation, Outcome, Settled};
 use crate::storage::Found;
 
 /// The receipt of a commit: from memory if something of it is open, else from the file.
 pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<CommitReceipt>, LookupError> {
     let live = shared.with(|hub, _| {
-        if let Some(cell) = hub.receipts.get(id) {
-            return Some(cell);
+        if hub.ended {
+            return Err(LookupError::Closed);
         }
-        let open = hub.node.find(id)?;
-        let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), settled_leader(open), None));
-        // With the backend stage settled, the file has to say how.
-        open.backend.then(|| hub.receipts.insert(&cell)).map(|()| cell)
-    });
-    if let Some(cell) = live {
-        return Ok(Some(CommitReceipt::new(cell)));
+        if let Some(cell) = hub.receipts.get(id) {
+            return Ok(Some((cell, true)));
+        }
+        let Some(open) = hub.node.find(id) else { return Ok(None) };
+        let leader = (!open.is_open(Stage::Leader)).then(Cell::persisted);
+        let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), leader, None));
+        hub.receipts.insert(&cell);
+        Ok(Some((cell, open.backend)))
+    })?;
+    match live {
+        Some((cell, true)) => return Ok(Some(CommitReceipt::new(cell))),
+        Some((cell, false)) => {
+            // The backend stage has failed before the leader has stored the commit: the file has the reason.
+            if let Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } = read(shared, id)? {
+                cell.settle(Stage::Backend, Err(row.quarantined.error)).wake();
+            }
+            return Ok(Some(CommitReceipt::new(cell)));
+        }
+        None => {}
     }
     let found = read(shared, id)?;
     let Some((leader, backend)) = outcomes(found) else { return Ok(None) };
@@ -29,20 +42,17 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
     Ok(Some(CommitReceipt::new(Arc::new(cell))))
 }
 
-fn settled_leader(open: Opened) -> Option<Outcome> {
-    (!open.is_open(Stage::Leader)).then(Cell::persisted)
-}
-
 /// Asks the storage thread, which sees what is committed and nothing else.
 fn read(shared: &Arc<Shared>, id: CommitId) -> Result<Found, LookupError> {
+    if inside::is_inside() {
+        return Err(LookupError::Inside);
+    }
     let (answer, answered) = mpsc::sync_channel(1);
-    shared.storage.put(crate::driver::Job::Run(Box::new(move |storage| {
+    shared.storage.put(Job::Run(Box::new(move |storage| {
         // Whoever asked may have gone.
         let _ = answer.send(storage.find(id));
     })));
-    if shared.storage.is_closed() {
-        return Err(LookupError::Closed);
-    }
+    // A lane that is closed drops the order, and with it the other end.
     let found = answered.recv().map_err(|_| LookupError::Closed)?;
     found.map_err(LookupError::Storage)
 }
