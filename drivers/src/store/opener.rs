@@ -20,6 +20,7 @@ pub struct Opener {
     backend: Option<Arc<dyn Backend>>,
     store_id: Arc<str>,
     durability: Durability,
+    size_limit: Option<u64>,
     config: Config,
     progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -32,6 +33,7 @@ impl Opener {
             backend: None,
             store_id: Arc::from("main"),
             durability: Durability::default(),
+            size_limit: None,
             config: Config::default(),
             progress: None,
         }
@@ -61,6 +63,13 @@ impl Opener {
         self
     }
 
+    /// How large the store's file may grow, in bytes, the log that SQLite writes ahead not counted; no limit if not given. A store that
+    /// has reached it does as on a full disk: commits wait for room, and nothing is lost.
+    pub fn size_limit(mut self, bytes: u64) -> Self {
+        self.size_limit = Some(bytes);
+        self
+    }
+
     /// Limits and policies. Whether there is a backend is not taken from here.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -86,6 +95,7 @@ impl Opener {
             schema: schema.clone(),
             durability: self.durability,
             backend: config.backend,
+            size_limit: self.size_limit,
             client: None,
             progress: self.progress,
         };
