@@ -1,0 +1,10 @@
+//! The store as its users have it: real files, real threads.
+
+mod closing;
+mod committing;
+mod opening;
+mod receipts;
+mod sessions;
+mod syncing;
+mod trouble;
+mod watching;
