@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use countersign::backend::EmbeddedBackend;
-use countersign::{Config, EventType, Opener, Outcome, Reader, Schema, SchemaBuilder, Store, SyncStage, Waited};
+use countersign::{Config, EventType, OpenError, Opener, Outcome, Reader, Schema, SchemaBuilder, Store, SyncStage, Waited};
 use serde::{Deserialize, Serialize};
 
 /// Longer than anything here takes: a test that waits so long has failed.
@@ -121,6 +121,24 @@ pub fn opener(path: &Path) -> Opener {
 #[must_use]
 pub fn local(path: &Path) -> Store {
     opener(path).blocking().expect("the store opens")
+}
+
+/// A local store in this file, as soon as whoever has it has let it go.
+///
+/// # Panics
+///
+/// If it can't be opened.
+#[must_use]
+pub fn reopened(path: &Path) -> Store {
+    let mut store = None;
+    until("the file is let go", || {
+        store = match opener(path).blocking() {
+            Err(OpenError::Locked { .. }) => None,
+            opened => Some(opened.expect("the store opens")),
+        };
+        store.is_some()
+    });
+    store.expect("waited for a line above")
 }
 
 /// A store in this file, synced with this backend.

@@ -77,6 +77,7 @@ CREATE TABLE countersign_quarantine (
     session TEXT NOT NULL,
     commit_ordinal INTEGER NOT NULL,
     error TEXT NOT NULL,
+    persisted INTEGER NOT NULL,
     acknowledged INTEGER NOT NULL DEFAULT 0,
     UNIQUE (session, commit_ordinal)
 ) STRICT;

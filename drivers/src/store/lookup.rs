@@ -64,9 +64,8 @@ fn outcomes(found: Found) -> Option<(Outcome, Outcome)> {
         Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error))),
         Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(&entries)))),
         Found::Quarantined(row) => {
-            // What a materialiser refused from the start was never persisted; everything else was.
             let error = row.quarantined.error;
-            Some((Err(error.clone()), Err(error)))
+            Some((if row.persisted { persisted } else { Err(error.clone()) }, Err(error)))
         }
         Found::DecidedWithoutEvents => Some((persisted, Ok(Settled::NotApplicable))),
         Found::Forgotten | Found::Unknown => None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign::backend::EmbeddedBackend;
 use countersign::{CommitError, Settled, SyncError, core};
-use tests::todos::{LONG, assert_sound, journal, local, note, opener, settled, synced, todo, todos};
+use tests::todos::{LONG, assert_sound, journal, local, note, reopened, settled, synced, todo, todos};
 
 /// Verifies: R1, L4
 #[test]
@@ -99,12 +99,7 @@ fn a_close_without_time_hands_back_what_is_not_stored_and_nothing_else() {
         let report = store.close(Duration::ZERO);
         sometimes_handed_back |= !report.persisted;
         // The file is let go as soon as the transaction under way has ended.
-        let mut reopened = None;
-        tests::todos::until("the file is let go", || {
-            reopened = opener(&path).blocking().ok();
-            reopened.is_some()
-        });
-        let store = reopened.unwrap();
+        let store = reopened(&path);
         let find = |id| store.receipt(id).unwrap();
         for (id, _) in &report.unpersisted {
             assert!(find(*id).is_none(), "handed back");
@@ -132,12 +127,7 @@ fn the_last_handle_may_be_dropped_on_any_thread_and_inside_a_query_of_another_st
     .unwrap();
     thread::spawn(move || drop(one)).join().unwrap();
     assert_eq!(todos(&local(&a)), 0);
-    let mut reopened = None;
-    tests::todos::until("the file is let go", || {
-        reopened = opener(&b).blocking().ok();
-        reopened.is_some()
-    });
-    assert_eq!(todos(&reopened.unwrap()), 1);
+    assert_eq!(todos(&reopened(&b)), 1);
 }
 
 /// A waker on whose call the last handle is dropped: on whichever thread that is.
@@ -154,12 +144,7 @@ fn the_last_handle_may_be_dropped_by_a_waker_on_a_thread_of_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     for round in 0..10 {
-        let mut reopened = None;
-        tests::todos::until("the file is let go", || {
-            reopened = opener(&path).blocking().ok();
-            reopened.is_some()
-        });
-        let store = reopened.unwrap();
+        let store = reopened(&path);
         assert_eq!(todos(&store), round);
         let receipt = store.commit(todo(round)).unwrap();
         let waker = std::task::Waker::from(std::sync::Arc::new(DropsStore(Some(store).into())));

@@ -47,7 +47,7 @@ fn a_second_handle_of_this_process_is_refused_too() {
     let store = local(&path);
     assert!(matches!(opener(&path).blocking(), Err(OpenError::Locked { holder: Some(pid), .. }) if pid == std::process::id()));
     drop(store);
-    local(&path);
+    drop(local(&path));
 }
 
 #[test]

@@ -90,6 +90,48 @@ fn a_long_query_delays_its_own_session_and_nobody_else() {
     assert_eq!(slow.dump(), store.dump());
 }
 
+/// Verifies: R3, R6 (poison that the leader finds first: the session had not seen what the commit does not go with)
+#[test]
+fn of_two_sessions_that_commit_the_same_at_once_one_is_taken_and_a_restart_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = local(&path);
+    let sessions = [store.session().unwrap(), store.session().unwrap()];
+    let barrier = std::sync::Barrier::new(2);
+    let commit_all = |session: &Session| -> Vec<_> {
+        let commit = |n| {
+            barrier.wait();
+            session.commit(todo(n))
+        };
+        (0..100).map(commit).collect()
+    };
+    let [ones, others] = thread::scope(|scope| {
+        let threads = [scope.spawn(|| commit_all(&sessions[0])), scope.spawn(|| commit_all(&sessions[1]))];
+        threads.map(|thread| thread.join().unwrap())
+    });
+    let mut receipts = Vec::new();
+    for pair in ones.into_iter().zip(others) {
+        let outcomes = [pair.0, pair.1].map(|commit| match commit {
+            Ok(receipt) => {
+                let outcome = settled(&receipt.leader_sync);
+                receipts.push((receipt.id(), outcome.clone(), settled(&receipt.backend_sync)));
+                outcome.is_ok()
+            }
+            Err(CommitError::Materialise { .. }) => false,
+            Err(error) => panic!("{error}"),
+        });
+        assert_eq!(outcomes.iter().filter(|taken| **taken).count(), 1);
+    }
+    drop((sessions, store));
+    tests::todos::assert_sound(&path);
+    let store = local(&path);
+    assert_eq!(tests::todos::todos(&store), 100);
+    for (id, leader, backend) in receipts {
+        let again = store.receipt(id).unwrap().unwrap();
+        assert_eq!((again.leader_sync.peek(), again.backend_sync.peek()), (Some(leader), Some(backend)));
+    }
+}
+
 /// Verifies: V5 (messages for a session that takes none are bounded)
 #[test]
 fn a_session_that_fell_too_far_behind_is_seeded_anew_with_what_it_has_pending() {
@@ -98,9 +140,8 @@ fn a_session_that_fell_too_far_behind_is_seeded_anew_with_what_it_has_pending() 
     let store = tests::todos::opener(&dir.path().join("a.db")).config(config).blocking().unwrap();
     let slow = store.session().unwrap();
     slow.query(|_| {
-        for n in 0..20 {
-            settled(&store.commit(note(n)).unwrap().leader_sync).unwrap();
-        }
+        let commit_all = || (0..20).for_each(|n| drop(settled(&store.commit(note(n)).unwrap().leader_sync).unwrap()));
+        thread::scope(|scope| drop(scope.spawn(commit_all)));
         Ok(())
     })
     .unwrap_or_else(|error| panic!("{error}"));
