@@ -201,9 +201,9 @@ impl Tail {
         self.trim();
     }
 
-    /// All transactions under way have failed.
-    pub(crate) fn rolled_back(&mut self) {
-        self.views.truncate(1);
+    /// The transactions under way after the first `keep` have failed.
+    pub(crate) fn rolled_back(&mut self, keep: usize) {
+        self.views.truncate(1 + keep);
     }
 
     /// The view that holds everything, as it stands now.
@@ -323,11 +323,7 @@ impl Tail {
     /// Puts an entry behind the settled ones. What is pending then stands elsewhere: call [`Self::rebased`] once after all of them.
     pub(crate) fn push_settled(&mut self, entry: Entry) {
         debug_assert!(entry.seq.pos > self.head);
-        self.head = entry.seq.pos;
-        if entry.standing == Standing::Confirmed {
-            self.upstream = entry.seq.pos.global;
-            self.upstream_parent = entry.parent.global;
-        }
+        self.settle_at(entry.seq.pos, entry.parent, entry.standing);
         self.settled.push_back(entry);
     }
 
@@ -346,18 +342,34 @@ impl Tail {
 
     fn settle_first(&mut self, standing: Standing) {
         let end = self.settled_end();
+        let mut stored = self.settled.is_empty();
         for view in &mut self.views {
-            if view.settled == end && view.pending > self.pending_first {
-                view.settled += 1;
-            }
+            let in_place = view.settled == end && view.pending > self.pending_first;
+            view.settled += u64::from(in_place);
+            stored &= in_place;
         }
         let Some(first) = self.pending.pop_front() else { return };
         // A client-only event that leads stands right behind the settled head, whatever its count says.
         let place = self.head.next(first.own.event.client_only);
-        let entry = self.own_entry(&first, place, standing);
         self.pending_first += 1;
-        self.push_settled(entry);
-        self.trim();
+        if stored {
+            // The usual case: nobody needs the entry any more.
+            self.settled_first += 1;
+            self.base = place;
+            self.settle_at(place, place.parent(), standing);
+        } else {
+            let entry = self.own_entry(&first, place, standing);
+            self.push_settled(entry);
+            self.trim();
+        }
+    }
+
+    fn settle_at(&mut self, place: Pos, parent: Pos, standing: Standing) {
+        self.head = place;
+        if standing == Standing::Confirmed {
+            self.upstream = place.global;
+            self.upstream_parent = parent.global;
+        }
     }
 
     /// Settled entries came in before what is pending: it moves, and storage has to be told. If `unanswered_are_void`, whatever the
@@ -371,7 +383,8 @@ impl Tail {
         self.settle_leading_client_only();
     }
 
-    /// Removes pending events, given by ascending counts, and renumbers what is behind the first of them.
+    /// Removes pending events, given by ascending counts; what is behind the first of them moves up. Call [`Self::renumbered`] after
+    /// it, or [`Self::rebased`].
     pub(crate) fn remove(&mut self, indices: &[u64]) -> Vec<Pending> {
         let Some(&first) = indices.first() else { return Vec::new() };
         self.cut(first);
@@ -393,8 +406,19 @@ impl Tail {
         for view in &mut self.views {
             moved(&mut view.durable);
         }
-        self.generation += u32::from(split < self.pending.len());
         removed
+    }
+
+    /// What is pending from this one on stands elsewhere now, and nothing before it.
+    pub(crate) fn renumbered(&mut self, from: u64) {
+        let from = from.saturating_sub(self.pending_first) as usize;
+        if from >= self.pending.len() {
+            return;
+        }
+        self.generation += 1;
+        for event in self.pending.range_mut(..from) {
+            event.born += 1;
+        }
     }
 
     fn renumber(&mut self, from: usize) {

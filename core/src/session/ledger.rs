@@ -56,14 +56,13 @@ impl Ledger {
         }
     }
 
-    /// A commit of an earlier session that was found pending: stored, and its backend stage open unless it has failed.
-    pub(crate) fn resume(&mut self, ordinal: u64, failed: bool) {
-        if self.open.back().is_none_or(|open| open.ordinal < ordinal) {
-            let state = if failed { State::Settled } else { State::Waiting { synced: true } };
-            self.open.push_back(Open { ordinal, state });
-            self.persisted = ordinal;
-            self.last = ordinal;
+    /// An event of an earlier session was found pending: its commit is stored; its backend stage may be open.
+    pub(crate) fn resume(&mut self, ordinal: u64, open: bool) {
+        if open && self.open.back().is_none_or(|open| open.ordinal < ordinal) {
+            self.open.push_back(Open { ordinal, state: State::Waiting { synced: true } });
         }
+        self.persisted = ordinal;
+        self.last = ordinal;
     }
 
     pub(crate) fn admit(&mut self, ordinal: u64, synced: bool) {
@@ -78,8 +77,14 @@ impl Ledger {
         self.empty.push_back(ordinal);
     }
 
-    pub(crate) fn next_empty(&mut self) -> Option<CommitId> {
-        self.empty.pop_front().map(|ordinal| CommitId { session: self.session, ordinal })
+    /// The oldest commit without any event that the leader has not been told of.
+    pub(crate) fn next_empty(&self) -> Option<u64> {
+        self.empty.front().copied()
+    }
+
+    /// The leader has been told of it.
+    pub(crate) fn sent_empty(&mut self) {
+        self.empty.pop_front();
     }
 
     pub(crate) fn persisted(&self) -> u64 {

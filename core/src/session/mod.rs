@@ -74,6 +74,9 @@ pub(crate) struct Session {
     pending: VecDeque<OwnEvent>,
     /// The first of `pending` that the leader has not admitted.
     admitted: usize,
+    /// How many of those before it are synced, and how many client-only ones follow the last of these.
+    admitted_synced: u64,
+    admitted_after_synced: u32,
     /// The leader has refused a push: nothing more is sent before its events are taken.
     refused: bool,
     /// Whether it had refused what is sent next: it does so only once.
@@ -107,6 +110,8 @@ impl Session {
             upstream: VecDeque::new(),
             pending: VecDeque::new(),
             admitted: 0,
+            admitted_synced: 0,
+            admitted_after_synced: 0,
             refused: false,
             again: false,
             depth: 0,
@@ -119,7 +124,7 @@ impl Session {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.phase != Phase::Closed
+        !matches!(self.phase, Phase::Closed)
     }
 
     /// Whether nothing of a closed session is left to do.
@@ -133,18 +138,13 @@ impl Session {
 
     /// Whether the leader has been given everything, and no commit is being applied.
     pub(crate) fn is_drained(&self) -> bool {
-        self.admitted == self.pending.len() && !matches!(self.phase, Phase::Preparing(_))
-    }
-
-    /// The commit that the session was held for does not come. Tells whether it was held.
-    pub(crate) fn let_go(&mut self) -> bool {
-        core::mem::take(&mut self.held)
+        self.admitted == self.pending.len() && self.ledger.next_empty().is_none() && !matches!(self.phase, Phase::Preparing(_))
     }
 
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
-        (self.refused, self.again) = (false, true);
+        self.refused = false;
         self.waiting.clear();
         self.upstream.clear();
         self.settled.clear();
@@ -192,6 +192,11 @@ impl Session {
         }
     }
 
+    /// Nobody wants to commit any more: tells whether somebody did.
+    pub(crate) fn let_go(&mut self) -> bool {
+        core::mem::take(&mut self.held)
+    }
+
     /// The prepared commit is in the database, or nothing happened. `None` if none was prepared.
     pub(crate) fn finish(&mut self, applied: bool) -> Option<CommitId> {
         let Phase::Preparing(_) = self.phase else { return None };
@@ -216,10 +221,13 @@ impl Session {
 
     /// The commits that the leader has not admitted, if any may be sent now: where the first stands, and its events.
     pub(crate) fn next_to_send(&self) -> Option<NextToSend> {
-        if self.refused {
-            return None;
+        let first = self.pending.get(self.admitted);
+        // A commit without events has nothing to send, and yet has to be told of in its turn: the marks go in commit order.
+        if let Some(ordinal) = self.ledger.next_empty().filter(|&ordinal| first.is_none_or(|own| ordinal < own.commit)) {
+            let commit = CommitId { session: self.id, ordinal };
+            return Some(NextToSend { commit, range: self.admitted..self.admitted });
         }
-        let first = self.pending.get(self.admitted)?;
+        let first = first.filter(|_| !self.refused)?;
         let commit = first.commit;
         let len = self.pending.range(self.admitted..).take_while(|own| own.commit == commit).count();
         Some(NextToSend { commit: first.commit_id(), range: self.admitted..self.admitted + len })
@@ -232,16 +240,62 @@ impl Session {
     /// Where the first event that is not admitted stands, as far as the session knows.
     pub(crate) fn place_to_send(&self) -> Option<Pos> {
         let own = self.pending.get(self.admitted)?;
-        let before = self.pending.range(..self.admitted).fold(self.head, |at, own| at.next(own.event.client_only));
+        let before = match self.admitted_synced {
+            0 => Pos { client: self.head.client + self.admitted_after_synced, ..self.head },
+            synced => Pos { global: self.head.global + synced, client: self.admitted_after_synced },
+        };
         Some(before.next(own.event.client_only))
     }
 
+    fn count_admitted(&mut self, from: usize) {
+        for own in self.pending.range(from..self.admitted) {
+            if own.event.client_only {
+                self.admitted_after_synced += 1;
+            } else {
+                self.admitted_synced += 1;
+                self.admitted_after_synced = 0;
+            }
+        }
+    }
+
+    /// After events have been taken from among the admitted ones.
+    fn recount_admitted(&mut self) {
+        (self.admitted_synced, self.admitted_after_synced) = (0, 0);
+        self.count_admitted(0);
+    }
+
+    /// The first pending event is the leader's now.
+    fn pop_pending(&mut self) {
+        let Some(first) = self.pending.pop_front() else { return };
+        if self.admitted == 0 {
+            return;
+        }
+        self.admitted -= 1;
+        if !first.event.client_only {
+            self.admitted_synced -= 1;
+        } else if self.admitted_synced == 0 {
+            self.admitted_after_synced -= 1;
+        }
+    }
+
+    /// Whether this commit was made and the leader has not admitted it.
+    pub(crate) fn is_coming(&self, ordinal: u64) -> bool {
+        self.pending.range(self.admitted..).any(|own| own.commit == ordinal)
+    }
+
     pub(crate) fn sent(&mut self, events: usize) {
+        if events == 0 {
+            self.ledger.sent_empty();
+            return;
+        }
+        let from = self.admitted;
         self.admitted += events;
+        self.count_admitted(from);
         self.again = false;
         if !self.is_open() {
             self.pending.drain(..self.admitted);
             self.admitted = 0;
+            self.recount_admitted();
         }
     }
 
@@ -250,15 +304,16 @@ impl Session {
         self.again = true;
     }
 
+    /// Whether the leader has to take what is sent next. A closed session can't rebase first.
     pub(crate) fn was_refused(&self) -> bool {
-        self.again
+        self.again || !self.is_open()
     }
 
     // Answers of the driver.
 
     /// The seed has come: `false` if it is not the one asked for.
     pub(crate) fn seeded(&mut self, id: EffectId, seed: Option<Seed>) -> bool {
-        if self.phase != Phase::Seeding(id) {
+        if !matches!(self.phase, Phase::Seeding(expected) if expected == id) {
             return false;
         }
         let Some(seed) = seed else {
@@ -272,6 +327,7 @@ impl Session {
         let gone = self.pending.iter().take_while(|own| own.commit <= stored).count();
         self.pending.drain(..gone);
         self.admitted = self.admitted.saturating_sub(gone);
+        self.recount_admitted();
         let unit = |entry: crate::event::Entry| Upstream {
             at: entry.seq.pos,
             unit: Unit { commit: entry.commit_id(), event: entry.event, undoable: true },
@@ -287,7 +343,7 @@ impl Session {
     }
 
     pub(crate) fn applied(&mut self, id: EffectId, outcome: SessionApplied) -> bool {
-        if self.phase != Phase::Applying(id) {
+        if !matches!(self.phase, Phase::Applying(expected) if expected == id) {
             return false;
         }
         self.phase = match outcome {
@@ -322,7 +378,7 @@ impl Session {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
-        if self.phase == Phase::Ready {
+        if matches!(self.phase, Phase::Ready) {
             rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;
             rule(self.depth == self.upstream.len() + self.pending.len(), "the stack is what may be undone")?;
         }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use countersign_core::{Effect, EffectId, Node, Notice, Output, Resolution, Stage, Txn};
 
-use super::blocking::Timer;
-use super::{SessionCell, Shared, push, storage};
+use super::{SessionCell, Shared, Timer, push, storage};
 use crate::receipt::{Table, Waiters};
 
 /// The machine, and who waits for what.

@@ -6,8 +6,8 @@
 //! Two locks, a session's before the machine's. The machine's is held for microseconds, never during SQLite work. A session's
 //! lane is run by whoever holds that session's lock; nobody ever waits for it but those who use the session.
 //!
-//! What differs between runtimes is small: how to sleep until a deadline, and who does it. That is [`blocking`]; everything
-//! else is written once.
+//! What differs between runtimes is small: how to sleep until a deadline, and who does it. That is [`blocking`] and `smol`;
+//! everything else is written once.
 
 pub(crate) mod blocking;
 mod hub;
@@ -15,7 +15,10 @@ mod lane;
 mod pull;
 mod push;
 mod session;
+#[cfg(feature = "smol")]
+pub(crate) mod smol;
 mod storage;
+mod timer;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +36,7 @@ pub(crate) use lane::Lane;
 pub(crate) use pull::PullLaneQueue;
 pub(crate) use session::{Held, SessionCell, Watched};
 pub(crate) use storage::Job;
+pub(crate) use timer::Timer;
 
 /// What all threads of one store share.
 pub(crate) struct Shared {
@@ -151,7 +155,8 @@ impl Shared {
     pub(crate) fn close_lanes(&self) {
         let _orders = (self.push.close(), self.storage.close());
         self.pull.close();
-        lock(&self.hub).timer.close();
+        let timer = Arc::clone(&lock(&self.hub).timer);
+        timer.close();
         let sessions: Vec<_> = lock(&self.sessions).values().filter_map(Weak::upgrade).collect();
         for session in sessions {
             session.close();

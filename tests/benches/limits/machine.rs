@@ -94,6 +94,8 @@ fn event() -> Event {
 struct World {
     node: Node,
     event: Event,
+    client: Arc<str>,
+    session: Arc<str>,
     /// Events that stay pending: the backend takes a push only when there are more.
     keep: usize,
     pending: usize,
@@ -123,6 +125,8 @@ impl World {
         let mut world = Self {
             node,
             event: event(),
+            client: "client".into(),
+            session: SESSION.to_string().into(),
             keep,
             pending: 0,
             held: None,
@@ -195,12 +199,11 @@ impl World {
 
     fn take(&mut self, push: &Push) {
         assert_eq!(push.parent, self.head);
-        let session: Arc<str> = SESSION.to_string().into();
         for own in &push.events {
             let ids = Some(WireIds { ordinal: own.id.ordinal, commit: own.commit, last: own.last });
             let (parent, seq) = (self.head, self.head + 1);
             self.head = seq;
-            let (client, session) = ("client".into(), session.clone());
+            let (client, session) = (self.client.clone(), self.session.clone());
             self.echo.push(PulledEvent { seq, parent, client, session, ids, event: own.event.clone() });
         }
     }
