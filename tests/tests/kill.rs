@@ -2,6 +2,7 @@
 //!
 //! This binary starts itself as the writer, which says in a line of its own which commits are persisted. The moment of each kill
 //! is so many lines later, drawn at random: the writer is in the middle of whatever comes next.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,4 +1,5 @@
 //! The store as its users have it: real files, real threads.
+#![allow(clippy::unwrap_used)]
 
 mod closing;
 mod committing;
