@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
 use crate::error::{CommitError, Limit};
 use crate::event::Event;
-use crate::id::{CommitId, SessionId};
+use crate::id::{CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::{Arrival, Leader};
 use crate::message::Down;
@@ -156,6 +156,12 @@ impl Node {
     pub fn find(&self, commit: CommitId) -> Option<OpenStages> {
         let (leader, backend) = self.sessions.get(&commit.session)?.ledger.find(commit.ordinal)?;
         Some(OpenStages { leader, backend })
+    }
+
+    /// Where the synced events of a commit stand for good, and how often they were rebased on the way: those that the backend has accepted
+    /// while storage may still hold them elsewhere. Looks at all of these; for the others, storage knows.
+    pub fn accepted(&self, commit: CommitId) -> impl Iterator<Item = (EventId, u64, u32)> + '_ {
+        self.leader.tail().accepted(commit)
     }
 
     /// Whether the session can take a commit, or only has to answer its effects first.

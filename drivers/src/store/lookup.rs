@@ -1,8 +1,9 @@
 //! Receipts found again.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
-use countersign_core::{CommitId, Entry, Origin, Stage, Standing};
+use countersign_core::{CommitId, Entry, EventId, Origin, Stage, Standing};
 
 use super::error::LookupError;
 use super::inside;
@@ -12,6 +13,7 @@ use crate::storage::Found;
 
 /// The receipt of a commit: from memory if something of it is open, else from the file.
 pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<CommitReceipt>, LookupError> {
+    let mut accepted = Accepted::new();
     let live = shared.with(|hub, _| {
         if hub.ended {
             return Err(LookupError::Closed);
@@ -19,7 +21,11 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
         if let Some(cell) = hub.receipts.get(id) {
             return Ok(Some((cell, true)));
         }
-        let Some(open) = hub.node.find(id) else { return Ok(None) };
+        let Some(open) = hub.node.find(id) else {
+            // Before the file is read: what is said here has its place for good, whatever is written meanwhile.
+            accepted.extend(hub.node.accepted(id).map(|(event, at, rebases)| (event, (at, rebases))));
+            return Ok(None);
+        };
         let leader = (!open.is_open(Stage::Leader)).then(Cell::persisted);
         let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), leader, None));
         hub.receipts.insert(&cell);
@@ -37,7 +43,7 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
         None => {}
     }
     let found = read(shared, id)?;
-    let Some((leader, backend)) = outcomes(found) else { return Ok(None) };
+    let Some((leader, backend)) = outcomes(found, &accepted) else { return Ok(None) };
     let cell = Cell::found(id, Arc::downgrade(shared), Some(leader), Some(backend));
     Ok(Some(CommitReceipt::new(Arc::new(cell))))
 }
@@ -58,11 +64,11 @@ fn read(shared: &Arc<Shared>, id: CommitId) -> Result<Found, LookupError> {
 }
 
 /// How both stages of a commit settled, by what the file holds; `None` if it has never heard of it.
-fn outcomes(found: Found) -> Option<(Outcome, Outcome)> {
+fn outcomes(found: Found, accepted: &Accepted) -> Option<(Outcome, Outcome)> {
     let persisted = Cell::persisted();
     match found {
         Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error))),
-        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(&entries)))),
+        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(&entries, accepted)))),
         Found::Quarantined(row) => {
             let error = row.quarantined.error;
             Some((if row.persisted { persisted } else { Err(error.clone()) }, Err(error)))
@@ -72,16 +78,21 @@ fn outcomes(found: Found) -> Option<(Outcome, Outcome)> {
     }
 }
 
-/// With nothing open in the machine, synced events that the file has as pending are acknowledged, and don't move any more.
-fn confirmed(entries: &[Entry]) -> Settled {
-    let synced = |entry: &&Entry| !entry.event.client_only && entry.standing != Standing::Local;
-    let positions: smallvec::SmallVec<[u64; 1]> = entries.iter().filter(synced).map(|entry| entry.seq.pos.global).collect();
-    if positions.is_empty() {
-        return Settled::NotApplicable;
+/// Places that the backend has given to events which the file may hold elsewhere, and how often those were rebased.
+type Accepted = BTreeMap<EventId, (u64, u32)>;
+
+/// With nothing open in the machine, synced events that the file has as pending are accepted all the same: where the machine says, else
+/// where they stand.
+fn confirmed(entries: &[Entry], accepted: &Accepted) -> Settled {
+    let mut confirmation = Confirmation { positions: smallvec::SmallVec::new(), rebases: 0 };
+    for entry in entries.iter().filter(|entry| !entry.event.client_only && entry.standing != Standing::Local) {
+        let stored = match entry.origin {
+            Origin::Own { rebases, .. } => (entry.seq.pos.global, rebases),
+            Origin::Foreign { .. } => (entry.seq.pos.global, 0),
+        };
+        let (at, rebases) = entry.own_id().and_then(|id| accepted.get(&id)).copied().unwrap_or(stored);
+        confirmation.positions.push(at);
+        confirmation.rebases = confirmation.rebases.max(rebases);
     }
-    let rebases = |entry: &Entry| match entry.origin {
-        Origin::Own { rebases, .. } => rebases,
-        Origin::Foreign { .. } => 0,
-    };
-    Settled::Confirmed(Confirmation { positions, rebases: entries.iter().map(rebases).max().unwrap_or(0) })
+    if confirmation.positions.is_empty() { Settled::NotApplicable } else { Settled::Confirmed(confirmation) }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use countersign::backend::EmbeddedBackend;
-use countersign::core::{StorageClass, StuckPolicy};
+use countersign::backend::{Backend, EmbeddedBackend, Lanes, PushLane, Who};
+use countersign::core::{BackendFailure, Push, StorageClass, StuckPolicy};
 use countersign::{
-    Certainty, Config, IdentityPolicy, InvalidPush, News, Reader, Settled, Store, SyncError, SyncState, Waited, Whereabouts,
+    Certainty, Config, Found, IdentityPolicy, InvalidPush, News, Reader, Settled, Store, SyncError, SyncState, Waited,
+    Whereabouts,
 };
 use tests::todos::{LONG, assert_sound, backend_args, config, note, opener, settled, synced, todo, todos, until};
 
@@ -249,6 +250,81 @@ fn a_file_that_somebody_else_locks_holds_up_the_leader_until_it_is_free() {
     intruder.execute_batch("ROLLBACK").unwrap();
     assert_eq!(settled(&receipt.leader_sync), Ok(Settled::Persisted));
     assert_eq!(store.status().storage, None);
+}
+
+/// A backend that does something before each push, told which it is.
+struct Before<F>(EmbeddedBackend, std::sync::Arc<F>);
+
+struct BeforePush<F>(Box<dyn PushLane>, std::sync::Arc<F>, u32);
+
+impl<F: Fn(u32) + Send + Sync + 'static> Backend for Before<F> {
+    fn lanes(&self, who: &Who) -> Result<Lanes, BackendFailure> {
+        let Lanes { push, pull } = self.0.lanes(who)?;
+        Ok(Lanes { push: Box::new(BeforePush(push, self.1.clone(), 0)), pull })
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+impl<F: Fn(u32) + Send + Sync> PushLane for BeforePush<F> {
+    fn push(&mut self, push: &Push) -> Result<(), BackendFailure> {
+        self.2 += 1;
+        (self.1)(self.2);
+        self.0.push(push)
+    }
+}
+
+/// Verifies: R4, R8 (pushed ahead of the disk: the receipt names the place that the backend gave, not where the file still has it)
+#[test]
+fn a_receipt_that_is_found_while_the_disk_is_behind_names_the_final_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = backend(&dir);
+    let path = dir.path().join("a.db");
+    let other = synced(&dir.path().join("b.db"), &backend);
+    let (free, freed) = std::sync::mpsc::channel::<()>();
+    let freed = std::sync::Mutex::new(Some(freed));
+    let file = path.clone();
+    let before = move |push| {
+        if push <= 2 {
+            settled(&other.commit(note(push)).unwrap().backend_sync).unwrap();
+        }
+        if push == 2 {
+            let conn = rusqlite::Connection::open(&file).unwrap();
+            conn.busy_timeout(LONG).unwrap();
+            conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+            let freed = freed.lock().unwrap().take().unwrap();
+            std::thread::spawn(move || freed.recv().map(|()| drop(conn)));
+        }
+    };
+    let store = opener(&path).backend(Before(backend.clone(), before.into())).blocking().unwrap();
+    let receipt = store.commit(note("ours")).unwrap();
+    let Ok(Settled::Confirmed(said)) = settled(&receipt.backend_sync) else { panic!("{receipt:?}") };
+    assert_eq!(said.positions[..], [3]);
+    let id = receipt.id();
+    drop(receipt);
+    let stored = Reader::open(&path).unwrap().find(id).unwrap();
+    assert!(matches!(stored, Found::InLog { entries, .. } if entries[0].seq.pos.global < 3), "the disk is behind");
+    let again = store.receipt(id).unwrap().unwrap();
+    assert_eq!(again.backend_sync.peek(), Some(Ok(Settled::Confirmed(said))));
+    // Lets go of the file's lock.
+    free.send(()).unwrap();
+    until("the disk has caught up", || store.status().drained && store.status().pending_events == 0);
+    drop(store);
+    assert_sound(&path);
+}
+
+/// Verifies: V2, R5 (a backend is somebody else's code)
+#[test]
+fn a_backend_that_panics_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = backend(&dir);
+    let before = |push| assert!(push > 2, "on purpose, in a test");
+    let store = opener(&dir.path().join("a.db")).backend(Before(backend, before.into())).blocking().unwrap();
+    let receipt = store.commit(note("in the end")).unwrap();
+    assert_eq!(settled(&receipt.backend_sync).unwrap().position().unwrap().global, 1);
+    assert_eq!(store.status().push_error, None);
 }
 
 /// Verifies: R5
