@@ -101,7 +101,10 @@ impl Node {
         self.tick(now);
         let id = self.sessions.get_mut(&session)?.finish(applied)?;
         self.send(session);
-        self.settle();
+        // While storage is busy, a commit only joins those that wait for it: nothing else can follow from it.
+        if !self.leader.is_gathering(&self.config) || self.sessions.get(&session).is_some_and(Session::has_news) {
+            self.settle();
+        }
         Some(id)
     }
 

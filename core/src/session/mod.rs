@@ -278,6 +278,11 @@ impl Session {
         }
     }
 
+    /// Whether it has something to take now.
+    pub(crate) fn has_news(&self) -> bool {
+        matches!(self.phase, Phase::Ready) && !self.waiting.is_empty()
+    }
+
     /// Whether this commit was made and the leader has not admitted it.
     pub(crate) fn is_coming(&self, ordinal: u64) -> bool {
         self.pending.range(self.admitted..).any(|own| own.commit == ordinal)

@@ -10,16 +10,24 @@ use countersign_core::{
 
 /// Events that can't be applied: by name, and if named, only behind another one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Poisons(Vec<(String, Option<String>)>);
+pub(super) struct Poisons(Vec<Refusal>);
+
+#[derive(Clone, Debug)]
+struct Refusal {
+    event: String,
+    behind: Option<String>,
+    poison: Poison,
+}
 
 impl Poisons {
-    pub(super) fn add(&mut self, event: &str, behind: Option<&str>) {
-        self.0.push((event.to_owned(), behind.map(str::to_owned)));
+    pub(super) fn add(&mut self, event: &str, behind: Option<&str>, poison: Poison) {
+        self.0.push(Refusal { event: event.to_owned(), behind: behind.map(str::to_owned), poison });
     }
 
-    fn refuses(&self, log: &[Entry], entry: &Entry) -> bool {
+    fn refuses(&self, log: &[Entry], entry: &Entry) -> Option<Poison> {
         let is_there = |name: &String| log.iter().any(|other| *other.event.name == **name);
-        self.0.iter().any(|(name, behind)| **name == *entry.event.name && behind.as_ref().is_none_or(is_there))
+        let fits = |refusal: &&Refusal| *refusal.event == *entry.event.name && refusal.behind.as_ref().is_none_or(is_there);
+        self.0.iter().find(fits).map(|refusal| refusal.poison.clone())
     }
 }
 
@@ -71,10 +79,9 @@ impl Disk {
         let mut skipped = Vec::new();
         for entry in &txn.append {
             next.check_follows(entry);
-            if poisons.refuses(&next.log, entry) {
+            if let Some(poison) = poisons.refuses(&next.log, entry) {
                 match (entry.standing, entry.commit_id()) {
                     (Standing::Pending | Standing::Local, Some(commit)) => {
-                        let poison = Poison::Materialise { event: entry.event.name.clone(), message: "no such row".into() };
                         if refused.iter().all(|(other, _)| *other != commit) {
                             refused.push((commit, poison));
                         }

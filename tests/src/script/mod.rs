@@ -9,18 +9,22 @@
 //! somebody else's.
 
 mod backend;
+mod crash;
 mod disk;
+mod pulls;
 mod receipts;
 mod render;
+mod seen;
 mod session_db;
+mod sessions;
 mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use countersign_core::{
-    CommitError, CommitId, Config, Confirmed, Effect, EffectId, Event, IdentityPolicy, Input, Node, Output, OwnEvent, Prepared,
-    PulledEvent, Reason, SessionApplied, SessionId, Stage, Status, SyncError, Time,
+    CommitId, Config, Effect, EffectId, Event, IdentityPolicy, Input, Node, Output, OwnEvent, Prepared, Reason, SessionApplied,
+    SessionId, Time,
 };
 
 use backend::Backend;
@@ -145,122 +149,6 @@ impl Script {
         self.text += &format!("\n-- {text}\n");
     }
 
-    // Sessions.
-
-    /// Opens session `n`.
-    pub fn open(&mut self, n: u8) {
-        self.input(&format!("session S{n} is opened"), Input::SessionOpened { session: session(n) });
-    }
-
-    /// Closes session `n`.
-    pub fn close(&mut self, n: u8) {
-        self.sessions.remove(&session(n));
-        self.input(&format!("session S{n} is closed"), Input::SessionClosed { session: session(n) });
-    }
-
-    /// Session `n` commits these events as one commit.
-    pub fn commit(&mut self, n: u8, names: &str) -> CommitId {
-        self.commit_events(n, events(names))
-    }
-
-    /// Session `n` commits these events as one commit.
-    pub fn commit_events(&mut self, n: u8, events: Vec<Event>) -> CommitId {
-        self.try_commit(n, events).unwrap_or_else(|error| panic!("{}\nthe commit is refused: {error}", self.text))
-    }
-
-    /// Session `n` tries to commit these events as one commit.
-    ///
-    /// # Errors
-    ///
-    /// What the machine says.
-    pub fn try_commit(&mut self, n: u8, events: Vec<Event>) -> Result<CommitId, CommitError> {
-        let what = format!("S{n} commits {}", render::events(&events));
-        let mut answer = None;
-        self.step(&what, |script| {
-            let prepared = script.prepare(n, events);
-            if prepared.is_ok() {
-                script.finish_prepared(n, true);
-            }
-            answer = Some(prepared);
-        });
-        answer.expect("the step was made")
-    }
-
-    /// Session `n` begins a commit, and does not finish it. Answers the identity that it will have.
-    pub fn begin(&mut self, n: u8, names: &str) -> CommitId {
-        self.try_begin(n, events(names)).unwrap_or_else(|error| panic!("{}\nthe commit is refused: {error}", self.text))
-    }
-
-    /// Session `n` tries to begin a commit.
-    ///
-    /// # Errors
-    ///
-    /// What the machine says.
-    pub fn try_begin(&mut self, n: u8, events: Vec<Event>) -> Result<CommitId, CommitError> {
-        let what = format!("S{n} begins to commit {}", render::events(&events));
-        let mut answer = None;
-        self.step(&what, |script| answer = Some(script.prepare(n, events)));
-        answer.expect("the step was made")
-    }
-
-    /// The commit that session `n` has begun is in its database, or its materialiser has failed.
-    pub fn finish(&mut self, n: u8, applied: bool) {
-        let what = if applied { "it is applied to" } else { "its materialiser fails on" };
-        self.step(&format!("{what} the database of S{n}"), |script| script.finish_prepared(n, applied));
-    }
-
-    fn prepare(&mut self, n: u8, events: Vec<Event>) -> Result<CommitId, CommitError> {
-        let session = session(n);
-        self.inputs.push((self.now, Input::Prepare { session, events: events.clone() }));
-        let prepared = self.node.prepare(self.now, session, events);
-        match &prepared {
-            Ok(prepared) => {
-                self.line(&format!("it is {}", render::commit(prepared.id)));
-                self.prepared.insert(session, prepared.clone());
-            }
-            Err(error) => self.line(&render::refusal(error)),
-        }
-        Ok(prepared?.id)
-    }
-
-    fn finish_prepared(&mut self, n: u8, applied: bool) {
-        let session = session(n);
-        let Some(prepared) = self.prepared.remove(&session) else { panic!("{}\nS{n} has begun no commit", self.text) };
-        if applied {
-            let database = self.sessions.get_mut(&session).expect("only an open session prepares");
-            database.commit(prepared.events.iter().map(|own| &*own.event));
-            self.receipts.admit(prepared.id);
-            self.known.extend(prepared.events.iter().map(|own| (own.event.name.to_string(), own.clone())));
-        }
-        self.inputs.push((self.now, Input::Finish { session, applied }));
-        let finished = self.node.finish(self.now, session, applied);
-        assert_eq!(finished, Some(prepared.id), "{}\nthe commit has the identity that was promised", self.text);
-    }
-
-    /// From here on, sessions' databases answer nothing before they are let go.
-    pub fn hold_sessions(&mut self) {
-        self.held = Some(VecDeque::new());
-        self.note("the sessions' databases are slow");
-    }
-
-    /// The sessions' databases answer again.
-    pub fn let_sessions_go(&mut self) {
-        let held = self.held.take().unwrap_or_default();
-        self.step("the sessions' databases answer", |script| {
-            for (id, effect) in held {
-                script.answer_session(id, &effect);
-            }
-        });
-    }
-
-    /// The database of the session breaks while the first transaction that is held back is applied.
-    pub fn session_breaks(&mut self) {
-        let held = self.held.as_mut().and_then(VecDeque::pop_front).map(|(id, _)| id);
-        let id = held.unwrap_or_else(|| panic!("{}\nno session transaction is held", self.text));
-        let outcome = SessionApplied::Failed { message: "out of memory".into() };
-        self.input("the session's database breaks", Input::SessionApplied { id, outcome });
-    }
-
     // Users and time.
 
     /// The user takes a commit back.
@@ -299,148 +187,6 @@ impl Script {
     pub fn wait(&mut self, seconds: u64) {
         self.now = Time(self.now.0 + seconds * 1_000_000);
         self.input(&format!("{seconds} s pass, it is {}", self.now), Input::Timer);
-    }
-
-    // What is to be seen.
-
-    /// Where the machine stands.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.node.status()
-    }
-
-    /// Whether a session can take a commit, or only has to answer first.
-    #[must_use]
-    pub fn is_ready(&self, session: SessionId) -> bool {
-        self.node.is_ready(session)
-    }
-
-    /// How `leader_sync` has settled, if it has.
-    #[must_use]
-    pub fn leader(&self, commit: CommitId) -> Option<&Outcome> {
-        self.receipts.get(commit, Stage::Leader)
-    }
-
-    /// How `backend_sync` has settled, if it has.
-    #[must_use]
-    pub fn backend(&self, commit: CommitId) -> Option<&Outcome> {
-        self.receipts.get(commit, Stage::Backend)
-    }
-
-    /// Whether `leader_sync` is Ok.
-    #[must_use]
-    pub fn persisted(&self, commit: CommitId) -> bool {
-        self.leader(commit) == Some(&Outcome::Persisted)
-    }
-
-    /// Whether `backend_sync` is known not to apply.
-    #[must_use]
-    pub fn not_applicable(&self, commit: CommitId) -> bool {
-        self.backend(commit) == Some(&Outcome::NotApplicable)
-    }
-
-    /// Where the backend has confirmed the commit; nothing if it has not.
-    #[must_use]
-    pub fn positions(&self, commit: CommitId) -> Vec<u64> {
-        self.confirmed(commit).map(|confirmed| confirmed.positions.to_vec()).unwrap_or_default()
-    }
-
-    /// How often the commit, confirmed by now, was renumbered.
-    #[must_use]
-    pub fn rebases(&self, commit: CommitId) -> u32 {
-        self.confirmed(commit).unwrap_or_else(|| panic!("{}\n{commit} is not confirmed", self.text)).rebases
-    }
-
-    fn confirmed(&self, commit: CommitId) -> Option<&Confirmed> {
-        match self.backend(commit) {
-            Some(Outcome::Confirmed(confirmed)) => Some(confirmed),
-            _ => None,
-        }
-    }
-
-    /// How `backend_sync` has failed.
-    #[must_use]
-    pub fn failed(&self, commit: CommitId) -> SyncError {
-        self.failure(commit, Stage::Backend)
-    }
-
-    /// How `leader_sync` has failed.
-    #[must_use]
-    pub fn leader_failed(&self, commit: CommitId) -> SyncError {
-        self.failure(commit, Stage::Leader)
-    }
-
-    fn failure(&self, commit: CommitId, stage: Stage) -> SyncError {
-        match self.receipts.get(commit, stage) {
-            Some(Outcome::Failed(error)) => error.clone(),
-            other => panic!("{}\nthe {stage:?} stage of {commit} has not failed, but is {other:?}", self.text),
-        }
-    }
-
-    /// The log as stored: `["X'@e1", "A@e2r1"]`.
-    #[must_use]
-    pub fn log(&self) -> Vec<String> {
-        self.disk.log.iter().map(render::entry).collect()
-    }
-
-    /// The names of the events in quarantine.
-    #[must_use]
-    pub fn quarantine(&self) -> Vec<String> {
-        self.disk.quarantine.iter().flat_map(|held| held.events.iter().map(|own| own.event.name.to_string())).collect()
-    }
-
-    /// The confirmed entries in the store that have no effect.
-    #[must_use]
-    pub fn skipped(&self) -> Vec<String> {
-        self.disk.skipped.iter().map(render::skip).collect()
-    }
-
-    /// The events in a session's database.
-    #[must_use]
-    pub fn database(&self, n: u8) -> Vec<&str> {
-        self.sessions.get(&session(n)).map(SessionDb::names).unwrap_or_default()
-    }
-
-    /// The number of the last transaction on disk.
-    #[must_use]
-    pub fn last_txn(&self) -> u64 {
-        self.disk.number
-    }
-
-    /// The names in the backend's log, in order.
-    #[must_use]
-    pub fn backend_log(&self) -> Vec<String> {
-        self.backend.log.iter().map(|event: &PulledEvent| event.event.name.to_string()).collect()
-    }
-
-    /// The transcript so far.
-    #[must_use]
-    pub fn so_far(&self) -> &str {
-        &self.text
-    }
-
-    /// Every input so far, for a replay. It belongs to the last process if there was more than one.
-    #[must_use]
-    pub fn recording(&self) -> &[(Time, Input)] {
-        &self.inputs
-    }
-
-    /// Every output so far of the last process.
-    #[must_use]
-    pub fn outputs(&self) -> &[Output] {
-        &self.outputs
-    }
-
-    /// The machine.
-    #[must_use]
-    pub fn node(&self) -> &Node {
-        &self.node
-    }
-
-    /// A machine as it was when the recording began, if there was one process only.
-    #[must_use]
-    pub fn fresh_node(&self) -> Node {
-        Node::new(self.config.clone(), self.past[&0].boot(self.config.backend), SEED).expect("an empty store is consistent")
     }
 
     /// Checks what is left and hands out the transcript. If everything is stored, sessions hold what the store holds.

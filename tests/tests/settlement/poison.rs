@@ -60,6 +60,38 @@ fn own_poison_after_a_rebase() {
     insta::assert_snapshot!(s.end());
 }
 
+// Verifies: R1, R3, R6
+#[test]
+fn a_guard_that_no_longer_holds_on_a_new_base() {
+    let mut s = Script::ready(
+        "The guard of A held when it was stored, and does not behind X: Conflict, the leader stage stays ok, B goes on.",
+    );
+    s.guard("A", "X");
+    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
+    s.store_all();
+    s.others("X");
+    s.run();
+    assert!(s.persisted(a));
+    assert!(matches!(s.failed(a), SyncError::Conflict { certainty: Certainty::NotApplied, .. }));
+    assert_eq!(s.quarantine(), ["A"]);
+    assert_eq!(s.positions(b), [2]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R1, R2, R6
+#[test]
+fn a_guard_that_does_not_hold_at_first() {
+    let mut s = Script::ready("X is here before A, whose guard does not hold behind it: both stages fail with Conflict.");
+    s.guard("A", "X");
+    s.others("X");
+    s.run();
+    let a = s.commit(1, "A");
+    s.run();
+    assert!(matches!(s.leader_failed(a), SyncError::Conflict { certainty: Certainty::NotApplied, .. }));
+    assert_eq!(s.failed(a), s.leader_failed(a));
+    insta::assert_snapshot!(s.end());
+}
+
 // Verifies: R4, R6, L4
 #[test]
 fn own_poison_of_a_split_commit_takes_the_unconfirmed_tail() {

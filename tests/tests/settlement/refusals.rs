@@ -156,8 +156,8 @@ fn withdrawn_while_in_flight_waits_for_the_answer() {
 #[test]
 fn withdrawn_while_in_flight_and_the_answer_is_no() {
     let mut s = Script::ready(
-        "A is in flight when the user takes it back. The answer is that the backend is ahead: A is withdrawn at once. Whether it is \
-         applied is unknown then: the answer may be to a second copy of a request of which the first was taken.",
+        "A is in flight when the user takes it back. The answer is that the backend is ahead: what it has may be A, from a request\n\
+         that arrived twice. So A is withdrawn, unknown.",
     );
     let a = s.commit(1, "A");
     s.store();
@@ -269,5 +269,45 @@ fn a_backend_that_wants_credentials_has_been_reached() {
     s.tell(Input::Authenticated);
     s.run();
     assert_eq!(s.positions(a), [1]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R1, R4, V4
+#[test]
+fn a_stuck_commit_that_turns_out_to_be_taken() {
+    let config = Config { stuck: StuckPolicy::WithdrawAfter(Duration::from_secs(60)), ..Config::default() };
+    let mut s = Script::ready_with(
+        config,
+        "C is stuck, though the backend had taken it while it said no: the echo confirms it, and the policy has nothing to withdraw.",
+    );
+    let [_, _, c, _, _] = stuck(&mut s);
+    s.run();
+    s.until_pushed();
+    s.push_reply_lost();
+    s.run();
+    assert_eq!(s.positions(c), [3]);
+    assert!(s.status().stuck.is_none());
+    s.wait(120);
+    s.run_awake();
+    assert!(s.quarantine().is_empty());
+    assert_eq!(s.backend_log(), ["A", "B", "C", "D", "E"]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R1, R6
+#[test]
+fn a_withdrawal_that_waits_outlives_its_session() {
+    let mut s =
+        Script::ready("A is in flight when the user takes it back and closes the session: when the push fails, A is withdrawn.");
+    let a = s.commit(1, "A");
+    s.store();
+    s.withdraw(a);
+    s.close(1);
+    s.push_lost();
+    s.store_all();
+    assert_eq!(s.failed(a), SyncError::Withdrawn { cause: None, certainty: Certainty::Unknown });
+    s.run_awake();
+    assert_eq!(s.quarantine(), ["A"]);
+    assert!(s.backend_log().is_empty());
     insta::assert_snapshot!(s.end());
 }
