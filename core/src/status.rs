@@ -31,7 +31,7 @@ pub struct Status {
     pub pending_bytes: usize,
     /// Events admitted and not yet stored.
     pub unpersisted_events: usize,
-    /// Whether everything that was admitted and decided is stored.
+    /// Whether every commit, and everything that was decided, is stored.
     pub drained: bool,
     /// Events that have been pulled or confirmed, and are not stored as that yet.
     pub unstored_events: u64,

@@ -141,6 +141,11 @@ impl Session {
         !matches!(self.phase, Phase::Ready | Phase::Preparing(_)) || !self.waiting.is_empty()
     }
 
+    /// Whether the leader has been given everything, and no commit is being applied.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.admitted == self.pending.len() && self.ledger.next_empty().is_none() && !matches!(self.phase, Phase::Preparing(_))
+    }
+
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
