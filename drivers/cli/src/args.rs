@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use countersign::{CommitId, Durability, core::Pos};
 
 const STATUS: &str = "\
@@ -83,11 +83,12 @@ pub(crate) struct Schema {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("input").required(true).args(["event", "stdin"]))]
 pub(crate) struct Commit {
     /// The store's file
     pub(crate) store: PathBuf,
     /// The name of the one event to commit
-    #[arg(long, value_name = "NAME", conflicts_with = "stdin", required_unless_present = "stdin")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) event: Option<String>,
     /// Its arguments
     #[arg(long, value_name = "JSON", conflicts_with = "stdin", default_value = "null")]
@@ -99,7 +100,7 @@ pub(crate) struct Commit {
     #[arg(long, value_enum, default_value_t = Wait::Leader)]
     pub(crate) wait: Wait,
     /// How long each commit is waited for, such as 500ms, 10s or 2m
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
 }
 
@@ -133,7 +134,7 @@ pub(crate) struct Receipt {
     #[arg(long, value_enum)]
     pub(crate) wait: Option<Wait>,
     /// How long to wait, such as 500ms, 10s or 2m
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
 }
 
@@ -145,10 +146,10 @@ pub(crate) struct Sync {
     #[arg(long, value_enum, conflicts_with = "for_time")]
     pub(crate) until: Option<Until>,
     /// Go on for this long, such as 10s
-    #[arg(long = "for", id = "for_time", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", id = "for_time", value_name = "TIME", value_parser = duration)]
     pub(crate) for_time: Option<Duration>,
     /// How long `--until` is waited for
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, conflicts_with = "for_time")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, conflicts_with = "for_time")]
     pub(crate) timeout: Duration,
 }
 
@@ -192,6 +193,10 @@ impl From<DurabilityArg> for Durability {
             DurabilityArg::Process => Self::Process,
         }
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write a number and its unit, such as 500ms, 10s or 2m"))
 }
 
 fn store_id(text: &str) -> Result<String, String> {

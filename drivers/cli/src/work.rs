@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result, Said};
 use crate::output::Output;
 use crate::progress::{Progress, count};
 
-/// How long a store is given at least to store what was committed, before its end.
+/// How long a store in order is given at least to store what was committed, before its end.
 const CLOSING: Duration = Duration::from_secs(10);
 
 /// Opens a store for work, with the schema and the backend that it remembers.
@@ -54,7 +54,9 @@ fn settings(path: &Path) -> Result<Settings> {
 /// since they are nowhere else, and are the machine's fault.
 pub(crate) fn close(store: Store, patience: Duration, output: &Output) -> Result<Exit> {
     let trouble = store.status().storage.map(|failure| failure.message);
-    let CloseReport { unpersisted, .. } = store.close(patience.max(CLOSING));
+    // With the disk in trouble, what was asked for has been waited for already.
+    let patience = if trouble.is_some() { patience } else { patience.max(CLOSING) };
+    let CloseReport { unpersisted, .. } = store.close(patience);
     for (commit, events) in &unpersisted {
         let why = trouble.as_deref().unwrap_or("the disk did not answer in time");
         let message = format!("commit {commit} could not be stored ({why}): it is not in the store; commit its events again:");

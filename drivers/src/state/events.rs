@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::json::{self, JsonError};
 use super::schema::Schema;
+use super::strict::Strict;
 
 /// A typed event: its fields are the event's arguments.
 pub trait EventType: Serialize + DeserializeOwned {
@@ -35,11 +36,11 @@ impl NewEvent {
     /// An event with arguments from JSON text.
     ///
     /// # Errors
-    /// If the text is no JSON, or has an integer that would be rounded.
+    /// If the text is no JSON, has a key twice in one object, or an integer that would be rounded.
     pub fn parse(name: impl Into<Arc<str>>, args: &str) -> Result<Self, EncodeError> {
         let name = name.into();
         let parsed = serde_json::from_str(args);
-        let value = parsed.map_err(|error| EncodeError::Json { event: Arc::clone(&name), message: error.to_string() })?;
+        let Strict(value) = parsed.map_err(|error| EncodeError::Json { event: Arc::clone(&name), message: error.to_string() })?;
         match json::oversized_integer(args) {
             Some(number) => Err(EncodeError::Oversized { event: name, number: number.to_owned() }),
             None => Ok(Self { name, args: value }),

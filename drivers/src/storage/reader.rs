@@ -329,6 +329,9 @@ fn log_row(row: eventlog::Row, heads: &Heads) -> LogRow {
 
 /// An error of a statement that somebody else has written.
 fn asked(error: &rusqlite::Error) -> ReadError {
+    if matches!(error, rusqlite::Error::MultipleStatement) {
+        return ReadError::Sql { message: Arc::from("these are several statements: give one query at a time") };
+    }
     match crate::state::classify(error) {
         crate::state::Class::Poison => ReadError::Sql { message: Arc::from(error.to_string()) },
         crate::state::Class::Trouble(_) => ReadError::Storage(crate::state::trouble(error)),

@@ -6,6 +6,7 @@ use countersign::core::{Origin, Pos, Seq};
 use countersign::{CommitId, LogRow, LogState, Reader};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::args;
 use crate::exit::Exit;
@@ -34,13 +35,13 @@ pub(crate) fn run(args: &args::Log, output: &mut Output) -> Result<Exit> {
     let mut reader = Reader::open(&args.store)?;
     let own = reader.client().clone();
     let mut written = Ok(());
-    let mut shown = 0;
+    let (mut shown, mut widest) = (0, 0);
     reader.each(args.since.unwrap_or(Pos::ROOT), |row| {
         if args.pending && row.state != LogState::Pending {
             return ControlFlow::Continue(());
         }
         shown += 1;
-        written = write(&row, &own, output);
+        written = write(&row, &own, &mut widest, output);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &args::Log, output: &mut Output) -> Result<Exit> {
     Ok(Exit::Reached)
 }
 
-fn write(row: &LogRow, own: &str, output: &mut Output) -> Result<()> {
+fn write(row: &LogRow, own: &str, widest: &mut usize, output: &mut Output) -> Result<()> {
     let entry = &row.entry;
     let (client, commit, rebases) = match &entry.origin {
         Origin::Own { id, commit, rebases, .. } => {
@@ -59,7 +60,9 @@ fn write(row: &LogRow, own: &str, output: &mut Output) -> Result<()> {
         Origin::Foreign { client, session, ids } => (&**client, ids.map(|ids| format!("{session}-{}", ids.commit)), None),
     };
     if !output.json {
-        return output.line(text(row, client, client == own, output.paint));
+        // The columns are as wide as what was written so far.
+        *widest = entry.event.name.width().max(*widest);
+        return output.line(text(row, client, client == own, *widest, output.paint));
     }
     let args: &RawValue = serde_json::from_str(&entry.event.args)
         .map_err(|error| Failure::machine("corrupt", format!("{}: its arguments are no JSON ({error})", entry.seq)))?;
@@ -67,7 +70,7 @@ fn write(row: &LogRow, own: &str, output: &mut Output) -> Result<()> {
     output.object(&Line { seq: entry.seq, name: &entry.event.name, args, commit, state: row.state, client, rebases, skipped })
 }
 
-fn text(row: &LogRow, client: &str, is_own: bool, paint: Paint) -> String {
+fn text(row: &LogRow, client: &str, is_own: bool, widest: usize, paint: Paint) -> String {
     let entry = &row.entry;
     let state = match row.state {
         LogState::Confirmed => paint.good("confirmed"),
@@ -78,7 +81,7 @@ fn text(row: &LogRow, client: &str, is_own: bool, paint: Paint) -> String {
     let author = if is_own { String::new() } else { format!("  by {client}") };
     let skip = row.skip.as_ref().map_or_else(String::new, |skip| format!("  without effect: {skip}"));
     let (name, args) = (paint.bold(&entry.event.name), printable(&entry.event.args));
-    format!("{seq:<6}  {state:<9}  {name}  {args}{}{}", paint.dim(author), paint.bad(skip))
+    format!("{seq:<6}  {state:<9}  {name:<widest$}  {args}{}{}", paint.dim(author), paint.bad(skip))
 }
 
 /// Canonical JSON escapes control characters but not all that move text about on a terminal.

@@ -108,7 +108,8 @@ fn say(view: &View, time: Duration, output: &mut Output) -> Result<()> {
         (state, reason) => {
             let reason = reason.as_deref().unwrap_or_default();
             let state = if state == "failed" { paint.bad(state) } else { paint.waiting(state) };
-            output.line(format_args!("{state}: {pending} events up to {head}, confirmed up to {upstream}; {reason}"))
+            let pending = counted(*pending as u64, "event");
+            output.line(format_args!("{state}: {pending} pending up to {head}, confirmed up to {upstream}; {reason}"))
         }
     }
 }
