@@ -148,7 +148,8 @@ impl Node {
     /// A snapshot of where everything stands. Cheap: costs nothing in proportion to what is queued, but for the sessions.
     #[must_use]
     pub fn status(&self) -> Status {
-        let sessions = self.sessions.values().filter(|session| session.is_open()).count();
+        let open = || self.sessions.values().filter(|session| session.is_open());
+        let sessions = (open().count(), open().filter(|session| session.is_behind()).count());
         let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
         status.drained &= self.sessions.values().all(Session::is_drained);
         status

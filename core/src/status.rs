@@ -33,8 +33,12 @@ pub struct Status {
     pub unpersisted_events: usize,
     /// Whether every commit, and everything that was decided, is stored.
     pub drained: bool,
+    /// Events that have been pulled or confirmed, and are not stored as that yet.
+    pub unstored_events: u64,
     /// Open sessions.
     pub sessions: usize,
+    /// Those of them whose databases don't have all that is stored yet.
+    pub sessions_behind: usize,
     /// What syncing is doing.
     pub sync: SyncState,
     /// Failed pushes since one last worked.
@@ -108,7 +112,7 @@ impl Status {
     pub(crate) fn new(
         leader: &Leader,
         config: &Config,
-        sessions: usize,
+        (sessions, sessions_behind): (usize, usize),
         stale_answers: u64,
         leader_ahead: u64,
         now: Time,
@@ -125,7 +129,9 @@ impl Status {
             pending_bytes: load.pending_bytes,
             unpersisted_events: load.unpersisted_events,
             drained: leader.drained(),
+            unstored_events: tail.unstored_events(),
             sessions,
+            sessions_behind,
             sync: SyncState::new(leader, config, now),
             push_attempt: push.0,
             push_error: push.1,

@@ -146,6 +146,11 @@ impl Tail {
         self.settled_end() - self.planned().settled
     }
 
+    /// Settled entries that storage does not hold as such.
+    pub(crate) fn unstored_events(&self) -> u64 {
+        self.settled_end() - self.views[0].settled
+    }
+
     pub(crate) fn place_of(&self, event: &Pending) -> Pos {
         let first = self.pending.front().map_or(event.n, |front| front.n);
         debug_assert!(event.n >= first);

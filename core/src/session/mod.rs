@@ -141,6 +141,11 @@ impl Session {
         self.admitted == self.pending.len() && self.ledger.next_empty().is_none() && !matches!(self.phase, Phase::Preparing(_))
     }
 
+    /// Whether its database is without something that the leader has stored.
+    pub(crate) fn is_behind(&self) -> bool {
+        !matches!(self.phase, Phase::Ready | Phase::Preparing(_)) || !self.waiting.is_empty()
+    }
+
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;

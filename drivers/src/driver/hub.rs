@@ -72,6 +72,7 @@ impl Hub {
                 Output::Notify(notice) => tell(&notice),
                 Output::Idle { deadline } => {
                     self.timer.set(deadline.map(|(at, _)| shared.instant(at)));
+                    shared.turns.tell();
                     return due;
                 }
                 unknown => tracing::error!(?unknown, "an output that this driver does not know"),

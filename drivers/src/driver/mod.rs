@@ -19,6 +19,7 @@ mod session;
 pub(crate) mod smol;
 mod storage;
 mod timer;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub(crate) use pull::PullLaneQueue;
 pub(crate) use session::{Held, SessionCell, Watched};
 pub(crate) use storage::Job;
 pub(crate) use timer::Timer;
+pub(crate) use turns::Turns;
 
 /// What all threads of one store share.
 pub(crate) struct Shared {
@@ -54,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) rest: (Mutex<Ended>, Condvar),
     /// When the last handle was dropped.
     abandoned: OnceLock<Instant>,
+    /// Told after every turn of the machine.
+    pub(crate) turns: Turns,
 }
 
 /// Which threads have ended.
@@ -78,6 +82,7 @@ impl Shared {
             sessions: Mutex::default(),
             rest: Default::default(),
             abandoned: OnceLock::new(),
+            turns: Turns::default(),
         }
     }
 

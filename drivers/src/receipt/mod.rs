@@ -189,6 +189,14 @@ pub struct WaitingFor {
     pub status: Option<Box<countersign_core::Status>>,
 }
 
+impl WaitingFor {
+    /// What this stage of any commit waits for, where the store stands so.
+    #[must_use]
+    pub fn new(stage: Stage, status: countersign_core::Status) -> Self {
+        Self { stage, status: Some(Box::new(status)) }
+    }
+}
+
 impl fmt::Display for WaitingFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(status) = &self.status else { return f.write_str("the store is gone") };

@@ -281,6 +281,8 @@ mod tests {
         assert_eq!(names((one(), Shown, NewEvent::new("v1.Shown", json!(null)))), [added, shown, shown]);
         assert_eq!(names(vec![NewEvent::parse("v1.Added", r#"{"n":1,"a":5e-1}"#).unwrap()]), [added]);
         assert_eq!(names(()), [""; 0]);
+        let given_back = one().into_events(&schema(true)).unwrap();
+        assert_eq!(names(given_back), [added]);
         assert_eq!(names(NewEvent::new("v1.Shown", json!(null))), [shown]);
     }
 

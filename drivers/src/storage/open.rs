@@ -18,6 +18,7 @@ use super::ledger::Ledger;
 use super::lock::{LockError, StoreLock, owner_only};
 use super::materialise::commit;
 use super::replay::replay;
+use super::settings::{self, Settings};
 use super::{Durability, OpenFile, Progress, Storage};
 use crate::state::{Guard, Schema, Tables};
 
@@ -67,12 +68,35 @@ impl Storage {
         settings: &[(&str, &str)],
         client: Option<ClientId>,
     ) -> std::result::Result<ClientId, OpenError> {
-        let _lock = take_lock(path)?;
+        // Asked before the lock is taken too: what is not ours is left without even a lock file beside it.
         if path.try_exists().map_err(|error| OpenError::io(path, &error))? {
             return Err(OpenError::Exists { path: path.to_owned() });
         }
+        let _lock = take_lock(path)?;
         create_file(path)?;
         make(path, settings, client).inspect_err(|_| remove_file(path))
+    }
+
+    /// Changes the settings of a store that nobody has open for work.
+    ///
+    /// # Errors
+    /// As [`OpenError`] says; nothing has changed then.
+    pub(crate) fn set_settings(path: &Path, settings: &Settings) -> std::result::Result<(), OpenError> {
+        if !path.try_exists().map_err(|error| OpenError::io(path, &error))? {
+            return Err(OpenError::Missing { path: path.to_owned() });
+        }
+        let _lock = take_lock(path)?;
+        let mut conn = connect(path)?;
+        if identify(path, &conn)? == Kind::Empty {
+            return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("an empty file") });
+        }
+        format::configure(&conn, Durability::Power).map_err(|error| OpenError::sqlite(path, &error))?;
+        let mut change = || {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            settings::write(&tx, settings)?;
+            Ok(tx.commit()?)
+        };
+        change().map_err(|trouble: Trouble| OpenError::trouble(path, trouble))
     }
 
     /// Opens a store for work, and makes it if there is none. Nothing else can open it for work meanwhile.

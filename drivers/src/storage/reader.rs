@@ -14,10 +14,11 @@ use super::eventlog::{self, Eventlog, nat};
 use super::find::{self, Found};
 use super::format::{self, FORMAT, Kind};
 use super::ledger::Ledger;
+use super::lock::{self, Writer};
 use super::open::{identify, read_client};
 use super::quarantine::{self, QuarantineRow};
 use super::replay::PAGE;
-use super::settings;
+use super::settings::{self, Settings};
 use crate::state::{Guard, Schema};
 
 /// A store's file, opened for reading only. Each call sees one transaction's state, the newest that is committed.
@@ -231,6 +232,26 @@ impl Reader {
     /// If the file can't be read.
     pub fn check(&mut self, schema: &Schema) -> std::result::Result<Vec<String>, ReadError> {
         self.view(|conn, log| super::check::check(conn, log, schema))
+    }
+
+    /// The client that the file belongs to.
+    #[must_use]
+    pub fn client(&self) -> &ClientId {
+        self.log.client()
+    }
+
+    /// Who has the store open for work just now.
+    #[must_use]
+    pub fn writer(&self) -> Option<Writer> {
+        lock::writer(&self.path)
+    }
+
+    /// What [`crate::Store::init`] has remembered; `None` if the store was made by a program that opens it without.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn settings(&mut self) -> std::result::Result<Option<Settings>, ReadError> {
+        self.view(|conn, _| settings::read(conn))
     }
 
     /// A setting.

@@ -43,9 +43,39 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
         None => {}
     }
     let found = read(shared, id)?;
-    let Some((leader, backend)) = outcomes(found, &accepted) else { return Ok(None) };
+    let Some((leader, backend)) = outcomes(&found, &accepted) else { return Ok(None) };
     let cell = Cell::found(id, Arc::downgrade(shared), Some(leader), Some(backend));
     Ok(Some(CommitReceipt::new(Arc::new(cell))))
+}
+
+impl Found {
+    /// How the two stages of the commit stand, by the file alone; `None` if it can't say. A backend stage that has settled by an
+    /// acknowledgement alone may still be open here: the store that syncs knows more.
+    #[must_use]
+    pub fn stages(&self) -> Option<Stages> {
+        let open = |entry: &Entry| !entry.event.client_only && entry.standing == Standing::Pending;
+        let is_open = matches!(self, Self::InLog { entries, quarantined: None } if entries.iter().any(open));
+        let (leader, backend) = outcomes(self, &Accepted::new())?;
+        Some(Stages { leader: Some(leader), backend: (!is_open).then_some(backend) })
+    }
+}
+
+/// How the two stages of a commit stand: `None` where one is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stages {
+    /// The leader's.
+    pub leader: Option<Outcome>,
+    /// The backend's.
+    pub backend: Option<Outcome>,
+}
+
+impl CommitReceipt {
+    /// How both stages stand just now.
+    #[must_use]
+    pub fn peek(&self) -> Stages {
+        Stages { leader: self.leader_sync.peek(), backend: self.backend_sync.peek() }
+    }
 }
 
 /// Asks the storage thread, which sees what is committed and nothing else.
@@ -64,14 +94,14 @@ fn read(shared: &Arc<Shared>, id: CommitId) -> Result<Found, LookupError> {
 }
 
 /// How both stages of a commit settled, by what the file holds; `None` if it has never heard of it.
-fn outcomes(found: Found, accepted: &Accepted) -> Option<(Outcome, Outcome)> {
+fn outcomes(found: &Found, accepted: &Accepted) -> Option<(Outcome, Outcome)> {
     let persisted = Cell::persisted();
     match found {
-        Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error))),
-        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(&entries, accepted)))),
+        Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error.clone()))),
+        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(entries, accepted)))),
         Found::Quarantined(row) => {
-            let error = row.quarantined.error;
-            Some((if row.persisted { persisted } else { Err(error.clone()) }, Err(error)))
+            let error = &row.quarantined.error;
+            Some((if row.persisted { persisted } else { Err(error.clone()) }, Err(error.clone())))
         }
         Found::DecidedWithoutEvents => Some((persisted, Ok(Settled::NotApplicable))),
         Found::Forgotten | Found::Unknown => None,

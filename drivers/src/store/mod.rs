@@ -6,6 +6,9 @@ mod error;
 pub(crate) mod inside;
 mod lookup;
 mod opener;
+#[cfg(test)]
+mod remembered;
+mod turn;
 mod watch;
 
 use std::fmt;
@@ -20,6 +23,7 @@ pub use close::CloseReport;
 pub(crate) use close::{close_if_abandoned, give_up};
 pub use commit::Refused;
 pub use error::{CommitError, LookupError, SessionError};
+pub use lookup::Stages;
 pub use opener::Opener;
 pub use watch::{Changed, Watch};
 
@@ -27,6 +31,7 @@ use crate::driver::{SessionCell, Shared};
 use crate::receipt::CommitReceipt;
 use crate::session::QueryError;
 use crate::state::{IntoEvents, Schema};
+use crate::storage::{OpenError, Settings, Storage};
 
 /// An event-sourced store in one SQLite file, open for work.
 ///
@@ -60,6 +65,31 @@ impl Store {
     #[must_use = "nothing is opened before `blocking`"]
     pub fn open(path: impl AsRef<Path>) -> Opener {
         Opener::new(path.as_ref())
+    }
+
+    /// Makes a store that is not there yet, and remembers these settings in its file for programs that are given nothing but its
+    /// path. Its state is made by the first opening.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::OpenError::Exists`] if there is a file already, which is left as it is; what is wrong with the schema, the folder or
+    /// the disk: nothing is left behind then.
+    pub fn init(path: impl AsRef<Path>, settings: &Settings) -> Result<(), OpenError> {
+        let path = path.as_ref();
+        check(path, settings)?;
+        Storage::init(path, &settings.pairs(), None).map(drop)
+    }
+
+    /// Changes what is remembered in a store that nobody has open for work. Another schema takes effect at the next opening, which
+    /// builds the state anew.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has changed then.
+    pub fn set_settings(path: impl AsRef<Path>, settings: &Settings) -> Result<(), OpenError> {
+        let path = path.as_ref();
+        check(path, settings)?;
+        Storage::set_settings(path, settings)
     }
 
     /// Commits events. They are in the session's database, visible to queries, before this returns; the leader then makes them
@@ -169,6 +199,11 @@ impl Store {
     fn shared(&self) -> &Arc<Shared> {
         &self.session.inner.handle.shared
     }
+}
+
+fn check(path: &Path, settings: &Settings) -> Result<(), OpenError> {
+    let checked = Schema::from_toml(&settings.schema);
+    checked.map(drop).map_err(|error| OpenError::Schema { path: path.to_owned(), error })
 }
 
 /// What a user can tell a store.

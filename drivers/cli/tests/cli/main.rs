@@ -1,0 +1,8 @@
+//! The program as it is run: its output, its exit statuses, and what it does beside other processes.
+
+mod bad_input;
+mod beside;
+mod commands;
+mod stdin;
+mod support;
+mod trouble;
