@@ -146,9 +146,10 @@ impl Tail {
         self.settled_end() - self.planned().settled
     }
 
-    /// Settled entries that storage does not hold as such.
+    /// Settled entries that storage does not hold as such: it lacks them, or does not know yet that they are confirmed.
     pub(crate) fn unstored_events(&self) -> u64 {
-        self.settled_end() - self.views[0].settled
+        let stored = self.stored();
+        (self.settled_end() - stored.settled).max(self.upstream - stored.upstream)
     }
 
     pub(crate) fn place_of(&self, event: &Pending) -> Pos {

@@ -56,12 +56,20 @@ pub(crate) fn close(store: Store, patience: Duration, output: &Output) -> Result
     let trouble = store.status().storage.map(|failure| failure.message);
     // With the disk in trouble, what was asked for has been waited for already.
     let patience = if trouble.is_some() { patience } else { patience.max(CLOSING) };
-    let CloseReport { unpersisted, .. } = store.close(patience);
-    for (commit, events) in &unpersisted {
-        let why = trouble.as_deref().unwrap_or("the disk did not answer in time");
+    let CloseReport { persisted, unpersisted, uncertain, .. } = store.close(patience);
+    let why = trouble.as_deref().unwrap_or("the disk did not answer in time");
+    for (commit, events) in unpersisted {
         let message = format!("commit {commit} could not be stored ({why}): it is not in the store; commit its events again:");
         let said = Said::new(Exit::Machine, "not_stored", message);
-        output.complain(&Said { commit: Some(*commit), events: events.clone(), ..said });
+        output.complain(&Said { commit: Some(commit), events, ..said });
     }
-    Ok(if unpersisted.is_empty() { Exit::Reached } else { Exit::Machine })
+    for (commit, events) in uncertain {
+        let message = format!(
+            "commit {commit} was being stored when the time was over ({why}): look with `receipt`, and commit its events again only if \
+             the store does not know it:"
+        );
+        let said = Said::new(Exit::Machine, "perhaps_stored", message);
+        output.complain(&Said { commit: Some(commit), events, ..said });
+    }
+    Ok(if persisted { Exit::Reached } else { Exit::Machine })
 }

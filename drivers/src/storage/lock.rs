@@ -76,7 +76,12 @@ pub(super) fn writer(path: &Path) -> Option<Writer> {
     let mut file = File::open(lock_path(path)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(Writer { pid: holder(&mut file) }),
-        Ok(()) | Err(TryLockError::Error(_)) => None,
+        Ok(()) => {
+            // As when a store is closed: a child process that is just being started must not go on holding it.
+            let _ = file.unlock();
+            None
+        }
+        Err(TryLockError::Error(_)) => None,
     }
 }
 

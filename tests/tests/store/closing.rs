@@ -1,11 +1,12 @@
 //! Closing, dropping, and opening again right after.
 
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use countersign::backend::EmbeddedBackend;
 use countersign::{CommitError, Settled, SyncError, core};
-use tests::todos::{LONG, assert_sound, journal, local, note, reopened, settled, synced, todo, todos};
+use tests::todos::{LONG, assert_sound, journal, local, note, opener, reopened, settled, synced, todo, todos};
 
 /// Verifies: R1, L4
 #[test]
@@ -63,7 +64,7 @@ fn commits_that_meet_a_close_are_persisted_or_refused() {
         let path = dir.path().join(format!("{round}.db"));
         let store = local(&path);
         let clone = store.clone();
-        let (started, is_started) = std::sync::mpsc::channel();
+        let (started, is_started) = mpsc::channel();
         let committing = thread::spawn(move || {
             let mut taken = Vec::new();
             for n in 0.. {
@@ -85,6 +86,68 @@ fn commits_that_meet_a_close_are_persisted_or_refused() {
         }
         assert_eq!(journal(&local(&path)).len(), taken.len());
     }
+}
+
+/// A schema whose only materialiser, called for the first time, says that it is there, and waits.
+fn waiting() -> (countersign::Schema, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (there, is_there) = mpsc::channel();
+    let (go_on, may_go) = mpsc::channel();
+    let once = Mutex::new(Some((there, may_go)));
+    let schema = countersign::Schema::builder(1)
+        .state_sql("CREATE TABLE journal (line INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT")
+        .event::<tests::todos::Noted>(move |db, note| {
+            if let Some((there, may_go)) = once.lock().unwrap().take() {
+                there.send(()).unwrap();
+                may_go.recv().unwrap();
+            }
+            db.execute("INSERT INTO journal (text) VALUES (?1)", [note.text]).map(drop)
+        })
+        .build()
+        .unwrap();
+    (schema, is_there, go_on)
+}
+
+/// Verifies: R1 (a close waits for a commit that is being applied)
+#[test]
+fn a_commit_that_is_being_applied_is_waited_for_by_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let (schema, is_there, go_on) = waiting();
+    let store = opener(&dir.path().join("a.db")).schema(schema).blocking().unwrap();
+    let clone = store.clone();
+    let committing = thread::spawn(move || clone.commit(note("slow")).unwrap());
+    is_there.recv().unwrap();
+    let (closing, watch) = (store.clone(), store.clone());
+    let closing = thread::spawn(move || closing.close(LONG));
+    tests::todos::until("it is closing", || !watch.status().drained);
+    go_on.send(()).unwrap();
+    let receipt = committing.join().unwrap();
+    assert!(closing.join().unwrap().persisted);
+    assert_eq!(receipt.leader_sync.peek(), Some(Ok(Settled::Persisted)));
+}
+
+/// Verifies: R1, L4 (and one that it has not the time to wait for has not happened)
+#[test]
+fn a_commit_that_ends_after_the_store_was_closed_is_refused_and_happens_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let (schema, is_there, go_on) = waiting();
+    let store = opener(&path).schema(schema).blocking().unwrap();
+    let clone = store.clone();
+    let committing = thread::spawn(move || (clone.commit(note("too late")), clone));
+    is_there.recv().unwrap();
+    assert!(store.close(Duration::ZERO).unpersisted.is_empty());
+    go_on.send(()).unwrap();
+    let (refused, clone) = committing.join().unwrap();
+    assert_eq!(refused.unwrap_err(), CommitError::Refused(core::CommitError::Closing));
+    assert_eq!(journal(&clone), [""; 0]);
+    drop(clone);
+    let (schema, ..) = waiting();
+    let mut store = None;
+    tests::todos::until("the file is let go", || {
+        store = opener(&path).schema(schema.clone()).blocking().ok();
+        store.is_some()
+    });
+    assert_eq!(journal(&store.unwrap()), [""; 0]);
 }
 
 /// Verifies: L4 (nothing is handed back and stored all the same)

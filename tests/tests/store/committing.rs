@@ -196,7 +196,7 @@ fn a_query_that_panics_leaves_the_session_as_it_was() {
         store.query(|_| -> countersign::rusqlite::Result<()> {
             // Arrives while the query holds the session: done when it lets go, however it ends.
             std::thread::scope(|scope| drop(scope.spawn(|| other.commit(todo(1)).unwrap())));
-            todos::until("the leader has it", || store.status().upstream_head.global == 1);
+            todos::until("the leader has stored it", || store.status().upstream_head.global == 1 && store.status().drained);
             panic!("on purpose, in a test")
         })
     }));
