@@ -306,6 +306,13 @@ impl Leader {
         marks
     }
 
+    /// The last commit of a session that the transactions under way up to this number decide; 0 if they decide none.
+    pub(crate) fn decided_by(&self, session: SessionId, number: u64) -> u64 {
+        let flights = self.persisting.flights.iter().filter(|flight| flight.txn.number <= number);
+        let marks = flights.flat_map(|flight| &flight.txn.marks).filter(|(of, _)| *of == session);
+        marks.map(|&(_, through)| through).max().unwrap_or(0)
+    }
+
     /// Storage has answered. Answers to anything but a transaction under way are ignored: told by `false`.
     pub(crate) fn materialised(&mut self, config: &Config, id: EffectId, outcome: Materialised, out: &mut Outbox) -> bool {
         let Some(index) = self.persisting.flights.iter().position(|flight| flight.effect == Some(id)) else {
