@@ -145,9 +145,9 @@ impl Tail {
         self.settled_end() - self.planned().settled
     }
 
-    /// Settled entries that storage does not hold as such.
-    pub(crate) fn unstored_events(&self) -> u64 {
-        self.settled_end() - self.views[0].settled
+    /// Whether storage holds everything as it stands, and how far the backend has confirmed it.
+    pub(crate) fn is_stored(&self) -> bool {
+        *self.stored() == self.complete_view()
     }
 
     pub(crate) fn place_of(&self, event: &Pending) -> Pos {
