@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
 use crate::error::{CommitError, Limit};
 use crate::event::Event;
-use crate::id::{CommitId, SessionId};
+use crate::id::{CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::{Arrival, Leader};
 use crate::message::Down;
@@ -101,7 +101,10 @@ impl Node {
         self.tick(now);
         let id = self.sessions.get_mut(&session)?.finish(applied)?;
         self.send(session);
-        self.settle();
+        // While storage is busy, a commit only joins those that wait for it: nothing else can follow from it.
+        if !self.leader.is_gathering(&self.config) || self.sessions.get(&session).is_some_and(Session::has_news) {
+            self.settle();
+        }
         Some(id)
     }
 
@@ -147,7 +150,9 @@ impl Node {
     pub fn status(&self) -> Status {
         let open = || self.sessions.values().filter(|session| session.is_open());
         let sessions = (open().count(), open().filter(|session| session.is_behind()).count());
-        Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now)
+        let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
+        status.drained &= self.sessions.values().all(Session::is_drained);
+        status
     }
 
     /// Whether a receipt is open here, and at which stages; `None` if it has settled or was never known here: storage knows.
@@ -155,6 +160,12 @@ impl Node {
     pub fn find(&self, commit: CommitId) -> Option<OpenStages> {
         let (leader, backend) = self.sessions.get(&commit.session)?.ledger.find(commit.ordinal)?;
         Some(OpenStages { leader, backend })
+    }
+
+    /// Where the synced events of a commit stand for good, and how often they were rebased on the way: those that the backend has accepted
+    /// while storage may still hold them elsewhere. Looks at all of these; for the others, storage knows.
+    pub fn accepted(&self, commit: CommitId) -> impl Iterator<Item = (EventId, u64, u32)> + '_ {
+        self.leader.tail().accepted(commit)
     }
 
     /// Whether the session can take a commit, or only has to answer its effects first.

@@ -31,7 +31,7 @@ pub struct Status {
     pub pending_bytes: usize,
     /// Events admitted and not yet stored.
     pub unpersisted_events: usize,
-    /// Whether everything that was admitted and decided is stored.
+    /// Whether every commit, and everything that was decided, is stored.
     pub drained: bool,
     /// Whether storage holds the log as it stands: what was pulled, and that what was confirmed is.
     pub stored: bool,

@@ -5,4 +5,5 @@ pub mod merge;
 mod model;
 pub mod script;
 pub mod sim;
+pub mod todos;
 pub mod world;

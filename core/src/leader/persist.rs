@@ -192,10 +192,21 @@ impl Leader {
                 flight.effect = Some(out.effect(Effect::Materialise(flight.txn.clone())));
             }
         }
-        let room = if self.persisting.tries_again() { 1 } else { config.txns_in_flight.clamp(1, 2) };
+        let room = self.room(config);
         while self.persisting.flights.len() < room && self.has_something_to_store(config) {
             self.begin(config, out);
         }
+    }
+
+    /// Whether the next transaction has to wait for one that is under way, which holds nothing up but what is admitted meanwhile.
+    pub(crate) fn is_gathering(&self, config: &Config) -> bool {
+        let flights = &self.persisting.flights;
+        flights.len() >= self.room(config) && flights.iter().all(|flight| flight.effect.is_some())
+    }
+
+    /// How many transactions may be under way.
+    fn room(&self, config: &Config) -> usize {
+        if self.persisting.tries_again() { 1 } else { config.txns_in_flight.clamp(1, 2) }
     }
 
     fn has_something_to_store(&self, config: &Config) -> bool {

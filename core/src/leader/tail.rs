@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use crate::event::{Entry, Origin, OwnEvent, Standing};
+use crate::id::{CommitId, EventId};
 use crate::seq::{Pos, Seq};
 
 /// An own event that may still move.
@@ -176,6 +177,19 @@ impl Tail {
     pub(crate) fn set_exposed(&mut self, end: u64) {
         debug_assert!(end <= self.pending_end());
         self.exposed = end;
+    }
+
+    /// Where the synced events of a commit stand for good, as far as storage may hold them elsewhere, and how often they were rebased.
+    pub(crate) fn accepted(&self, commit: CommitId) -> impl Iterator<Item = (EventId, u64, u32)> + '_ {
+        let settled = self.settled.iter().filter_map(move |entry| match entry.origin {
+            Origin::Own { id, rebases, .. } if entry.commit_id() == Some(commit) && !entry.event.client_only => {
+                Some((id, entry.seq.pos.global, rebases))
+            }
+            _ => None,
+        });
+        let acked = self.pending.iter().take((self.acked() - self.pending_first) as usize);
+        let acked = acked.filter(move |event| event.own.commit_id() == commit && !event.own.event.client_only);
+        settled.chain(acked.map(|event| (event.own.id, self.place_of(event).global, self.rebases_of(event))))
     }
 
     // What storage holds.

@@ -141,6 +141,11 @@ impl Session {
         !matches!(self.phase, Phase::Ready | Phase::Preparing(_)) || !self.waiting.is_empty()
     }
 
+    /// Whether the leader has been given everything, and no commit is being applied.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.admitted == self.pending.len() && self.ledger.next_empty().is_none() && !matches!(self.phase, Phase::Preparing(_))
+    }
+
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
@@ -276,6 +281,11 @@ impl Session {
         } else if self.admitted_synced == 0 {
             self.admitted_after_synced -= 1;
         }
+    }
+
+    /// Whether it has something to take now.
+    pub(crate) fn has_news(&self) -> bool {
+        matches!(self.phase, Phase::Ready) && !self.waiting.is_empty()
     }
 
     /// Whether this commit was made and the leader has not admitted it.

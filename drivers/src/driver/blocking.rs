@@ -9,8 +9,9 @@ use countersign_core::Input;
 use super::{Shared, Timer, pull, push, storage};
 use crate::backend::Lanes;
 use crate::storage::Storage;
+use crate::store::{give_up, inside};
 
-/// Starts the threads of a store, one of which keeps the machine's deadline.
+/// Starts the threads of a store, one of which keeps the machine's deadline: all of them, or none.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     storage: Storage,
@@ -22,7 +23,6 @@ pub(crate) fn start(
         while timer.wait() {
             shared.feed(Input::Timer);
         }
-        shared.signal_rest(|ended| ended.lanes += 1);
     };
     threads.push(spawn(shared, "timer", keep)?);
     Ok(threads)
@@ -30,7 +30,7 @@ pub(crate) fn start(
 
 /// Starts the lanes: whatever the runtime, SQLite and blocking backends have threads of their own.
 pub(super) fn start_lanes(shared: &Arc<Shared>, storage: Storage, lanes: Option<Lanes>) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut threads = vec![spawn(shared, "storage", |shared| storage::run(shared, storage))?];
+    let mut threads = vec![spawn(shared, STORAGE, |shared| storage::run(shared, storage))?];
     if let Some(Lanes { push, pull }) = lanes {
         threads.push(spawn(shared, "push", |shared| push::run(shared, push))?);
         threads.push(spawn(shared, "pull", |shared| pull::run(shared, pull))?);
@@ -38,7 +38,38 @@ pub(super) fn start_lanes(shared: &Arc<Shared>, storage: Storage, lanes: Option<
     Ok(threads)
 }
 
-fn spawn(shared: &Arc<Shared>, name: &str, work: impl FnOnce(&Arc<Shared>) + Send + 'static) -> io::Result<JoinHandle<()>> {
-    let shared = Arc::clone(shared);
-    thread::Builder::new().name(format!("countersign-{name}")).spawn(move || work(&shared))
+const STORAGE: &str = "storage";
+
+fn spawn(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let of_thread = Arc::clone(shared);
+    let spawned = thread::Builder::new().name(format!("countersign-{name}")).spawn(move || {
+        inside::mark_own_thread();
+        let _ending = Ending { shared: &of_thread, is_storage: name == STORAGE };
+        work(&of_thread);
+    });
+    // Those that run already would wait for ever, with the file open and locked.
+    spawned.inspect_err(|_| shared.close_lanes())
+}
+
+/// Tells that a thread has ended, however it has.
+struct Ending<'a> {
+    shared: &'a Arc<Shared>,
+    is_storage: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if self.is_storage && thread::panicking() {
+            // Nothing will ever be stored again: nobody is to wait for it.
+            give_up(self.shared);
+        }
+        self.shared.signal_rest(|ended| {
+            ended.lanes += 1;
+            ended.storage |= self.is_storage;
+        });
+    }
 }

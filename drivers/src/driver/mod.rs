@@ -23,8 +23,7 @@ mod turns;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use countersign_core::{CommitId, Input, SessionId, Status, Time};
@@ -36,7 +35,7 @@ use crate::sync::{lock, try_lock};
 pub(crate) use hub::Hub;
 pub(crate) use lane::Lane;
 pub(crate) use pull::PullLaneQueue;
-pub(crate) use session::SessionCell;
+pub(crate) use session::{Held, SessionCell, Watched};
 pub(crate) use storage::Job;
 pub(crate) use timer::Timer;
 pub(crate) use turns::Turns;
@@ -55,7 +54,8 @@ pub(crate) struct Shared {
     sessions: Mutex<BTreeMap<SessionId, Weak<SessionCell>>>,
     /// Signalled when the machine may have come to rest, and when a lane has ended.
     pub(crate) rest: (Mutex<Ended>, Condvar),
-    abandoned: AtomicBool,
+    /// When the last handle was dropped.
+    abandoned: OnceLock<Instant>,
     /// Told after every turn of the machine.
     pub(crate) turns: Turns,
 }
@@ -64,8 +64,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) lanes: usize,
-    /// Grows with everything that storage has answered.
-    pub(crate) stored: u64,
+    /// The file is closed, and its lock let go.
+    pub(crate) storage: bool,
 }
 
 impl Shared {
@@ -81,7 +81,7 @@ impl Shared {
             pull: PullLaneQueue::default(),
             sessions: Mutex::default(),
             rest: Default::default(),
-            abandoned: AtomicBool::new(false),
+            abandoned: OnceLock::new(),
             turns: Turns::default(),
         }
     }
@@ -146,25 +146,25 @@ impl Shared {
         self.rest.1.notify_all();
     }
 
-    /// Nobody holds the store any more: its lanes end as soon as there is nothing more to persist.
-    pub(crate) fn close_when_drained(self: &Arc<Self>) {
-        self.abandoned.store(true, Ordering::Release);
-        crate::store::close_if_drained(self);
+    /// Notes that nobody holds the store any more.
+    pub(crate) fn abandon(&self) {
+        let _ = self.abandoned.set(Instant::now());
     }
 
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Acquire)
+    /// For how long nobody has held the store.
+    pub(crate) fn abandoned_for(&self) -> Option<Duration> {
+        self.abandoned.get().map(Instant::elapsed)
     }
 
-    /// Ends every lane: storage once it has nothing more to do, the network at once.
+    /// Ends every lane, each after the order that it is carrying out, and every wait for a session.
     pub(crate) fn close_lanes(&self) {
-        self.push.close();
+        let _orders = (self.push.close(), self.storage.close());
         self.pull.close();
-        self.storage.close();
-        for session in lock(&self.sessions).values().filter_map(Weak::upgrade) {
-            session.signal();
+        let timer = Arc::clone(&lock(&self.hub).timer);
+        timer.close();
+        let sessions: Vec<_> = lock(&self.sessions).values().filter_map(Weak::upgrade).collect();
+        for session in sessions {
+            session.close();
         }
-        let hub = lock(&self.hub);
-        hub.timer.close();
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use countersign_core::{CommitId, Pos, Stage, SyncError};
 use smallvec::SmallVec;
 
-pub(crate) use cell::{Cell, Opened, Waiters};
+pub(crate) use cell::{Cell, Waiters};
 pub(crate) use table::Table;
 pub use wait::Wait;
 pub(crate) use wait::block_on;

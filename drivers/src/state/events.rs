@@ -130,19 +130,15 @@ impl IntoEvent for NewEvent {
     }
 }
 
-/// An event that was given back, such as by [`crate::Store::try_commit`] or [`crate::Store::close`]. Its arguments are canonical already.
 impl IntoEvent for Event {
+    /// An event in encoded form, as a refused commit hands it back. Looked at like any other: anybody can make one.
     fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
-        match schema.event(&self.name) {
-            Some(info) => Ok(Event { name: info.name, client_only: info.client_only, ..self }),
-            None => Err(EncodeError::UnknownEvent { near: near(schema, &self.name), name: self.name }),
+        let by_type = self.client_only;
+        let event = NewEvent::parse(self.name, &self.args)?.into_event(schema)?;
+        if event.client_only != by_type {
+            return Err(EncodeError::ClientOnlyDiffers { event: event.name, by_type });
         }
-    }
-}
-
-impl IntoEvents for Event {
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
-        Ok(vec![self.into_event(schema)?])
+        Ok(event)
     }
 }
 
@@ -153,6 +149,12 @@ impl<T: EventType> IntoEvents for T {
 }
 
 impl IntoEvents for NewEvent {
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.into_event(schema)?])
+    }
+}
+
+impl IntoEvents for Event {
     fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
         Ok(vec![self.into_event(schema)?])
     }

@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Held for as long as this value lives.
 #[derive(Debug)]
 pub(super) struct StoreLock {
-    _file: File,
+    file: File,
 }
 
 impl StoreLock {
@@ -58,7 +58,16 @@ impl StoreLock {
             // The text only helps others to say who holds the lock; on a full disk the lock itself still works.
             tracing::debug!(%error, "the process id could not be written into the lock file");
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for StoreLock {
+    /// Closing the file would not do: a child process that is just being started holds it too, until it runs its own program.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "the lock is let go with the file");
+        }
     }
 }
 

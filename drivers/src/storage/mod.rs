@@ -85,6 +85,7 @@ pub struct Progress {
 pub(crate) struct Storage {
     path: PathBuf,
     durability: Durability,
+    size_limit: Option<u64>,
     schema: Schema,
     client: ClientId,
     /// Nothing after trouble that a new connection may cure.

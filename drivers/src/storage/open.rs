@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) durability: Durability,
     /// Whether there is a sync backend. A log that was local until now becomes pending with one.
     pub(crate) backend: bool,
+    /// How large the file may grow, in bytes; beyond that the disk counts as full.
+    pub(crate) size_limit: Option<u64>,
     /// The client of a new file; drawn at random if not given. A file that exists keeps its own.
     pub(crate) client: Option<ClientId>,
     /// Told how far the state has been built anew, if it has to be.
@@ -111,7 +113,7 @@ impl Storage {
     }
 
     fn open_locked(path: &Path, options: Options, lock: StoreLock) -> std::result::Result<(Self, Boot, OpenReport), OpenError> {
-        let Options { schema, durability, backend, client, mut progress } = options;
+        let Options { schema, durability, backend, size_limit, client, mut progress } = options;
         let sqlite = |error| OpenError::sqlite(path, &error);
         let trouble = |trouble| OpenError::trouble(path, trouble);
         let mut conn = connect(path)?;
@@ -123,6 +125,7 @@ impl Storage {
         } else {
             format::configure(&conn, durability).map_err(sqlite)?;
         }
+        format::limit_size(&conn, size_limit).map_err(sqlite)?;
         let guard = Guard::install(&mut conn).map_err(sqlite)?;
         let client = read_client(&conn).map_err(trouble)?;
         let mut log = Eventlog::new(Arc::clone(&client));
@@ -142,6 +145,7 @@ impl Storage {
         let storage = Self {
             path: path.to_owned(),
             durability,
+            size_limit,
             schema,
             client,
             file: Some(OpenFile { conn, guard, tables, log }),
@@ -174,6 +178,7 @@ impl Storage {
             return Err(OpenError::Corrupt { path: path.to_owned(), message: Arc::from("the file has been replaced") });
         }
         format::configure(&conn, self.durability).map_err(|error| OpenError::sqlite(path, &error))?;
+        format::limit_size(&conn, self.size_limit).map_err(|error| OpenError::sqlite(path, &error))?;
         let guard = Guard::install(&mut conn).map_err(|error| OpenError::sqlite(path, &error))?;
         let log = Eventlog::new(Arc::clone(&self.client));
         let tables = Tables::open(&conn, &self.schema, &guard).map_err(|error| OpenError::schema(path, error))?;

@@ -19,7 +19,7 @@ use super::open::{identify, read_client};
 use super::quarantine::{self, QuarantineRow};
 use super::replay::PAGE;
 use super::settings::{self, Settings};
-use crate::state::Guard;
+use crate::state::{Guard, Schema};
 
 /// A store's file, opened for reading only. Each call sees one transaction's state, the newest that is committed.
 pub struct Reader {
@@ -239,6 +239,19 @@ impl Reader {
     /// If the file can't be read.
     pub fn settings(&mut self) -> std::result::Result<Option<Settings>, ReadError> {
         self.view(|conn, _| settings::read(conn))
+    }
+
+    /// Checks the file against what must always hold; answers what does not, in words, and nothing if all is well. Reads all of it.
+    ///
+    /// - SQLite finds no damage.
+    /// - The log is a chain, ascending, and the heads are in it.
+    /// - Only what is pending can be undone.
+    /// - The state equals a replay of the log by `schema`, which has to be the one that the store was last opened with.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn check(&mut self, schema: &Schema) -> std::result::Result<Vec<String>, ReadError> {
+        self.view(|conn, log| super::check::check(conn, log, schema))
     }
 
     /// A setting.

@@ -1,30 +1,49 @@
 //! Receipts found again.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
-use countersign_core::{CommitId, Entry, Origin, Stage, Standing};
+use countersign_core::{CommitId, Entry, EventId, Origin, Stage, Standing};
 
 use super::error::LookupError;
-use crate::driver::Shared;
-use crate::receipt::{Cell, CommitReceipt, Confirmation, Opened, Outcome, Settled};
+use super::inside;
+use crate::driver::{Job, Shared};
+use crate::receipt::{Cell, CommitReceipt, Confirmation, Outcome, Settled};
 use crate::storage::Found;
 
 /// The receipt of a commit: from memory if something of it is open, else from the file.
 pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<CommitReceipt>, LookupError> {
+    let mut accepted = Accepted::new();
     let live = shared.with(|hub, _| {
-        if let Some(cell) = hub.receipts.get(id) {
-            return Some(cell);
+        if hub.ended {
+            return Err(LookupError::Closed);
         }
-        let open = hub.node.find(id)?;
-        let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), settled_leader(open), None));
-        // With the backend stage settled, the file has to say how.
-        open.backend.then(|| hub.receipts.insert(&cell)).map(|()| cell)
-    });
-    if let Some(cell) = live {
-        return Ok(Some(CommitReceipt::new(cell)));
+        if let Some(cell) = hub.receipts.get(id) {
+            return Ok(Some((cell, true)));
+        }
+        let Some(open) = hub.node.find(id) else {
+            // Before the file is read: what is said here has its place for good, whatever is written meanwhile.
+            accepted.extend(hub.node.accepted(id).map(|(event, at, rebases)| (event, (at, rebases))));
+            return Ok(None);
+        };
+        let leader = (!open.is_open(Stage::Leader)).then(Cell::persisted);
+        let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), leader, None));
+        hub.receipts.insert(&cell);
+        Ok(Some((cell, open.backend)))
+    })?;
+    match live {
+        Some((cell, true)) => return Ok(Some(CommitReceipt::new(cell))),
+        Some((cell, false)) => {
+            // The backend stage has failed before the leader has stored the commit: the file has the reason.
+            if let Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } = read(shared, id)? {
+                cell.settle(Stage::Backend, Err(row.quarantined.error)).wake();
+            }
+            return Ok(Some(CommitReceipt::new(cell)));
+        }
+        None => {}
     }
     let found = read(shared, id)?;
-    let Some((leader, backend)) = outcomes(&found) else { return Ok(None) };
+    let Some((leader, backend)) = outcomes(&found, &accepted) else { return Ok(None) };
     let cell = Cell::found(id, Arc::downgrade(shared), Some(leader), Some(backend));
     Ok(Some(CommitReceipt::new(Arc::new(cell))))
 }
@@ -36,7 +55,7 @@ impl Found {
     pub fn stages(&self) -> Option<Stages> {
         let open = |entry: &Entry| !entry.event.client_only && entry.standing == Standing::Pending;
         let is_open = matches!(self, Self::InLog { entries, quarantined: None } if entries.iter().any(open));
-        let (leader, backend) = outcomes(self)?;
+        let (leader, backend) = outcomes(self, &Accepted::new())?;
         Some(Stages { leader: Some(leader), backend: (!is_open).then_some(backend) })
     }
 }
@@ -59,50 +78,51 @@ impl CommitReceipt {
     }
 }
 
-fn settled_leader(open: Opened) -> Option<Outcome> {
-    (!open.is_open(Stage::Leader)).then(Cell::persisted)
-}
-
 /// Asks the storage thread, which sees what is committed and nothing else.
 fn read(shared: &Arc<Shared>, id: CommitId) -> Result<Found, LookupError> {
+    if inside::is_inside() {
+        return Err(LookupError::Inside);
+    }
     let (answer, answered) = mpsc::sync_channel(1);
-    shared.storage.put(crate::driver::Job::Run(Box::new(move |storage| {
+    shared.storage.put(Job::Run(Box::new(move |storage| {
         // Whoever asked may have gone.
         let _ = answer.send(storage.find(id));
     })));
-    if shared.storage.is_closed() {
-        return Err(LookupError::Closed);
-    }
+    // A lane that is closed drops the order, and with it the other end.
     let found = answered.recv().map_err(|_| LookupError::Closed)?;
     found.map_err(LookupError::Storage)
 }
 
 /// How both stages of a commit settled, by what the file holds; `None` if it has never heard of it.
-fn outcomes(found: &Found) -> Option<(Outcome, Outcome)> {
+fn outcomes(found: &Found, accepted: &Accepted) -> Option<(Outcome, Outcome)> {
     let persisted = Cell::persisted();
     match found {
         Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error.clone()))),
-        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(entries)))),
+        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(entries, accepted)))),
         Found::Quarantined(row) => {
-            // What a materialiser refused from the start was never persisted; everything else was.
-            let error = &row.quarantined.error;
-            Some((Err(error.clone()), Err(error.clone())))
+            let error = || Err(row.quarantined.error.clone());
+            Some((if row.persisted { persisted } else { error() }, error()))
         }
         Found::DecidedWithoutEvents => Some((persisted, Ok(Settled::NotApplicable))),
         Found::Forgotten | Found::Unknown => None,
     }
 }
 
-/// With nothing open in the machine, synced events that the file has as pending are acknowledged, and don't move any more.
-fn confirmed(entries: &[Entry]) -> Settled {
-    let synced = |entry: &&Entry| !entry.event.client_only && entry.standing != Standing::Local;
-    let positions: smallvec::SmallVec<[u64; 1]> = entries.iter().filter(synced).map(|entry| entry.seq.pos.global).collect();
-    if positions.is_empty() {
-        return Settled::NotApplicable;
+/// Places that the backend has given to events which the file may hold elsewhere, and how often those were rebased.
+type Accepted = BTreeMap<EventId, (u64, u32)>;
+
+/// With nothing open in the machine, synced events that the file has as pending are accepted all the same: where the machine says, else
+/// where they stand.
+fn confirmed(entries: &[Entry], accepted: &Accepted) -> Settled {
+    let mut confirmation = Confirmation { positions: smallvec::SmallVec::new(), rebases: 0 };
+    for entry in entries.iter().filter(|entry| !entry.event.client_only && entry.standing != Standing::Local) {
+        let stored = match entry.origin {
+            Origin::Own { rebases, .. } => (entry.seq.pos.global, rebases),
+            Origin::Foreign { .. } => (entry.seq.pos.global, 0),
+        };
+        let (at, rebases) = entry.own_id().and_then(|id| accepted.get(&id)).copied().unwrap_or(stored);
+        confirmation.positions.push(at);
+        confirmation.rebases = confirmation.rebases.max(rebases);
     }
-    let rebases = |entry: &Entry| match entry.origin {
-        Origin::Own { rebases, .. } => rebases,
-        Origin::Foreign { .. } => 0,
-    };
-    Settled::Confirmed(Confirmation { positions, rebases: entries.iter().map(rebases).max().unwrap_or(0) })
+    if confirmation.positions.is_empty() { Settled::NotApplicable } else { Settled::Confirmed(confirmation) }
 }

@@ -20,7 +20,7 @@ use countersign_core::{CommitId, Input, SessionId, Status, SyncState};
 use rusqlite::Connection;
 
 pub use close::CloseReport;
-pub(crate) use close::close_if_drained;
+pub(crate) use close::{close_if_abandoned, give_up};
 pub use commit::Refused;
 pub use error::{CommitError, LookupError, SessionError};
 pub use lookup::Stages;
@@ -35,8 +35,8 @@ use crate::storage::{OpenError, Settings, Storage};
 
 /// An event-sourced store in one SQLite file, open for work.
 ///
-/// Cheap to clone; every clone is the same store and the same session. `Send + Sync + 'static`. When the last handle is dropped, what
-/// was committed is still persisted, in the background, and the file is let go; [`Store::close`] does so in order and reports.
+/// Cheap to clone; every clone is the same store and the same session. `Send + Sync + 'static`. Dropping the last handle waits
+/// until what was committed is persisted and the file is let go; [`Store::close`] does so within a deadline of one's own, and reports.
 #[derive(Clone)]
 pub struct Store {
     session: Session,
@@ -239,22 +239,16 @@ impl Session {
             return Err(QueryError::Inside);
         }
         let shared = &self.inner.handle.shared;
-        let db = self.inner.cell.acquire(shared);
-        let result = match &*db {
-            Some(db) => {
-                let _inside = inside::enter();
-                db.query(read)
-            }
-            None => Err(QueryError::NotReady),
-        };
-        self.inner.cell.release(shared, db);
-        result
+        let mut held = self.inner.cell.acquire(shared);
+        let db = held.db().ok_or(QueryError::NotReady)?;
+        let _inside = inside::enter();
+        db.query(read)
     }
 
     /// As [`Store::watch`], in this session.
     #[must_use]
     pub fn watch<'a>(&self, tables: impl IntoIterator<Item = &'a str>) -> Watch {
-        Watch::new(&self.inner.cell, &self.inner.handle.shared, tables)
+        Watch::new(&self.inner.cell, tables)
     }
 
     /// As [`Store::dump`], in this session.
@@ -263,17 +257,17 @@ impl Session {
     ///
     /// What SQLite says.
     pub fn dump(&self) -> Result<String, SessionError> {
-        let shared = &self.inner.handle.shared;
-        let db = self.inner.cell.acquire(shared);
-        let result = match &*db {
-            Some(db) => db.dump().map_err(SessionError::Storage),
-            None => Err(SessionError::NotReady),
-        };
-        self.inner.cell.release(shared, db);
-        result
+        if inside::is_inside() {
+            return Err(SessionError::Inside);
+        }
+        let mut held = self.inner.cell.acquire(&self.inner.handle.shared);
+        held.db().ok_or(SessionError::NotReady)?.dump().map_err(SessionError::Storage)
     }
 
     fn open(handle: &Arc<Handle>) -> Result<Self, SessionError> {
+        if inside::is_inside() {
+            return Err(SessionError::Inside);
+        }
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| SessionError::NoRandomness(error.to_string()))?;
         let cell = Arc::new(SessionCell::new(SessionId(bytes)));

@@ -21,6 +21,7 @@ pub struct Opener {
     backend: Option<Arc<dyn Backend>>,
     store_id: Arc<str>,
     durability: Durability,
+    size_limit: Option<u64>,
     config: Config,
     progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -33,6 +34,7 @@ impl Opener {
             backend: None,
             store_id: Arc::from("main"),
             durability: Durability::default(),
+            size_limit: None,
             config: Config::default(),
             progress: None,
         }
@@ -59,6 +61,13 @@ impl Opener {
     /// Which crash an acknowledged commit survives; loss of power if not given.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// How large the store's file may grow, in bytes, the log that SQLite writes ahead not counted; no limit if not given. A store that
+    /// has reached it does as on a full disk: commits wait for room, and nothing is lost.
+    pub fn size_limit(mut self, bytes: u64) -> Self {
+        self.size_limit = Some(bytes);
         self
     }
 
@@ -107,6 +116,7 @@ impl Opener {
             schema: schema.clone(),
             durability: self.durability,
             backend: config.backend,
+            size_limit: self.size_limit,
             client: None,
             progress: self.progress,
         };

@@ -78,6 +78,12 @@ impl World {
         self.transcript.line(self.now, "", || "FAULTS STOP".into());
         self.heal()?;
         self.rest()?;
+        if self.backend.incarnations.len() > 1 {
+            // A loss of what was only acknowledged shows when something is pushed after it.
+            self.fresh_commits()?;
+            self.model.forget_fresh();
+            self.rest()?;
+        }
         self.check_rest()?;
         self.fresh_commits()?;
         self.rest()?;
@@ -147,6 +153,10 @@ impl World {
                 any = true;
                 self.news(c);
                 self.input(c, Input::Decide { decision: IdentityPolicy::Reset })?;
+            }
+            if let SyncState::NeedsAuth { .. } = status.sync {
+                any = true;
+                self.credentials(c)?;
             }
             if let Some((commit, _)) = status.stuck {
                 any = true;

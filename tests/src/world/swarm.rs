@@ -145,6 +145,10 @@ impl Swarm {
             self.keeps_ids |= self.truncate > 0;
         }
         self.config = config(c, calm);
+        if self.truncate > 0 {
+            // What a backup has lost and was only acknowledged shows when something is pushed, and has to leave room for that.
+            self.config.pending_events = Config::default().pending_events;
+        }
     }
 
     /// What is left when faults stop: the configuration, and a network that delays.
