@@ -146,10 +146,9 @@ impl Tail {
         self.settled_end() - self.planned().settled
     }
 
-    /// Settled entries that storage does not hold as such: it lacks them, or does not know yet that they are confirmed.
-    pub(crate) fn unstored_events(&self) -> u64 {
-        let stored = self.stored();
-        (self.settled_end() - stored.settled).max(self.upstream - stored.upstream)
+    /// Whether storage holds everything as it stands, and how far the backend has confirmed it.
+    pub(crate) fn is_stored(&self) -> bool {
+        *self.stored() == self.complete_view()
     }
 
     pub(crate) fn place_of(&self, event: &Pending) -> Pos {
