@@ -33,8 +33,8 @@ pub struct Status {
     pub unpersisted_events: usize,
     /// Whether every commit, and everything that was decided, is stored.
     pub drained: bool,
-    /// Events that have been pulled or confirmed, and are not stored as that yet.
-    pub unstored_events: u64,
+    /// Whether storage holds the log as it stands: what was pulled, and that what was confirmed is.
+    pub stored: bool,
     /// Open sessions.
     pub sessions: usize,
     /// Those of them whose databases don't have all that is stored yet.
@@ -129,7 +129,7 @@ impl Status {
             pending_bytes: load.pending_bytes,
             unpersisted_events: load.unpersisted_events,
             drained: leader.drained(),
-            unstored_events: tail.unstored_events(),
+            stored: tail.is_stored(),
             sessions,
             sessions_behind,
             sync: SyncState::new(leader, config, now),

@@ -133,19 +133,17 @@ impl Persisting {
         self.flights.last().map_or((self.admissions_first, self.decisions_first), |flight| (flight.admissions, flight.decisions))
     }
 
-    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it, and so many that had
-    /// settled.
-    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: usize) {
+    /// Forgets an admission that no transaction under way holds: these of the pending counts went with it, and these settled ones.
+    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: &[u64]) {
         debug_assert!(self.flights.is_empty());
         let found = self.admissions.iter().position(|admission| admission.commit == commit);
         if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
-            for later in self.admissions.range_mut(found.unwrap_or(0)..) {
-                // Only without a backend does it mean anything; there everything settles in the order of admission.
-                later.settled_end = later.settled_end.saturating_sub(settled as u64);
-            }
             self.events -= admission.events;
             self.bytes -= admission.bytes;
             self.retry_until = self.retry_until.saturating_sub(1);
+        }
+        for admission in &mut self.admissions {
+            admission.settled_end -= settled.iter().take_while(|&&index| index < admission.settled_end).count() as u64;
         }
         self.pending_removed(gone);
     }
@@ -321,6 +319,13 @@ impl Leader {
             set_mark(&mut marks, admission.commit);
         }
         marks
+    }
+
+    /// The last commit of a session that the transactions under way up to this number decide; 0 if they decide none.
+    pub(crate) fn decided_by(&self, session: SessionId, number: u64) -> u64 {
+        let flights = self.persisting.flights.iter().filter(|flight| flight.txn.number <= number);
+        let marks = flights.flat_map(|flight| &flight.txn.marks).filter(|(of, _)| *of == session);
+        marks.map(|&(_, through)| through).max().unwrap_or(0)
     }
 
     /// Storage has answered. Answers to anything but a transaction under way are ignored: told by `false`.

@@ -449,7 +449,8 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
             event.own.id.session == session && !event.own.event.client_only && !self.named.contains(&index)
         };
         let candidates = || pending.iter().enumerate().skip(from).filter(synced);
-        let equal = candidates().find(|(_, event)| is_same(&event.own, session, incoming));
+        // A session's events are confirmed in their order. What is equal to a later one is one that was withdrawn, or has other bytes.
+        let equal = candidates().next().filter(|(_, event)| is_same(&event.own, session, incoming));
         let found = match equal {
             Some((index, _)) => Some(index),
             None if incoming.ids.is_some() || self.may_be_quarantined(session) => None,

@@ -43,15 +43,15 @@ impl Leader {
         let certainty = self.certainty(commit, &indices);
         let mut decides = indices.last().is_some_and(|&last| last >= self.tail.stored().durable);
         let mut events: Vec<OwnEvent> = Vec::new();
-        let mut settled = 0;
+        let mut settled: Vec<u64> = Vec::new();
         if self.persisting.idle() {
             let unstored = self.tail.remove_unstored_settled(|entry| {
                 // What the backend has confirmed is there to stay: if it can't be applied, storage skips it.
                 entry.standing == Standing::Local && entry.commit_id() == Some(commit)
             });
             decides |= !unstored.is_empty();
-            settled = unstored.len();
-            events.extend(unstored.into_iter().filter_map(|entry| match entry.origin {
+            settled.extend(unstored.iter().map(|&(index, _)| index));
+            events.extend(unstored.into_iter().filter_map(|(_, entry)| match entry.origin {
                 Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: entry.event }),
                 Origin::Foreign { .. } => None,
             }));
@@ -61,7 +61,7 @@ impl Leader {
             self.tail.renumbered(first);
         }
         if self.persisting.idle() {
-            self.persisting.forget(commit, &indices, settled);
+            self.persisting.forget(commit, &indices, &settled);
         } else {
             self.persisting.pending_removed(&indices);
         }

@@ -146,10 +146,9 @@ impl Tail {
         self.settled_end() - self.planned().settled
     }
 
-    /// Settled entries that storage does not hold as such: it lacks them, or does not know yet that they are confirmed.
-    pub(crate) fn unstored_events(&self) -> u64 {
-        let stored = self.stored();
-        (self.settled_end() - stored.settled).max(self.upstream - stored.upstream)
+    /// Whether storage holds everything as it stands, and how far the backend has confirmed it.
+    pub(crate) fn is_stored(&self) -> bool {
+        *self.stored() == self.complete_view()
     }
 
     pub(crate) fn place_of(&self, event: &Pending) -> Pos {
@@ -459,16 +458,16 @@ impl Tail {
         self.next_n = n;
     }
 
-    /// Removes settled entries that no view holds yet; those behind them move up.
-    pub(crate) fn remove_unstored_settled(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    /// Removes settled entries that no view holds yet; those behind them move up. Each comes with its count.
+    pub(crate) fn remove_unstored_settled(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<(u64, Entry)> {
         let from = (self.views[0].settled - self.settled_first) as usize;
         debug_assert_eq!(self.views.len(), 1);
         let behind = self.settled.split_off(from);
         self.head = self.settled.back().map_or(self.base, |entry| entry.seq.pos);
         let mut removed = Vec::new();
-        for mut entry in behind {
+        for (index, mut entry) in (self.views[0].settled..).zip(behind) {
             if goes(&entry) {
-                removed.push(entry);
+                removed.push((index, entry));
                 continue;
             }
             if entry.standing == Standing::Local {

@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use crate::error::CommitError;
 use crate::event::{Event, OwnEvent};
 use crate::id::{CommitId, EffectId, EventId, SessionId};
+use crate::leader::Leader;
 use crate::seq::Pos;
 use crate::txn::{Seed, SessionApplied, Txn, Unit};
 
@@ -322,7 +323,7 @@ impl Session {
     // Answers of the driver.
 
     /// The seed has come: `false` if it is not the one asked for.
-    pub(crate) fn seeded(&mut self, id: EffectId, seed: Option<Seed>) -> bool {
+    pub(crate) fn seeded(&mut self, id: EffectId, seed: Option<Seed>, leader: &Leader) -> bool {
         if !matches!(self.phase, Phase::Seeding(expected) if expected == id) {
             return false;
         }
@@ -333,7 +334,8 @@ impl Session {
         self.head = seed.head.pos;
         self.taken = seed.number;
         self.waiting.retain(|txn| txn.number > seed.number);
-        let stored = self.ledger.persisted();
+        // The seed may hold a transaction of which the leader does not know yet that it was committed.
+        let stored = self.ledger.persisted().max(leader.decided_by(self.id, seed.number));
         let gone = self.pending.iter().take_while(|own| own.commit <= stored).count();
         self.pending.drain(..gone);
         self.admitted = self.admitted.saturating_sub(gone);

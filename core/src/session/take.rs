@@ -37,6 +37,10 @@ impl Session {
         }
         let any = !self.waiting.is_empty();
         while let Some(txn) = self.waiting.pop_front() {
+            if txn.number <= self.taken {
+                // The seed had it already.
+                continue;
+            }
             if txn.number != self.taken + 1 {
                 self.phase = Phase::Lost("it fell too far behind the leader".into());
                 return;

@@ -126,3 +126,34 @@ fn confirmed(entries: &[Entry], accepted: &Accepted) -> Settled {
     }
     if confirmation.positions.is_empty() { Settled::NotApplicable } else { Settled::Confirmed(confirmation) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use countersign_core::SyncError;
+    use serde_json::Value;
+
+    use crate::backend::EmbeddedBackend;
+    use crate::{NewEvent, Schema, Settled, Store};
+
+    // Verifies: R1, R2
+    #[test]
+    fn a_commit_that_the_backend_has_refused_settles_the_same_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let none: [&str; 0] = [];
+        let schema = Schema::builder(1).event_sql("v1.Noted", false, none).build().unwrap();
+        let backend = EmbeddedBackend::open(dir.path().join("backend.db")).unwrap();
+        backend.refuse(|_| true, true, "not here");
+        let open =
+            || Store::open(dir.path().join("store.db")).schema(schema.clone()).backend(backend.clone()).blocking().unwrap();
+        let store = open();
+        let receipt = store.commit(NewEvent::new("v1.Noted", Value::Null)).unwrap();
+        assert!(matches!(receipt.backend_sync.wait(), Err(SyncError::Rejected { .. })));
+        let before = receipt.peek();
+        assert_eq!(before.leader, Some(Ok(Settled::Persisted)));
+        assert_eq!(store.receipt(receipt.id()).unwrap().unwrap().peek(), before);
+        assert!(store.close(Duration::from_secs(10)).persisted);
+        assert_eq!(open().receipt(receipt.id()).unwrap().unwrap().peek(), before);
+    }
+}

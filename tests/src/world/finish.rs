@@ -66,7 +66,7 @@ impl World {
     /// Plays the life of a process again, for some.
     pub(crate) fn replay(&mut self, c: usize) -> Result<(), Violation> {
         let every = self.choices.between(1, 5) as usize;
-        if self.seed % 4 != 0 {
+        if !self.seed.is_multiple_of(4) {
             return Ok(());
         }
         let client = &self.clients[c];

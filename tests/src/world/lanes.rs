@@ -91,7 +91,7 @@ impl World {
                 if !skipped.is_empty() {
                     self.reach.mark("confirmed entry without effect");
                 }
-                if txn.number % 8 == 0 || txn.wipe {
+                if txn.number.is_multiple_of(8) || txn.wipe {
                     client.disk.check_replay()?;
                 }
                 if unknown {

@@ -255,14 +255,15 @@ impl World {
         self.inputs += 1;
         let Some(process) = &mut self.clients[c].process else { return Ok(()) };
         let outputs = process.drain();
-        if let Err(what) = process.node.check() {
-            return Err(Violation::new("check", what));
-        }
+        let holds = process.node.check();
         self.trace.add(&(self.now.0, c, self.clients[c].process.as_ref().map(Process::trace)));
         for output in outputs {
             let name = self.clients[c].name.clone();
             self.transcript.line(self.now, &name, || transcript::output(&output));
             self.output(c, output)?;
+        }
+        if let Err(what) = holds {
+            return Err(Violation::new("check", what));
         }
         self.set_timer(c);
         self.check_step(c)

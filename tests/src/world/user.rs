@@ -161,11 +161,13 @@ impl World {
         let c = &mut self.choices;
         let big = c.chance(swarm.big_commit);
         let count = if big { c.between(20, 60) } else { c.below(swarm.commit_events + 1) };
+        // Of many events some would hardly ever apply: a large commit has only those that always do.
+        let kinds = if big { 2 } else { 4 };
         let client_only = c.chance(150);
         let one = |_| {
             let (key, value) = (c.below(swarm.keys), c.below(swarm.values));
             if client_only || c.chance(100) {
-                return state::event(CLIENT_ONLY[c.index(2)], key, value, true);
+                return state::event(CLIENT_ONLY[c.index(kinds / 2)], key, value, true);
             }
             let name = if c.chance(swarm.forbidden) {
                 FORBIDDEN
@@ -174,7 +176,7 @@ impl World {
             } else if c.chance(swarm.sticky) {
                 STICKY
             } else {
-                SYNCED[c.index(4)]
+                SYNCED[c.index(kinds)]
             };
             state::event(name, key, value, false)
         };

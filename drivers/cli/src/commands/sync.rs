@@ -72,7 +72,7 @@ pub(crate) fn run(args: &args::Sync, output: &mut Output) -> Result<Exit> {
 fn is_synced(status: &Status) -> bool {
     match status.sync {
         SyncState::NoBackend => true,
-        SyncState::Synced => status.pending_events == 0 && status.drained && status.unstored_events == 0,
+        SyncState::Synced => status.pending_events == 0 && status.drained && status.stored,
         _ => false,
     }
 }

@@ -59,10 +59,14 @@ fn a_receipt_is_found_again_by_another_process() {
     assert!(waited.out.contains("there is no backend at"), "{}", waited.out);
 
     std::fs::rename(folder.path("away.db"), folder.path("b.db")).unwrap();
-    for wait in [&["--wait", "backend"][..], &["--wait", "leader"], &["--wait", "none"], &[]] {
+    let confirmed = serde_json::json!({"state": "ok", "seqs": ["e1"], "rebases": 0});
+    let waited = folder.ok(&["receipt", "s.db", &id, "--wait", "backend", "--json"]);
+    assert_eq!(objects(&waited)[0]["backend_sync"], confirmed);
+    // An acknowledgement alone is not on disk before a pull has brought the commit back.
+    folder.ok(&["sync", "s.db"]);
+    for wait in [&["--wait", "leader"][..], &["--wait", "none"], &[]] {
         let args = [&["receipt", "s.db", &id, "--json"], wait].concat();
-        let receipt = &objects(&folder.ok(&args))[0];
-        assert_eq!(receipt["backend_sync"], serde_json::json!({"state": "ok", "seqs": ["e1"], "rebases": 0}), "{wait:?}");
+        assert_eq!(objects(&folder.ok(&args))[0]["backend_sync"], confirmed, "{wait:?}");
     }
     assert!(folder.ok(&["receipt", "s.db", &id]).contains("backend  ok at e1"));
 

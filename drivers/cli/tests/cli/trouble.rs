@@ -140,7 +140,9 @@ fn what_can_not_be_stored_is_handed_back_and_the_store_goes_on() {
     assert_eq!(done.status, 1, "{}{}", done.out, done.err);
     assert_eq!(objects(&done.out)[0]["leader_sync"]["state"], "pending");
     let error = done.error();
-    assert_eq!((&error["code"], &error["events"][0]["name"]), (&"not_stored".into(), &"v1.TodoCreated".into()));
+    // The disk may be being tried again at the very end.
+    assert!(error["code"] == "not_stored" || error["code"] == "perhaps_stored", "{error}");
+    assert_eq!(error["events"][0]["name"], "v1.TodoCreated");
     assert!(error["events"][0]["args"].as_str().unwrap().contains(&long), "nobody else has it");
 
     assert_eq!(folder.count("todos"), 1);

@@ -10,7 +10,7 @@ use countersign::{CommitError, IntoEvents, NewEvent, Store};
 use super::input::Lines;
 use super::{Patience, Sent};
 use crate::failure::{Result, Said, said};
-use crate::progress::{Progress, count};
+use crate::progress::{Progress, counted};
 
 /// Commits, and tells the thread that waits.
 pub(super) struct Feed<'a> {
@@ -46,7 +46,7 @@ impl<'a> Feed<'a> {
                 Err(said) => Err(said),
             };
             committed.map_err(|said| said.at_line(lines.number, self.committed))?;
-            progress.show(|| format!("{} commits, {} events", count(self.committed), count(self.events)));
+            progress.show(|| format!("{}, {}", counted(self.committed, "commit"), counted(self.events, "event")));
         }
     }
 

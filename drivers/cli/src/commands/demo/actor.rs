@@ -120,12 +120,17 @@ impl Actor {
     /// Waits until the log is here up to this place, and nothing is pending.
     pub(super) fn has_pulled(&self, upstream: u64) -> Result<()> {
         self.stands("the log is not here", |status| {
-            let at_rest = status.drained && status.unstored_events == 0 && status.sessions_behind == 0;
+            let at_rest = status.drained && status.stored && status.sessions_behind == 0;
             status.upstream_head.global >= upstream && status.sync == SyncState::Synced && at_rest
         })
     }
 
-    pub(super) fn stands(&self, what: &str, wanted: impl FnMut(&Status) -> bool) -> Result<()> {
+    /// Waits until the store has noticed that it can't reach the backend.
+    pub(super) fn is_offline(&self) -> Result<()> {
+        self.stands("the backend is within reach", |status| matches!(status.sync, SyncState::Offline { .. }))
+    }
+
+    fn stands(&self, what: &str, wanted: impl FnMut(&Status) -> bool) -> Result<()> {
         let waited = self.store.wait_until(PATIENCE, wanted);
         waited.map(drop).map_err(|status| self.went_wrong(&format!("{what}: waited in vain, at {:?}", status.sync)))
     }

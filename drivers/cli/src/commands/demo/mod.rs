@@ -10,8 +10,8 @@ mod tale;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use countersign::Settings;
 use countersign::backend::EmbeddedBackend;
-use countersign::{Settings, SyncState};
 
 use crate::args;
 use crate::exit::Exit;
@@ -58,7 +58,7 @@ fn play(folder: &Path, tale: &mut Tale<'_>) -> Result<Exit> {
 
     tale.step("The backend goes away for anna; she goes on working")?;
     anna.backend.switch().off();
-    anna.stands("the backend is out of reach", |status| matches!(status.sync, SyncState::Offline { .. }))?;
+    anna.is_offline()?;
     let (sent, id) = anna.commit(vec![created("3", "call the plumber"), done("1")])?;
     tale.committed(&anna, "call the plumber, seeds bought", &anna.leader_only(&sent)?)?;
     let before = anna.places(id)?;
@@ -73,6 +73,7 @@ fn play(folder: &Path, tale: &mut Tale<'_>) -> Result<Exit> {
     tale.step("anna's program ends and starts again, still offline")?;
     drop(sent);
     anna = anna.restart()?;
+    anna.is_offline()?;
     let found = anna.receipt(id)?;
     tale.found(id, &found)?;
 
