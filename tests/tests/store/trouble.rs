@@ -287,15 +287,15 @@ fn a_receipt_that_is_found_while_the_disk_is_behind_names_the_final_place() {
     let freed = std::sync::Mutex::new(Some(freed));
     let file = path.clone();
     let before = move |push| {
-        if push <= 2 {
-            settled(&other.commit(note(push)).unwrap().backend_sync).unwrap();
-        }
         if push == 2 {
             let conn = rusqlite::Connection::open(&file).unwrap();
             conn.busy_timeout(LONG).unwrap();
             conn.execute_batch("BEGIN IMMEDIATE").unwrap();
             let freed = freed.lock().unwrap().take().unwrap();
             std::thread::spawn(move || freed.recv().map(|()| drop(conn)));
+        }
+        if push <= 2 {
+            settled(&other.commit(note(push)).unwrap().backend_sync).unwrap();
         }
     };
     let store = opener(&path).backend(Before(backend.clone(), before.into())).blocking().unwrap();
