@@ -1,5 +1,7 @@
 //! The store on a smol executor: the same receipts, awaited on the executor that keeps its deadlines.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
+
 use async_executor::Executor;
 use countersign::backend::EmbeddedBackend;
 use countersign::{Config, NewEvent, Schema, Settled, Store};
