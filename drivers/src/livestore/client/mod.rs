@@ -9,5 +9,5 @@ mod push;
 mod tests;
 
 pub(crate) use failure::{of_status, unreachable};
-pub(crate) use pull::PullClient;
+pub(crate) use pull::{Pace, PullClient};
 pub(crate) use push::{PushCalls, read_pages};

@@ -5,7 +5,7 @@
 //! forgotten is begun again. Serves L2, L3 and L8.
 //!
 //! A broadcast may overtake the history of the same pull. It can't be told from the last page of a history with a gap: it is
-//! dropped, and asked for again when the history has come. If the history does not close the gap within [`STALL`], a pull
+//! dropped, and asked for again when the history has come. If the history does not close the gap in time, a pull
 //! that ends by itself is asked for; what is missing there is missing in the log, and shown to who asked.
 
 use std::collections::VecDeque;
@@ -20,10 +20,23 @@ use super::super::protocol::{
     pull_call,
 };
 use super::failure::{Asked, of_causes, of_defect, of_unreadable, unreachable};
-use super::pulse::{Beat, EVERY, Pulse};
+use super::pulse::{Beat, Pulse};
 
-/// How long the backend may be silent in the middle of history before the pull is begun again: it may have forgotten it.
-pub(super) const STALL: Duration = Duration::from_secs(10);
+/// How long a connection may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// At all, before it is pinged, and then before it is given up.
+    pub(crate) ping: Duration,
+    /// In the middle of history, before the pull is begun again: the backend may have forgotten it.
+    pub(crate) stall: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { ping: Duration::from_secs(10), stall: Duration::from_secs(10) }
+    }
+}
+
 /// Pulls in a row that the backend may leave unanswered.
 const STALLS_MAX: u32 = 2;
 
@@ -32,6 +45,7 @@ const STALLS_MAX: u32 = 2;
 pub(crate) struct PullClient {
     store_id: Arc<str>,
     payload: Hidden,
+    pace: Pace,
     /// The number of the next request.
     next: u64,
     pulse: Pulse,
@@ -77,12 +91,13 @@ struct Stream {
 }
 
 impl PullClient {
-    pub(crate) fn new(store_id: Arc<str>, payload: Option<Value>, now: Instant) -> Self {
+    pub(crate) fn new(store_id: Arc<str>, payload: Option<Value>, pace: Pace, now: Instant) -> Self {
         Self {
             store_id,
             payload: Hidden(payload),
+            pace,
             next: 1,
-            pulse: Pulse::new(now),
+            pulse: Pulse::new(pace.ping, now),
             stream: None,
             ready: VecDeque::new(),
             frames: VecDeque::new(),
@@ -96,7 +111,7 @@ impl PullClient {
         let runs_on = !pull.fresh && (self.stream.is_some() || !self.ready.is_empty()) && self.handed == Some(pull.after);
         if let (true, Some(stream)) = (runs_on, &mut self.stream) {
             // Nobody was listening: what is late may be here already.
-            stream.stalls_at = stream.stalls_at.map(|_| now + STALL);
+            stream.stalls_at = stream.stalls_at.map(|_| now + self.pace.stall);
         }
         if !runs_on {
             self.ready.clear();
@@ -109,7 +124,7 @@ impl PullClient {
     pub(crate) fn heard(&mut self, now: Instant) {
         self.pulse.heard(now);
         if let Some(stalls_at) = self.stream.as_mut().and_then(|stream| stream.stalls_at.as_mut()) {
-            *stalls_at = now + STALL;
+            *stalls_at = now + self.pace.stall;
         }
     }
 
@@ -137,7 +152,10 @@ impl PullClient {
     pub(crate) fn tick(&mut self, now: Instant) -> Result<(), BackendFailure> {
         match self.pulse.tick(now) {
             Beat::Dead => {
-                return Err(unreachable(format!("the backend said nothing for {:?}, not even to a ping", 2 * EVERY), false));
+                return Err(unreachable(
+                    format!("the backend said nothing for {:?}, not even to a ping", 2 * self.pace.ping),
+                    false,
+                ));
             }
             Beat::Ping => self.frames.push_back(ping()),
             Beat::None => {}
@@ -185,7 +203,7 @@ impl PullClient {
         self.frames.push_back(ack(stream.request));
         let mut again = false;
         for response in responses {
-            stream.stalls_at = stream.stalls_at.map(|_| now + STALL);
+            stream.stalls_at = stream.stalls_at.map(|_| now + self.pace.stall);
             again |= stream.take(response, &mut self.ready);
         }
         let (pull, position) = (stream.pull.clone(), stream.position);
@@ -251,7 +269,7 @@ impl PullClient {
             live,
             pull,
             position,
-            stalls_at: Some(now + STALL),
+            stalls_at: Some(now + self.pace.stall),
             stalls: 0,
             moved: false,
             dropped: 0,

@@ -1,13 +1,12 @@
-//! Signs of life. A peer that says nothing for [`EVERY`] is pinged, and given as long to answer: one that is dead is noticed
-//! within 20 seconds.
+//! Signs of life. A peer that says nothing for a while is pinged, and given as long to answer: with 10 seconds for
+//! each, one that is dead is noticed within 20.
 
 use std::time::{Duration, Instant};
 
-/// How long a peer may be silent before it is pinged, and then to answer.
-pub(super) const EVERY: Duration = Duration::from_secs(10);
-
 #[derive(Debug)]
 pub(super) struct Pulse {
+    /// How long a peer may be silent before it is pinged, and then to answer.
+    every: Duration,
     ping_at: Instant,
     dead_at: Option<Instant>,
 }
@@ -24,19 +23,19 @@ pub(super) enum Beat {
 }
 
 impl Pulse {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { ping_at: now + EVERY, dead_at: None }
+    pub(super) fn new(every: Duration, now: Instant) -> Self {
+        Self { every, ping_at: now + every, dead_at: None }
     }
 
     /// The peer has said something.
     pub(super) fn heard(&mut self, now: Instant) {
-        *self = Self::new(now);
+        *self = Self::new(self.every, now);
     }
 
     /// Nobody was listening until now: what the peer has said meanwhile is still to be heard.
     pub(super) fn listen(&mut self, now: Instant) {
         if self.dead_at.is_some() {
-            self.dead_at = Some(now + EVERY);
+            self.dead_at = Some(now + self.every);
         }
     }
 
@@ -44,7 +43,7 @@ impl Pulse {
         match self.dead_at {
             Some(at) if at <= now => Beat::Dead,
             None if self.ping_at <= now => {
-                self.dead_at = Some(now + EVERY);
+                self.dead_at = Some(now + self.every);
                 Beat::Ping
             }
             _ => Beat::None,

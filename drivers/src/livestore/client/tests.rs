@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use countersign_core::{BackendFailure, BackendId, Event, Page, Pull, PulledEvent};
 use serde_json::{Value, json};
 
-use super::pull::STALL;
-use super::pulse::EVERY;
 use super::*;
 use crate::livestore::protocol::{
     Call, Cause, ClientMessage, Dialect, Exit, Fail, Ours, PageInfo, Request, RequestId, SuccessValue, chunk, decode_client,
     defect, encode_event, encode_item, exit, pong,
 };
 
+const STALL: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(10);
 const NONE: PageInfo = PageInfo::NoMore;
 const MORE: PageInfo = PageInfo::MoreUnknown;
 
@@ -36,7 +36,7 @@ struct Side {
 impl Side {
     fn new(after: u64, fresh: bool) -> Self {
         let now = Instant::now();
-        let mut side = Self { client: PullClient::new("store".into(), None, now), now };
+        let mut side = Self { client: PullClient::new("store".into(), None, Pace::default(), now), now };
         side.begin(after, fresh);
         side
     }
@@ -428,9 +428,7 @@ fn whatever_overtakes_repeats_or_stalls_every_event_comes_once_and_in_order() {
                 }
                 side.begin(have, false);
             }
-            if step < 200 {
-                server.acts();
-            } else if server.paging.is_some() {
+            if step < 200 || server.paging.is_some() {
                 server.acts();
             } else if have == server.head && server.wire.is_empty() {
                 break;

@@ -70,9 +70,14 @@ fn may_be_sent(error: &ureq::Error) -> bool {
     match error {
         Error::HostNotFound | Error::ConnectionFailed | Error::Tls(_) | Error::Rustls(_) | Error::BadUri(_) => false,
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
-        Error::Io(error) => !matches!(error.kind(), ErrorKind::ConnectionRefused),
+        Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused && !is_about_certificate(error),
         _ => true,
     }
+}
+
+fn is_about_certificate(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// The failure without what must not be shown.

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ClientConfig;
 use serde_json::{Map, Value};
 
+use super::super::client::Pace;
 use super::super::protocol::{Address, AddressError};
 use super::secrets::Secrets;
 
@@ -42,12 +43,14 @@ pub(in super::super) struct Timeouts {
     pub(in super::super) idle: Duration,
     /// Between two polls over HTTP.
     pub(in super::super) poll: Duration,
+    /// Of a pull.
+    pub(in super::super) pace: Pace,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let s = Duration::from_secs;
-        Self { dial: s(15), write: s(20), answer: s(20), idle: s(30), poll: s(5) }
+        Self { dial: s(15), write: s(20), answer: s(20), idle: s(30), poll: s(5), pace: Pace::default() }
     }
 }
 

@@ -68,7 +68,8 @@ impl WsPull {
         self.settings.with_credentials(|credentials| {
             let link = dial(&self.settings, credentials, &self.interrupt)?;
             tracing::debug!(backend = %self.settings.address, "pulling over a new connection");
-            let client = PullClient::new(self.settings.store_id.clone(), credentials.0.clone(), Instant::now());
+            let Settings { store_id, timeouts, .. } = &self.settings;
+            let client = PullClient::new(store_id.clone(), credentials.0.clone(), timeouts.pace, Instant::now());
             Ok(Line { link, client, hidden: self.settings.secrets(credentials) })
         })
     }
