@@ -42,9 +42,11 @@ impl Backoff {
         *self = Self::default();
     }
 
-    /// Whether it may be tried now.
-    pub(crate) fn due(&self, now: Time) -> bool {
-        self.at.is_none_or(|at| at <= now)
+    /// Whether it may be tried now. Then there is nothing to wait for any more: what else is in the way has no time, and a
+    /// deadline in the past would keep the driver spinning.
+    pub(crate) fn try_now(&mut self, now: Time) -> bool {
+        self.at.take_if(|at| *at <= now);
+        self.at.is_none()
     }
 }
 
@@ -63,6 +65,16 @@ mod tests {
             assert!(wait <= expected * 1_000_000 && wait >= expected * 750_000, "{wait} for {expected} s");
         }
         backoff.reset();
-        assert!(backoff.due(Time::ZERO));
+        assert!(backoff.try_now(Time::ZERO));
+    }
+
+    // Verifies: V4
+    #[test]
+    fn a_wait_that_is_over_is_no_deadline_any_more() {
+        let mut backoff = Backoff::default();
+        backoff.fail(Time::ZERO, Duration::from_secs(1), Duration::from_secs(30), &mut Jitter(1));
+        assert!(!backoff.try_now(Time(700_000)) && backoff.at.is_some());
+        assert!(backoff.try_now(Time(1_000_000)) && backoff.at.is_none());
+        assert_eq!(backoff.attempt, 1, "the next failure waits longer");
     }
 }

@@ -1,4 +1,18 @@
-//! The state machine of Countersign. `#![no_std]`: no clock, thread, lock, future, channel, hash map or random source.
+//! The state machine of Countersign: what becomes of commits between the call and the one global order.
+//!
+//! A [`Node`] is a value: one leader and its sessions. It is told what has happened ([`Input`], in the past tense) and answers with
+//! orders to the world ([`Effect`]), with stages of receipts that have settled ([`Resolution`]) and with things that people may
+//! want to see ([`Notice`]). It has no clock, thread, lock, future, channel, hash map, random source or global, so the same machine
+//! runs in an application, in a simulation, under a fuzzer, and in the replay of a recorded run.
+//!
+//! Start reading at [`Node`], which states the contract of its driver. Then:
+//!
+//! - [`merge`]: one pure function for both boundaries, session against leader and leader against backend;
+//! - `session`: admits commits and numbers them, and holds their receipts by watermark;
+//! - `leader`: orders persistence, pushes, pulls and rebases; its `tail` is the end of the log as it should be;
+//! - [`Txn`] and [`SessionTxn`]: what storage is ordered to do, one transaction each.
+//!
+//! Events keep their identity ([`EventId`], [`CommitId`]) through every renumbering; an identity is never a position.
 #![no_std]
 #![forbid(unsafe_code)]
 

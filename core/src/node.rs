@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
 use crate::error::{CommitError, Limit};
 use crate::event::Event;
-use crate::id::{CommitId, SessionId};
+use crate::id::{CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::{Arrival, Leader};
 use crate::message::Down;
@@ -53,11 +53,11 @@ impl Node {
     /// If what was loaded can't be the state of a store: the file is damaged.
     pub fn new(config: Config, boot: Boot, seed: u64) -> Result<Self, BootError> {
         let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
-        for entry in boot.pending.iter().filter(|entry| config.backend && !entry.event.client_only) {
+        for entry in &boot.pending {
             if let Some(commit) = entry.commit_id() {
-                let failed = boot.failed.contains(&commit);
+                let open = config.backend && !entry.event.client_only && !boot.failed.contains(&commit);
                 let new = || Session::closed(commit.session, Ledger::new(commit.session));
-                sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, failed);
+                sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, open);
             }
         }
         let leader = Leader::new(&config, boot, seed)?;
@@ -83,8 +83,14 @@ impl Node {
     /// If a limit is reached, or the session can't take a commit now. Nothing has happened then. After
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
     pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
-        self.now = self.now.max(now);
-        self.check_limits(session, &events)?;
+        self.tick(now);
+        if let Err(error) = self.check_limits(session, &events) {
+            // Whoever had to wait for the session gives up here: it need not be kept free any longer.
+            if self.sessions.get_mut(&session).is_some_and(Session::let_go) {
+                self.settle();
+            }
+            return Err(error);
+        }
         let found = self.sessions.get_mut(&session).ok_or(CommitError::SessionClosed)?;
         found.prepare(events).cloned()
     }
@@ -92,26 +98,35 @@ impl Node {
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
     /// `None` if no commit was prepared.
     pub fn finish(&mut self, now: Time, session: SessionId, applied: bool) -> Option<CommitId> {
-        self.now = self.now.max(now);
+        self.tick(now);
         let id = self.sessions.get_mut(&session)?.finish(applied)?;
         self.send(session);
-        self.settle();
+        // While storage is busy, a commit only joins those that wait for it: nothing else can follow from it.
+        if !self.leader.is_gathering(&self.config) || self.sessions.get(&session).is_some_and(Session::has_news) {
+            self.settle();
+        }
         Some(id)
     }
 
     /// Takes any input, at any time. A `now` that goes backwards counts as the latest that was handed in.
     pub fn handle(&mut self, now: Time, input: Input) {
-        self.now = self.now.max(now);
+        self.tick(now);
         let known = match input {
             Input::Prepare { session, events } => {
                 // The recorded form: whoever replays it has the error from the first time.
                 let _ = self.prepare(now, session, events);
-                true
+                return;
             }
-            Input::Finish { session, applied } => self.finish(now, session, applied).is_some(),
+            Input::Finish { session, applied } => {
+                self.finish(now, session, applied);
+                return;
+            }
             Input::Materialised { id, outcome } => self.leader.materialised(&self.config, id, outcome, &mut self.out),
             Input::SessionApplied { id, outcome } => self.answer_session(|session| session.applied(id, outcome.clone())),
-            Input::Seeded { id, seed } => self.answer_session(|session| session.seeded(id, seed.clone())),
+            Input::Seeded { id, seed } => {
+                let leader = &self.leader;
+                self.sessions.values_mut().any(|session| session.seeded(id, seed.clone(), leader))
+            }
             Input::PushOk { id } => self.leader.push_ok(id, &mut self.out),
             Input::PushFailed { id, failure } => self.leader.push_failed(&self.config, id, failure, &mut self.out),
             Input::Pulled { id, page } => self.leader.pulled(&self.config, id, page, &mut self.out),
@@ -136,8 +151,11 @@ impl Node {
     /// A snapshot of where everything stands. Cheap: costs nothing in proportion to what is queued, but for the sessions.
     #[must_use]
     pub fn status(&self) -> Status {
-        let sessions = self.sessions.values().filter(|session| session.is_open()).count();
-        Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now)
+        let open = || self.sessions.values().filter(|session| session.is_open());
+        let sessions = (open().count(), open().filter(|session| session.is_behind()).count());
+        let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
+        status.drained &= self.sessions.values().all(Session::is_drained);
+        status
     }
 
     /// Whether a receipt is open here, and at which stages; `None` if it has settled or was never known here: storage knows.
@@ -145,6 +163,12 @@ impl Node {
     pub fn find(&self, commit: CommitId) -> Option<OpenStages> {
         let (leader, backend) = self.sessions.get(&commit.session)?.ledger.find(commit.ordinal)?;
         Some(OpenStages { leader, backend })
+    }
+
+    /// Where the synced events of a commit stand for good, and how often they were rebased on the way: those that the backend has accepted
+    /// while storage may still hold them elsewhere. Looks at all of these; for the others, storage knows.
+    pub fn accepted(&self, commit: CommitId) -> impl Iterator<Item = (EventId, u64, u32)> + '_ {
+        self.leader.tail().accepted(commit)
     }
 
     /// Whether the session can take a commit, or only has to answer its effects first.
@@ -163,13 +187,21 @@ impl Node {
         self.sessions.values().try_for_each(Session::check)
     }
 
+    fn tick(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.leader.tick(self.now);
+    }
+
     fn decide(&mut self, input: Input) {
         match input {
             Input::Offline => self.leader.offline(),
             Input::Online => self.leader.online(),
             Input::OfflineForGood => self.leader.give_up_offline(&self.config),
             Input::Authenticated => self.leader.authenticated(),
-            Input::Withdraw { commit } => self.leader.ask_to_withdraw(commit),
+            Input::Withdraw { commit } => {
+                let is_coming = self.sessions.get(&commit.session).is_some_and(|session| session.is_coming(commit.ordinal));
+                self.leader.ask_to_withdraw(commit, is_coming);
+            }
             Input::Decide { decision } => self.leader.decide(decision),
             Input::Shutdown => self.closing = true,
             // Timers only move `now`; the others have been handled.
@@ -207,7 +239,9 @@ impl Node {
             if fits { Ok(()) } else { Err(CommitError::Full { limit, max: max as u64 }) }
         };
         if config.backend {
-            let waiting = load.pending_events + load.uncertain + unsent;
+            // What may yet be found at the backend counts, but must not keep the log from growing: growing is what settles it.
+            let queued = load.pending_events + unsent;
+            let waiting = if queued > 0 { queued + load.uncertain } else { 0 };
             full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
             let new_bytes = if synced > 0 { bytes } else { 0 };
             full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;
@@ -254,7 +288,7 @@ impl Node {
         while let Some(next) = found.next_to_send() {
             let arrival = Arrival {
                 commit: next.commit,
-                first: found.place_to_send(),
+                first: found.place_to_send().filter(|_| !next.range.is_empty()),
                 again: found.was_refused(),
                 events: found.pending_events(next.range.clone()),
             };
@@ -266,20 +300,12 @@ impl Node {
                 }
             }
         }
-        // A commit without events has nothing to send, and yet has to be told of.
-        while let Some(commit) = found.ledger.next_empty() {
-            let arrival = Arrival { commit, first: None, again: true, events: [].iter() };
-            if self.leader.admit(&self.config, arrival).is_err() {
-                debug_assert!(false, "nothing can be in the way of a commit without events");
-                break;
-            }
-        }
     }
 
     /// Goes on until nothing more can be done without the world.
     fn settle(&mut self) {
         loop {
-            self.leader.settle(&self.config, self.now, &mut self.out);
+            self.leader.settle(&self.config, &mut self.out);
             let told = self.tell_sessions();
             if !self.sessions_go_on() && !told {
                 break;
@@ -332,7 +358,9 @@ impl Node {
     fn sessions_go_on(&mut self) -> bool {
         let mut to_send: Option<Vec<SessionId>> = None;
         for (&id, session) in &mut self.sessions {
-            if session.take(&mut self.out) && session.next_to_send().is_some() {
+            session.take(&mut self.out);
+            // What was refused may be sent again now: something has been taken, or the session has been seeded anew.
+            if session.next_to_send().is_some() {
                 to_send.get_or_insert_with(Vec::new).push(id);
             }
             if let Some(message) = session.lost().cloned() {

@@ -31,10 +31,14 @@ pub struct Status {
     pub pending_bytes: usize,
     /// Events admitted and not yet stored.
     pub unpersisted_events: usize,
-    /// Whether everything that was admitted and decided is stored.
+    /// Whether every commit, and everything that was decided, is stored.
     pub drained: bool,
+    /// Whether storage holds the log as it stands: what was pulled, and that what was confirmed is.
+    pub stored: bool,
     /// Open sessions.
     pub sessions: usize,
+    /// Those of them whose databases don't have all that is stored yet.
+    pub sessions_behind: usize,
     /// What syncing is doing.
     pub sync: SyncState,
     /// Failed pushes since one last worked.
@@ -108,7 +112,7 @@ impl Status {
     pub(crate) fn new(
         leader: &Leader,
         config: &Config,
-        sessions: usize,
+        (sessions, sessions_behind): (usize, usize),
         stale_answers: u64,
         leader_ahead: u64,
         now: Time,
@@ -125,7 +129,9 @@ impl Status {
             pending_bytes: load.pending_bytes,
             unpersisted_events: load.unpersisted_events,
             drained: leader.drained(),
+            stored: tail.is_stored(),
             sessions,
+            sessions_behind,
             sync: SyncState::new(leader, config, now),
             push_attempt: push.0,
             push_error: push.1,

@@ -25,7 +25,8 @@ pub struct Txn {
     pub undo_to: Option<Pos>,
     /// Commits whose backend stage fails, each to be stored with its error. Where the error says that the events are in quarantine,
     /// so are they from now on: those in the log are after `undo_to`, and are not appended again. Where it says that they are
-    /// queued, `events` is empty, and only the outcome of the receipt is stored.
+    /// queued, `events` is empty, and only the outcome of the receipt is stored. A receipt that has failed before, in an earlier
+    /// transaction or earlier in this one, stays as it settled.
     pub failed: Vec<Quarantined>,
     /// Out of quarantine: found confirmed after all.
     pub release: Vec<EventId>,
@@ -70,7 +71,8 @@ pub enum Materialised {
     /// Nothing was done: storage is in trouble.
     Failed(StorageFailure),
     /// It can't be said whether the transaction was committed. The same transaction will be asked for again; it is
-    /// answered `Committed` if the file already carries its number.
+    /// answered `Committed` if the file already carries its number. Until then everything else is answered [`Self::Stale`]
+    /// without being tried, or two outcomes could be unknown at once.
     UnknownOutcome(StorageFailure),
 }
 

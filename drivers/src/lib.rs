@@ -66,5 +66,9 @@ pub use state::{
     EncodeError, EventInfo, EventType, IntoEvent, IntoEvents, JsonError, JsonProblem, MaterialiseError, NewEvent, Schema,
     SchemaBuilder, SchemaError, StateDb,
 };
-pub use storage::{Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Status};
-pub use store::{Changed, CloseReport, CommitError, LookupError, News, Opener, Refused, Session, SessionError, Store, Watch};
+pub use storage::{
+    Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Settings, Status, Writer,
+};
+pub use store::{
+    Changed, CloseReport, CommitError, LookupError, News, Opener, Refused, Session, SessionError, Stages, Store, Watch,
+};

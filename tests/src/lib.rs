@@ -2,3 +2,8 @@
 
 pub mod invariants;
 pub mod merge;
+mod model;
+pub mod script;
+pub mod sim;
+pub mod todos;
+pub mod world;

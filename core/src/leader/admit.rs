@@ -63,7 +63,7 @@ impl Leader {
             pending_end: self.tail.pending_end(),
         });
         if config.backend && closing.is_some() {
-            self.fail_if_stopped(commit);
+            self.end_if_stopped(config, commit);
         }
         Ok(())
     }
@@ -74,7 +74,6 @@ impl Leader {
 
     pub(crate) fn session_closed(&mut self, session: SessionId) {
         self.admitted.remove(&session);
-        self.withdrawals.retain(|commit| commit.session != session || self.partly.contains_key(commit));
     }
 
     /// The events of commits that are admitted and not stored.

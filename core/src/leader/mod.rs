@@ -23,7 +23,7 @@ use crate::backoff::Jitter;
 use crate::boot::{Boot, BootError};
 use crate::config::Config;
 use crate::effect::Reason;
-use crate::error::{Quarantined, StorageFailure};
+use crate::error::{Quarantined, StorageFailure, SyncError};
 use crate::event::{Entry, Origin, OwnEvent, PulledEvent};
 use crate::id::{BackendId, ClientId, CommitId, SessionId};
 use crate::message::Down;
@@ -59,8 +59,9 @@ pub(crate) struct Leader {
     failed: BTreeSet<CommitId>,
     /// Quarantined commits that the backend may turn out to hold.
     uncertain: VecDeque<Quarantined>,
-    /// Commits that a user wants back, as soon as it can be said what became of them.
-    withdrawals: BTreeSet<CommitId>,
+    /// Commits that are taken back as soon as it can be said what became of them, and the error that they end in; none if a user
+    /// asked.
+    withdrawals: BTreeMap<CommitId, Option<SyncError>>,
     /// Synced events, client-only events and bytes that are pending.
     pending_synced: usize,
     pending_client_only: usize,
@@ -90,7 +91,7 @@ impl Leader {
             partly: boot.partly_confirmed.into_iter().map(|(commit, at)| (commit, at.into())).collect(),
             failed: boot.failed.into_iter().collect(),
             uncertain: boot.uncertain.into(),
-            withdrawals: BTreeSet::new(),
+            withdrawals: BTreeMap::new(),
             pending_synced: 0,
             pending_client_only: 0,
             pending_bytes: 0,
@@ -122,9 +123,13 @@ impl Leader {
         Ok(leader)
     }
 
-    /// Does whatever can be done now.
-    pub(crate) fn settle(&mut self, config: &Config, now: Time, out: &mut Outbox) {
+    /// It is this late now. Comes before anything is made of an input: waits are counted from here.
+    pub(crate) fn tick(&mut self, now: Time) {
         self.now = now;
+    }
+
+    /// Does whatever can be done now.
+    pub(crate) fn settle(&mut self, config: &Config, out: &mut Outbox) {
         self.apply_policies(config);
         self.persist(config, out);
         if config.backend {

@@ -36,7 +36,11 @@ pub(super) struct Admission {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// A commit's backend stage has failed.
-    Fail(Quarantined),
+    Fail {
+        quarantined: Quarantined,
+        /// Whether the commit was not stored before: then this is what decides it.
+        decides: bool,
+    },
     /// An event is out of quarantine.
     Release(EventId),
     /// Only the heads.
@@ -50,6 +54,8 @@ pub(super) enum Decision {
 struct Flight {
     /// Not set while it waits to be asked for again, its outcome being unknown.
     effect: Option<EffectId>,
+    /// Whether it may have been committed all the same: then only its own answer can say that it was not.
+    uncertain: bool,
     txn: Arc<Txn>,
     /// How many admissions and decisions, counted from the first that is held, it covers.
     admissions: u64,
@@ -109,6 +115,11 @@ impl Persisting {
         self.flights.is_empty()
     }
 
+    /// Whether what a poisoned transaction held has not been stored yet.
+    fn tries_again(&self) -> bool {
+        self.retry_until > self.admissions_first
+    }
+
     /// Whether everything admitted and decided is stored.
     pub(super) fn drained(&self) -> bool {
         self.admissions.is_empty() && self.decisions.is_empty()
@@ -122,14 +133,17 @@ impl Persisting {
         self.flights.last().map_or((self.admissions_first, self.decisions_first), |flight| (flight.admissions, flight.decisions))
     }
 
-    /// Forgets an admission that no transaction under way holds: `gone` of the pending counts went with it.
-    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64]) {
+    /// Forgets an admission that no transaction under way holds: these of the pending counts went with it, and these settled ones.
+    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: &[u64]) {
         debug_assert!(self.flights.is_empty());
         let found = self.admissions.iter().position(|admission| admission.commit == commit);
         if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
             self.events -= admission.events;
             self.bytes -= admission.bytes;
             self.retry_until = self.retry_until.saturating_sub(1);
+        }
+        for admission in &mut self.admissions {
+            admission.settled_end -= settled.iter().take_while(|&&index| index < admission.settled_end).count() as u64;
         }
         self.pending_removed(gone);
     }
@@ -156,7 +170,9 @@ impl Persisting {
         if self.flights.len() > 2 {
             return Err("at most two transactions are under way");
         }
-        if self.admissions.iter().any(|admission| admission.pending_end > tail.pending_end()) {
+        let within =
+            |admission: &Admission| admission.pending_end <= tail.pending_end() && admission.settled_end <= tail.settled_end();
+        if !self.admissions.iter().all(within) {
             return Err("admitted commits end within the tail");
         }
         Ok(())
@@ -166,19 +182,29 @@ impl Persisting {
 impl Leader {
     /// Orders the next transaction, if there is something to store and room for it.
     pub(super) fn persist(&mut self, config: &Config, out: &mut Outbox) {
-        if self.persisting.broken.is_some() || !self.persisting.retry.due(self.now) {
+        if self.persisting.broken.is_some() || !self.persisting.retry.try_now(self.now) {
             return;
         }
-        self.persisting.retry.at = None;
         for flight in &mut self.persisting.flights {
             if flight.effect.is_none() {
                 flight.effect = Some(out.effect(Effect::Materialise(flight.txn.clone())));
             }
         }
-        let room = config.txns_in_flight.clamp(1, 2);
+        let room = self.room(config);
         while self.persisting.flights.len() < room && self.has_something_to_store(config) {
             self.begin(config, out);
         }
+    }
+
+    /// Whether the next transaction has to wait for one that is under way, which holds nothing up but what is admitted meanwhile.
+    pub(crate) fn is_gathering(&self, config: &Config) -> bool {
+        let flights = &self.persisting.flights;
+        flights.len() >= self.room(config) && flights.iter().all(|flight| flight.effect.is_some())
+    }
+
+    /// How many transactions may be under way.
+    fn room(&self, config: &Config) -> usize {
+        if self.persisting.tries_again() { 1 } else { config.txns_in_flight.clamp(1, 2) }
     }
 
     fn has_something_to_store(&self, config: &Config) -> bool {
@@ -191,7 +217,7 @@ impl Leader {
         let planned = self.tail.planned();
         let changed = planned.beyond || planned.upstream != self.tail.upstream() || self.tail.unstored_settled() > 0;
         // A rebase costs as much as is pending: while more pages are on their way, it waits until they are as many.
-        changed && !(planned.beyond && self.pulling.more_is_coming() && self.room_for_pages(config))
+        changed && !(planned.beyond && self.more_is_coming() && self.room_for_pages(config))
     }
 
     fn begin(&mut self, config: &Config, out: &mut Outbox) {
@@ -222,8 +248,10 @@ impl Leader {
         debug_assert!(to.settled >= planned.settled);
         for decision in self.persisting.decisions.range((first_decision - self.persisting.decisions_first) as usize..) {
             match decision {
-                Decision::Fail(quarantined) => {
-                    mark(&mut txn.marks, quarantined);
+                Decision::Fail { quarantined, decides } => {
+                    if *decides {
+                        set_mark(&mut txn.marks, quarantined.commit);
+                    }
                     txn.failed.push(quarantined.clone());
                 }
                 Decision::Release(event) => txn.release.push(*event),
@@ -236,7 +264,7 @@ impl Leader {
         }
         let txn = Arc::new(txn);
         let effect = Some(out.effect(Effect::Materialise(txn.clone())));
-        self.persisting.flights.push(Flight { effect, txn, admissions, decisions });
+        self.persisting.flights.push(Flight { effect, uncertain: false, txn, admissions, decisions });
         self.tail.plan(to);
     }
 
@@ -256,8 +284,10 @@ impl Leader {
         let mut events = 0;
         let unlimited = config.backend && self.settled_holds_local();
         for admission in held.range((first - self.persisting.admissions_first) as usize..) {
-            let full = events > 0 && events + admission.events > config.txn_events;
-            let withheld = self.persisting.retry_until > self.persisting.admissions_first && end >= self.persisting.retry_until;
+            // What was in a poisoned transaction stays together: the mark of a refused commit says that all before it are decided.
+            let again = self.persisting.tries_again() && end < self.persisting.retry_until;
+            let full = !again && events > 0 && events + admission.events > config.txn_events;
+            let withheld = self.persisting.tries_again() && !again;
             if !unlimited && (full || withheld) {
                 break;
             }
@@ -291,58 +321,81 @@ impl Leader {
         marks
     }
 
+    /// The last commit of a session that the transactions under way up to this number decide; 0 if they decide none.
+    pub(crate) fn decided_by(&self, session: SessionId, number: u64) -> u64 {
+        let flights = self.persisting.flights.iter().filter(|flight| flight.txn.number <= number);
+        let marks = flights.flat_map(|flight| &flight.txn.marks).filter(|(of, _)| *of == session);
+        marks.map(|&(_, through)| through).max().unwrap_or(0)
+    }
+
     /// Storage has answered. Answers to anything but a transaction under way are ignored: told by `false`.
     pub(crate) fn materialised(&mut self, config: &Config, id: EffectId, outcome: Materialised, out: &mut Outbox) -> bool {
         let Some(index) = self.persisting.flights.iter().position(|flight| flight.effect == Some(id)) else {
             return false;
         };
         match outcome {
-            Materialised::Committed { skipped } if index == 0 => {
+            Materialised::Committed { skipped } => {
                 if !skipped.is_empty() {
                     out.notify(Notice::Skipped(skipped));
                 }
-                self.stored(out);
+                // The second of two stands on the first: that one is committed too, if its outcome was unknown until now.
+                for _ in 0..=index {
+                    self.stored(out);
+                }
             }
-            Materialised::RolledBack { refused } => self.rolled_back(index, refused),
+            Materialised::RolledBack { refused } if index == 0 => self.rolled_back(config, refused),
             Materialised::UnknownOutcome(failure) => {
-                self.persisting.flights[index].effect = None;
+                self.ask_again(index);
+                self.in_trouble(config, failure, out);
+            }
+            // Nothing was done this time; but the time before?
+            Materialised::Failed(failure) if self.persisting.flights[index].uncertain => {
+                self.ask_again(index);
                 self.in_trouble(config, failure, out);
             }
             Materialised::Failed(failure) => {
-                self.forget_flights();
+                self.forget_flights(index);
                 self.in_trouble(config, failure, out);
             }
-            // The second of two can't have been committed without the first: storage broke the contract. Nor can the file carry
-            // another number than it was left with, unless somebody has exchanged it.
-            Materialised::Committed { .. } | Materialised::Stale => {
-                let first = index == 0;
-                self.forget_flights();
-                if first {
-                    let message =
-                        "the file carries another transaction number than this store left in it: was it replaced by a copy?";
-                    self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
-                }
+            // The first of two is going to be asked for again: what it comes to decides whether the second one is judged at all.
+            Materialised::RolledBack { .. } | Materialised::Stale if index > 0 => self.forget_flights(index),
+            Materialised::RolledBack { .. } | Materialised::Stale => {
+                self.forget_flights(0);
+                let message =
+                    "the file carries another transaction number than this store left in it: was it replaced by a copy?";
+                self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
             }
         }
         true
     }
 
-    fn forget_flights(&mut self) {
-        self.persisting.flights.clear();
-        self.tail.rolled_back();
+    fn ask_again(&mut self, index: usize) {
+        let flight = &mut self.persisting.flights[index];
+        (flight.effect, flight.uncertain) = (None, true);
+    }
+
+    /// Forgets the transactions under way after the first `keep`: they have not happened, nor will they.
+    fn forget_flights(&mut self, keep: usize) {
+        self.persisting.flights.truncate(keep);
+        self.tail.rolled_back(keep);
     }
 
     fn in_trouble(&mut self, config: &Config, failure: StorageFailure, out: &mut Outbox) {
         if failure.class == StorageClass::Corrupt {
             self.persisting.broken = Some(failure.message.clone());
+            self.persisting.retry.reset();
         } else {
-            let first = config.backoff_min / 10;
-            self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);
+            self.wait_for_storage(config);
         }
         if self.persisting.trouble.as_ref() != Some(&failure) {
             out.notify(Notice::StorageTrouble(failure.clone()));
         }
         self.persisting.trouble = Some(failure);
+    }
+
+    fn wait_for_storage(&mut self, config: &Config) {
+        let first = config.backoff_min / 10;
+        self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);
     }
 
     fn stored(&mut self, out: &mut Outbox) {
@@ -358,7 +411,7 @@ impl Leader {
         self.persisting.decisions_first = flight.decisions;
         for decision in self.persisting.decisions.drain(..decided as usize) {
             match decision {
-                Decision::Fail(Quarantined { commit, error, .. }) => {
+                Decision::Fail { quarantined: Quarantined { commit, error, .. }, .. } => {
                     if error.events() == crate::error::Whereabouts::Quarantine {
                         out.notify(Notice::Quarantined { commit, error: error.clone() });
                     }
@@ -380,15 +433,22 @@ impl Leader {
         self.down.push(Down::Stored(flight.txn));
     }
 
-    fn rolled_back(&mut self, index: usize, refused: Vec<(CommitId, Poison)>) {
-        self.persisting.retry_until = self.persisting.flights[index].admissions;
-        self.forget_flights();
+    fn rolled_back(&mut self, config: &Config, refused: Vec<(CommitId, Poison)>) {
+        self.persisting.retry_until = self.persisting.flights[0].admissions;
+        self.forget_flights(0);
         let mut reasons: BTreeMap<CommitId, Poison> = refused.into_iter().collect();
+        let mut any = false;
         while let Some((commit, poison)) = reasons.pop_first() {
-            self.withdraw(commit, |certainty| match poison {
+            any |= self.withdraw(commit, |certainty| match poison {
                 Poison::Materialise { event, message } => SyncError::Materialise { event, message, certainty },
                 Poison::Conflict { guard, message } => SyncError::Conflict { guard, message, certainty },
             });
+        }
+        if !any {
+            // The backend has acknowledged all of them, so they can't be withdrawn: once a pull has brought them back, storage
+            // skips them. The same transaction before that would end the same.
+            self.pulling.look_again();
+            self.wait_for_storage(config);
         }
     }
 }
@@ -397,11 +457,5 @@ fn set_mark(marks: &mut SmallVec<[(SessionId, u64); 1]>, commit: CommitId) {
     match marks.iter_mut().rev().find(|(session, _)| *session == commit.session) {
         Some((_, through)) => *through = commit.ordinal.max(*through),
         None => marks.push((commit.session, commit.ordinal)),
-    }
-}
-
-fn mark(marks: &mut SmallVec<[(SessionId, u64); 1]>, failed: &Quarantined) {
-    if failed.error.events() == crate::error::Whereabouts::Quarantine {
-        set_mark(marks, failed.commit);
     }
 }

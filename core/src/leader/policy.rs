@@ -1,5 +1,6 @@
 //! What stops syncing, and what a user or a policy makes of it: outages, credentials, another backend, stuck commits.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -129,7 +130,7 @@ impl Leader {
         out.notify(Notice::BackendIdMismatch { expected: expected.clone(), received: received.clone() });
         self.policy.mismatch = Some(Mismatch { expected, received, policy: config.identity });
         if config.identity == IdentityPolicy::Stop {
-            self.fail_all_waiting();
+            self.end_all_waiting(config);
         }
     }
 
@@ -145,6 +146,10 @@ impl Leader {
     pub(crate) fn online(&mut self) {
         self.policy.offline = false;
         self.policy.offline_for_good = false;
+        // Whoever says so begins a new wait for the backend: the old one may be over its deadline.
+        if let Some((since, _)) = &mut self.policy.outage {
+            *since = self.now;
+        }
         self.push_now();
         self.pull_now();
     }
@@ -168,21 +173,17 @@ impl Leader {
         }
     }
 
-    pub(crate) fn ask_to_withdraw(&mut self, commit: CommitId) {
-        self.withdrawals.insert(commit);
+    /// A user wants a commit back, that a session has on its way here if `is_coming`. Nothing happens if there is nothing to take
+    /// back.
+    pub(crate) fn ask_to_withdraw(&mut self, commit: CommitId, is_coming: bool) {
+        if is_coming || self.tail.pending().iter().any(|event| event.own.commit_id() == commit) {
+            self.withdrawals.entry(commit).or_insert(None);
+        }
     }
 
     pub(crate) fn give_up_offline(&mut self, config: &Config) {
         self.policy.offline_for_good = true;
-        if config.offline.withdraw {
-            let reason = self.offline_reason();
-            for commit in self.waiting_commits() {
-                let error = SyncError::IsOffline { reason: reason.clone(), events: Whereabouts::Quarantine };
-                self.withdraw_when_answered(commit, error);
-            }
-        } else {
-            self.fail_all_waiting();
-        }
+        self.end_all_waiting(config);
     }
 
     fn offline_reason(&self) -> Arc<str> {
@@ -196,28 +197,31 @@ impl Leader {
     }
 
     /// The error that every commit ends in which now waits for the backend; none if they go on waiting.
-    fn stopped(&self, certainty: Certainty) -> Option<SyncError> {
+    fn stopped(&self, config: &Config) -> Option<SyncError> {
         if let Some(Mismatch { expected, received, policy: IdentityPolicy::Stop }) = &self.policy.mismatch {
             let cause = InvalidPush::BackendIdMismatch { expected: expected.clone(), received: received.clone() };
-            return Some(SyncError::InvalidPush { cause, certainty, events: Whereabouts::Queued });
+            // `NotApplied` is only said of events that have left the queue.
+            let (certainty, events) = (Certainty::Unknown, Whereabouts::Queued);
+            return Some(SyncError::InvalidPush { cause, certainty, events });
         }
-        if self.policy.offline_for_good {
-            return Some(SyncError::IsOffline { reason: self.offline_reason(), events: Whereabouts::Queued });
-        }
-        None
+        let events = if config.offline.withdraw { Whereabouts::Quarantine } else { Whereabouts::Queued };
+        self.policy.offline_for_good.then(|| SyncError::IsOffline { reason: self.offline_reason(), events })
     }
 
-    /// A commit made while everything is stopped settles the same at once.
-    pub(super) fn fail_if_stopped(&mut self, commit: CommitId) {
-        // `NotApplied` is only said of events that have left the queue.
-        if let Some(error) = self.stopped(Certainty::Unknown) {
-            self.fail_queued(commit, error);
+    /// A commit made while everything is stopped settles the same, at once or, if it is to leave the queue, as soon as it can.
+    pub(super) fn end_if_stopped(&mut self, config: &Config, commit: CommitId) {
+        match self.stopped(config) {
+            Some(error) if error.events() == Whereabouts::Quarantine => {
+                self.withdrawals.entry(commit).or_insert(Some(error));
+            }
+            Some(error) => self.fail_queued(commit, error),
+            None => {}
         }
     }
 
-    fn fail_all_waiting(&mut self) {
+    fn end_all_waiting(&mut self, config: &Config) {
         for commit in self.waiting_commits() {
-            self.fail_if_stopped(commit);
+            self.end_if_stopped(config, commit);
         }
     }
 
@@ -231,7 +235,9 @@ impl Leader {
 
     pub(super) fn stuck_deadline(&self, config: &Config) -> Option<Time> {
         let StuckPolicy::WithdrawAfter(after) = config.stuck else { return None };
-        let stuck = self.pushing.stuck.as_ref().filter(|_| !self.pushing.policy_withdrew)?;
+        // What is under way has to be answered first, and whatever the answer is, it comes as an input.
+        let waits = self.pushing.policy_withdrew || self.pushing.any_in_flight();
+        let stuck = self.pushing.stuck.as_ref().filter(|_| !waits)?;
         Some(stuck.since.after(after))
     }
 
@@ -247,16 +253,7 @@ impl Leader {
             self.withdraw(commit, |certainty| SyncError::Withdrawn { cause: Some(message), certainty });
             self.push_now();
         }
-        if !self.withdrawals.is_empty() {
-            let due: Vec<CommitId> = self.withdrawals.iter().copied().filter(|&commit| self.can_be_withdrawn(commit)).collect();
-            for commit in due {
-                self.withdraw(commit, |certainty| SyncError::Withdrawn { cause: None, certainty });
-            }
-            self.withdrawals.retain(|commit| {
-                self.admitted.get(&commit.session).is_some_and(|&last| commit.ordinal > last)
-                    || self.tail.pending().iter().any(|event| event.own.commit_id() == *commit)
-            });
-        }
+        self.withdraw_what_can_be();
         if self.policy.mismatch.as_ref().is_some_and(|mismatch| mismatch.policy == IdentityPolicy::Reset)
             && self.persisting.idle()
             && !self.pushing.any_in_flight()
@@ -265,20 +262,37 @@ impl Leader {
         }
     }
 
+    fn withdraw_what_can_be(&mut self) {
+        if self.withdrawals.is_empty() {
+            return;
+        }
+        let mut found: BTreeMap<CommitId, bool> = BTreeMap::new();
+        for (index, event) in (self.tail.pending_first()..).zip(self.tail.pending()) {
+            let commit = event.own.commit_id();
+            if self.withdrawals.contains_key(&commit) {
+                *found.entry(commit).or_insert(true) &= self.is_stored_and_answered(index);
+            }
+        }
+        let due = found.iter().filter(|&(_, &now)| now).map(|(&commit, _)| commit);
+        for commit in due {
+            let error = self.withdrawals.remove(&commit).flatten();
+            self.withdraw(commit, |certainty| error.unwrap_or(SyncError::Withdrawn { cause: None, certainty }));
+        }
+        let admitted = &self.admitted;
+        self.withdrawals.retain(|commit, _| {
+            admitted.get(&commit.session).is_some_and(|&last| commit.ordinal > last) || found.contains_key(commit)
+        });
+    }
+
     /// A commit can be withdrawn once it is stored, and not while a request with it is unanswered or when the backend has it.
     fn can_be_withdrawn(&self, commit: CommitId) -> bool {
         let first = self.tail.pending_first();
         let mut indices = (first..).zip(self.tail.pending()).filter(|(_, event)| event.own.commit_id() == commit).peekable();
-        indices.peek().is_some()
-            && indices.all(|(index, _)| index < self.tail.stored().durable && !self.pushing.is_in_flight(index))
+        indices.peek().is_some() && indices.all(|(index, _)| self.is_stored_and_answered(index))
     }
 
-    fn withdraw_when_answered(&mut self, commit: CommitId, error: SyncError) {
-        if self.can_be_withdrawn(commit) {
-            self.withdraw(commit, |_| error);
-        } else {
-            self.withdrawals.insert(commit);
-        }
+    fn is_stored_and_answered(&self, index: u64) -> bool {
+        index < self.tail.stored().durable && !self.pushing.is_in_flight(index)
     }
 
     /// Forgets the confirmed history and puts what is pending into quarantine, in one transaction.
@@ -307,6 +321,8 @@ impl Leader {
             // An empty commit has nothing that could go: it settles as if nothing had happened.
             self.persisting.admit(Admission { settled_end: 0, pending_end: 0, ..admission });
         }
+        // What had been acknowledged goes with the history.
+        (self.pending_synced, self.pending_client_only, self.pending_bytes) = (0, 0, 0);
         self.uncertain.clear();
         self.partly.clear();
         self.failed.clear();

@@ -67,10 +67,6 @@ impl Pulling {
         self.caught_up
     }
 
-    pub(super) fn more_is_coming(&self) -> bool {
-        self.more && self.outstanding.is_some()
-    }
-
     /// What is known of the backend is out of date: asks anew, however long the pull under way would wait.
     pub(super) fn look_again(&mut self) {
         self.caught_up = false;
@@ -91,9 +87,15 @@ impl Leader {
         self.tail.unstored_settled() < limit
     }
 
+    /// Whether the backend has more that is asked for already, or is going to be before anything else happens.
+    pub(super) fn more_is_coming(&self) -> bool {
+        let pulling = &self.pulling;
+        pulling.more && (pulling.outstanding.is_some() || pulling.retry.at.is_none() && self.may_sync())
+    }
+
     /// Orders the next pull, if one is due.
     pub(super) fn pull(&mut self, config: &Config, out: &mut Outbox) {
-        if !self.may_sync() || !self.pulling.retry.due(self.now) || !self.room_for_pages(config) {
+        if !self.may_sync() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
             return;
         }
         if let Some(outstanding) = &self.pulling.outstanding {
@@ -102,7 +104,6 @@ impl Leader {
             }
             out.effect(Effect::Abandon { pull: outstanding.effect });
         }
-        self.pulling.retry.at = None;
         let fresh = core::mem::take(&mut self.pulling.fresh);
         let after = if fresh { self.tail.upstream_parent() } else { self.tail.upstream() };
         let effect = out.effect(Effect::Pull(Pull { after, fresh, backend: self.backend.clone() }));
@@ -191,7 +192,10 @@ impl Leader {
                 self.pulling.last_error = Some("the backend answered a pull as if it were a push".into());
                 self.retry_pull(config);
             }
-            other => self.stop_syncing(config, other, out),
+            other => {
+                self.reached(out);
+                self.stop_syncing(config, other, out);
+            }
         }
         true
     }
@@ -249,7 +253,7 @@ impl Leader {
         let Some(event) = self.tail.get(index).cloned() else { return };
         if index >= acked {
             let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at);
+            self.confirm(&event, at, self.tail.rebases_of(&event));
         }
         let before = self.tail.pending().len();
         self.tail.confirm_first();
@@ -266,6 +270,7 @@ impl Leader {
         self.persisting.pending_removed(&indices);
         let waiting = self.tail.pending().len();
         let mut moved = moved.iter().peekable();
+        let mut any_foreign = false;
         for (i, pulled) in (taken..).zip(events) {
             let own = moved.next_if(|&&(incoming, _)| incoming == i).and_then(|&(_, index)| {
                 let at = indices.binary_search(&(first + index as u64)).ok()?;
@@ -275,13 +280,17 @@ impl Leader {
                 Some(own) => self.come_back_moved(own, pulled, out),
                 None => match self.release(pulled, out) {
                     Some(origin) => confirmed_entry(pulled, origin, pulled.event.clone()),
-                    None => foreign_entry(pulled),
+                    None => {
+                        any_foreign = true;
+                        foreign_entry(pulled)
+                    }
                 },
             };
             self.tail.push_settled(entry);
         }
         if waiting > 0 {
-            self.tail.rebased(self.pulling.caught_up_once);
+            // An own event may be the first of a batch that has been taken whole, with the rest of it on the next page.
+            self.tail.rebased(self.pulling.caught_up_once && any_foreign);
             self.pending_client_only -= waiting - self.tail.pending().len();
             out.notify(Notice::Rebased {
                 events: self.tail.pending().len(),
@@ -295,7 +304,8 @@ impl Leader {
     /// A pending event has come back at another place.
     fn come_back_moved(&mut self, own: &Pending, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
         self.count_pending(&own.own, -1);
-        self.confirm(own, pulled.seq);
+        let rebases = self.tail.rebases_of(own) + 1;
+        self.confirm(own, pulled.seq, rebases);
         let event = if own.own.event.says_the_same(&pulled.event) {
             own.own.event.clone()
         } else {
@@ -303,7 +313,7 @@ impl Leader {
             pulled.event.clone()
         };
         let (id, commit, last) = (own.own.id, own.own.commit, own.own.last);
-        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases: self.tail.rebases_of(own) }, event)
+        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases }, event)
     }
 
     /// If this is a quarantined event, takes it out of quarantine. Its receipt stays as it settled.
@@ -439,7 +449,8 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
             event.own.id.session == session && !event.own.event.client_only && !self.named.contains(&index)
         };
         let candidates = || pending.iter().enumerate().skip(from).filter(synced);
-        let equal = candidates().find(|(_, event)| is_same(&event.own, session, incoming));
+        // A session's events are confirmed in their order. What is equal to a later one is one that was withdrawn, or has other bytes.
+        let equal = candidates().next().filter(|(_, event)| is_same(&event.own, session, incoming));
         let found = match equal {
             Some((index, _)) => Some(index),
             None if incoming.ids.is_some() || self.may_be_quarantined(session) => None,

@@ -109,15 +109,15 @@ impl Pushing {
 }
 
 impl Leader {
-    /// Whether there is anything that the backend has not acknowledged.
+    /// Whether there is anything that the backend has not acknowledged, and nothing but time may be in the way of sending it.
     pub(super) fn wants_push(&self) -> bool {
-        self.tail.acked() < self.tail.pending_end()
+        let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
+        ready && self.tail.acked() < self.tail.pending_end()
     }
 
     /// Orders the next push, if one is due.
     pub(super) fn push(&mut self, config: &Config, out: &mut Outbox) {
-        let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
-        if !ready || !self.wants_push() || !self.pushing.retry.due(self.now) {
+        if !self.wants_push() || !self.pushing.retry.try_now(self.now) {
             return;
         }
         let first = self.tail.acked();
@@ -131,7 +131,6 @@ impl Leader {
             return;
         };
         let Some(batch) = self.batch(config, first, end) else { return };
-        self.pushing.retry.at = None;
         let exposed_before = self.tail.exposed();
         let push = Push { parent: batch.parent, backend: self.backend.clone(), events: batch.events };
         let effect = out.effect(Effect::Push(push));
@@ -152,22 +151,27 @@ impl Leader {
         let skip = (first - self.tail.pending_first()) as usize;
         let mut batch = Batch { parent: 0, events: Vec::new(), end: first, commits: 0 };
         let mut bytes = 0;
-        // Where the commit that is being added starts: in events, and as a count.
+        // Where the commit that is being added starts, in events and as a count; and whether it has been counted: only one with
+        // something to send is.
         let mut start = (0, first);
-        let mut commit = None;
+        let (mut commit, mut counted) = (None, false);
         for (index, event) in (first..end).zip(self.tail.pending().iter().skip(skip)) {
             let of = event.own.commit_id();
             if commit != Some(of) {
-                if batch.commits == commits_max {
-                    return Some(batch).filter(|batch| !batch.events.is_empty());
-                }
-                commit = Some(of);
-                batch.commits += 1;
+                (commit, counted) = (Some(of), false);
                 start = (batch.events.len(), index);
             }
             if event.own.event.client_only {
                 batch.end = index + 1;
                 continue;
+            }
+            if !counted {
+                if batch.commits == commits_max {
+                    batch.end = start.1;
+                    return Some(batch);
+                }
+                batch.commits += 1;
+                counted = true;
             }
             let size = event.own.event.encoded_bytes();
             let full = batch.events.len() == config.push_events || bytes + size > config.push_bytes;
@@ -210,7 +214,7 @@ impl Leader {
         for index in flight.first.max(self.tail.acked())..flight.end {
             let Some(event) = self.tail.get(index).filter(|event| !event.own.event.client_only).cloned() else { continue };
             let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at);
+            self.confirm(&event, at, self.tail.rebases_of(&event));
         }
         self.tail.set_acked(flight.end);
         true
@@ -219,11 +223,9 @@ impl Leader {
     /// The backend has not taken the batch, or has not said so.
     pub(crate) fn push_failed(&mut self, config: &Config, id: EffectId, failure: BackendFailure, out: &mut Outbox) -> bool {
         let Some(flight) = self.pushing.in_flight.take_if(|flight| flight.effect == id) else { return false };
-        let surely_refused = match &failure {
-            BackendFailure::Unreachable { maybe_applied, .. } => !maybe_applied,
-            BackendFailure::Unknown { .. } => false,
-            _ => true,
-        };
+        // Any other refusal may be that of a copy which came after the first had been taken: a pull will tell.
+        let surely_refused =
+            matches!(failure, BackendFailure::Unreachable { maybe_applied: false, .. } | BackendFailure::Refused { .. });
         if surely_refused && !flight.overtaken {
             self.tail.set_exposed(flight.exposed_before.max(self.tail.pending_first()));
         }
@@ -232,6 +234,8 @@ impl Leader {
                 self.pushing.last_error = Some(message.clone());
                 self.unreachable(message, out);
                 self.retry_push(config);
+                // There may be nothing to push again; a pull shows what became of the batch, and whether the backend is there.
+                self.pulling.look_again();
             }
             BackendFailure::ServerAhead { head } => {
                 self.reached(out);
@@ -245,7 +249,10 @@ impl Leader {
                 self.reached(out);
                 self.refused_for_now(config, &flight, message, out);
             }
-            other => self.stop_syncing(config, other, out),
+            other => {
+                self.reached(out);
+                self.stop_syncing(config, other, out);
+            }
         }
         true
     }
@@ -260,9 +267,9 @@ impl Leader {
         if flight.overtaken {
             return;
         }
-        if head < self.tail.upstream() {
-            let message =
-                alloc::format!("the backend says that it ends at e{head}, but it had confirmed e{}", self.tail.upstream());
+        if head < flight.parent {
+            // A batch follows what the backend has confirmed, by a pull or by an acknowledgement.
+            let message = alloc::format!("the backend says that it ends at e{head}, but it had confirmed e{}", flight.parent);
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;
         }

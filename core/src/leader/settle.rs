@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::effect::Confirmed;
 use crate::error::{Certainty, Quarantined, SyncError};
-use crate::event::{Origin, OwnEvent};
+use crate::event::{Origin, OwnEvent, Standing};
 use crate::id::CommitId;
 use crate::merge;
 use crate::message::Down;
@@ -14,10 +14,9 @@ use super::persist::Decision;
 use super::tail::Pending;
 
 impl Leader {
-    /// The backend holds this own event, at its final place. Called once for each.
-    pub(super) fn confirm(&mut self, event: &Pending, at: u64) {
+    /// The backend holds this own event, at its final place, after so many rebases. Called once for each.
+    pub(super) fn confirm(&mut self, event: &Pending, at: u64, rebases: u32) {
         let commit = event.own.commit_id();
-        let rebases = self.tail.rebases_of(event);
         if !event.closes {
             self.partly.entry(commit).or_default().push(at);
             return;
@@ -26,12 +25,13 @@ impl Leader {
         positions.push(at);
         self.failed.remove(&commit);
         self.withdrawals.remove(&commit);
+        self.pushing.stuck.take_if(|stuck| stuck.commit == commit);
         let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
         self.down.push(Down::Confirmed { session: commit.session, confirmed });
     }
 
-    /// Takes what is left of a commit out of the queue, into quarantine. Does nothing if nothing is left.
-    pub(super) fn withdraw(&mut self, commit: CommitId, error: impl FnOnce(Certainty) -> SyncError) {
+    /// Takes what is left of a commit out of the queue, into quarantine. Does nothing if nothing is left: told by `false`.
+    pub(super) fn withdraw(&mut self, commit: CommitId, error: impl FnOnce(Certainty) -> SyncError) -> bool {
         let acked = self.tail.acked();
         let first = self.tail.pending_first();
         let mut indices = Vec::new();
@@ -41,17 +41,27 @@ impl Leader {
             indices.extend(found.map(|(i, _)| first + i as u64).filter(|&index| index >= acked));
         }
         let certainty = self.certainty(commit, &indices);
+        let mut decides = indices.last().is_some_and(|&last| last >= self.tail.stored().durable);
         let mut events: Vec<OwnEvent> = Vec::new();
+        let mut settled: Vec<u64> = Vec::new();
         if self.persisting.idle() {
-            let unstored = self.tail.remove_unstored_settled(|entry| entry.commit_id() == Some(commit));
-            events.extend(unstored.into_iter().filter_map(|entry| match entry.origin {
+            let unstored = self.tail.remove_unstored_settled(|entry| {
+                // What the backend has confirmed is there to stay: if it can't be applied, storage skips it.
+                entry.standing == Standing::Local && entry.commit_id() == Some(commit)
+            });
+            decides |= !unstored.is_empty();
+            settled.extend(unstored.iter().map(|&(index, _)| index));
+            events.extend(unstored.into_iter().filter_map(|(_, entry)| match entry.origin {
                 Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: entry.event }),
                 Origin::Foreign { .. } => None,
             }));
         }
         let removed = self.tail.remove(&indices);
+        if let Some(&first) = indices.first() {
+            self.tail.renumbered(first);
+        }
         if self.persisting.idle() {
-            self.persisting.forget(commit, &indices);
+            self.persisting.forget(commit, &indices, &settled);
         } else {
             self.persisting.pending_removed(&indices);
         }
@@ -63,7 +73,7 @@ impl Leader {
         self.settle_client_only();
         self.withdrawals.remove(&commit);
         if events.is_empty() {
-            return;
+            return false;
         }
         self.partly.remove(&commit);
         self.failed.remove(&commit);
@@ -71,7 +81,8 @@ impl Leader {
         if certainty == Certainty::Unknown {
             self.uncertain.push_back(quarantined.clone());
         }
-        self.persisting.decide(Decision::Fail(quarantined));
+        self.persisting.decide(Decision::Fail { quarantined, decides });
+        true
     }
 
     /// Client-only events with nothing synced before them any more.
@@ -95,7 +106,8 @@ impl Leader {
     /// A commit's receipt fails while its events stay queued.
     pub(super) fn fail_queued(&mut self, commit: CommitId, error: SyncError) {
         if self.failed.insert(commit) {
-            self.persisting.decide(Decision::Fail(Quarantined { commit, events: Vec::new(), error }));
+            let quarantined = Quarantined { commit, events: Vec::new(), error };
+            self.persisting.decide(Decision::Fail { quarantined, decides: false });
         }
     }
 

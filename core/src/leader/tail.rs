@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use crate::event::{Entry, Origin, OwnEvent, Standing};
+use crate::id::{CommitId, EventId};
 use crate::seq::{Pos, Seq};
 
 /// An own event that may still move.
@@ -145,6 +146,11 @@ impl Tail {
         self.settled_end() - self.planned().settled
     }
 
+    /// Whether storage holds everything as it stands, and how far the backend has confirmed it.
+    pub(crate) fn is_stored(&self) -> bool {
+        *self.stored() == self.complete_view()
+    }
+
     pub(crate) fn place_of(&self, event: &Pending) -> Pos {
         let first = self.pending.front().map_or(event.n, |front| front.n);
         debug_assert!(event.n >= first);
@@ -171,6 +177,19 @@ impl Tail {
     pub(crate) fn set_exposed(&mut self, end: u64) {
         debug_assert!(end <= self.pending_end());
         self.exposed = end;
+    }
+
+    /// Where the synced events of a commit stand for good, as far as storage may hold them elsewhere, and how often they were rebased.
+    pub(crate) fn accepted(&self, commit: CommitId) -> impl Iterator<Item = (EventId, u64, u32)> + '_ {
+        let settled = self.settled.iter().filter_map(move |entry| match entry.origin {
+            Origin::Own { id, rebases, .. } if entry.commit_id() == Some(commit) && !entry.event.client_only => {
+                Some((id, entry.seq.pos.global, rebases))
+            }
+            _ => None,
+        });
+        let acked = self.pending.iter().take((self.acked() - self.pending_first) as usize);
+        let acked = acked.filter(move |event| event.own.commit_id() == commit && !event.own.event.client_only);
+        settled.chain(acked.map(|event| (event.own.id, self.place_of(event).global, self.rebases_of(event))))
     }
 
     // What storage holds.
@@ -201,9 +220,9 @@ impl Tail {
         self.trim();
     }
 
-    /// All transactions under way have failed.
-    pub(crate) fn rolled_back(&mut self) {
-        self.views.truncate(1);
+    /// The transactions under way after the first `keep` have failed.
+    pub(crate) fn rolled_back(&mut self, keep: usize) {
+        self.views.truncate(1 + keep);
     }
 
     /// The view that holds everything, as it stands now.
@@ -323,11 +342,7 @@ impl Tail {
     /// Puts an entry behind the settled ones. What is pending then stands elsewhere: call [`Self::rebased`] once after all of them.
     pub(crate) fn push_settled(&mut self, entry: Entry) {
         debug_assert!(entry.seq.pos > self.head);
-        self.head = entry.seq.pos;
-        if entry.standing == Standing::Confirmed {
-            self.upstream = entry.seq.pos.global;
-            self.upstream_parent = entry.parent.global;
-        }
+        self.settle_at(entry.seq.pos, entry.parent, entry.standing);
         self.settled.push_back(entry);
     }
 
@@ -346,18 +361,34 @@ impl Tail {
 
     fn settle_first(&mut self, standing: Standing) {
         let end = self.settled_end();
+        let mut stored = self.settled.is_empty();
         for view in &mut self.views {
-            if view.settled == end && view.pending > self.pending_first {
-                view.settled += 1;
-            }
+            let in_place = view.settled == end && view.pending > self.pending_first;
+            view.settled += u64::from(in_place);
+            stored &= in_place;
         }
         let Some(first) = self.pending.pop_front() else { return };
         // A client-only event that leads stands right behind the settled head, whatever its count says.
         let place = self.head.next(first.own.event.client_only);
-        let entry = self.own_entry(&first, place, standing);
         self.pending_first += 1;
-        self.push_settled(entry);
-        self.trim();
+        if stored {
+            // The usual case: nobody needs the entry any more.
+            self.settled_first += 1;
+            self.base = place;
+            self.settle_at(place, place.parent(), standing);
+        } else {
+            let entry = self.own_entry(&first, place, standing);
+            self.push_settled(entry);
+            self.trim();
+        }
+    }
+
+    fn settle_at(&mut self, place: Pos, parent: Pos, standing: Standing) {
+        self.head = place;
+        if standing == Standing::Confirmed {
+            self.upstream = place.global;
+            self.upstream_parent = parent.global;
+        }
     }
 
     /// Settled entries came in before what is pending: it moves, and storage has to be told. If `unanswered_are_void`, whatever the
@@ -371,7 +402,8 @@ impl Tail {
         self.settle_leading_client_only();
     }
 
-    /// Removes pending events, given by ascending counts, and renumbers what is behind the first of them.
+    /// Removes pending events, given by ascending counts; what is behind the first of them moves up. Call [`Self::renumbered`] after
+    /// it, or [`Self::rebased`].
     pub(crate) fn remove(&mut self, indices: &[u64]) -> Vec<Pending> {
         let Some(&first) = indices.first() else { return Vec::new() };
         self.cut(first);
@@ -393,8 +425,19 @@ impl Tail {
         for view in &mut self.views {
             moved(&mut view.durable);
         }
-        self.generation += u32::from(split < self.pending.len());
         removed
+    }
+
+    /// What is pending from this one on stands elsewhere now, and nothing before it.
+    pub(crate) fn renumbered(&mut self, from: u64) {
+        let from = from.saturating_sub(self.pending_first) as usize;
+        if from >= self.pending.len() {
+            return;
+        }
+        self.generation += 1;
+        for event in self.pending.range_mut(..from) {
+            event.born += 1;
+        }
     }
 
     fn renumber(&mut self, from: usize) {
@@ -415,16 +458,16 @@ impl Tail {
         self.next_n = n;
     }
 
-    /// Removes settled entries that no view holds yet; those behind them move up.
-    pub(crate) fn remove_unstored_settled(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    /// Removes settled entries that no view holds yet; those behind them move up. Each comes with its count.
+    pub(crate) fn remove_unstored_settled(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<(u64, Entry)> {
         let from = (self.views[0].settled - self.settled_first) as usize;
         debug_assert_eq!(self.views.len(), 1);
         let behind = self.settled.split_off(from);
         self.head = self.settled.back().map_or(self.base, |entry| entry.seq.pos);
         let mut removed = Vec::new();
-        for mut entry in behind {
+        for (index, mut entry) in (self.views[0].settled..).zip(behind) {
             if goes(&entry) {
-                removed.push(entry);
+                removed.push((index, entry));
                 continue;
             }
             if entry.standing == Standing::Local {
@@ -480,3 +523,6 @@ impl Tail {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,14 +56,13 @@ impl Ledger {
         }
     }
 
-    /// A commit of an earlier session that was found pending: stored, and its backend stage open unless it has failed.
-    pub(crate) fn resume(&mut self, ordinal: u64, failed: bool) {
-        if self.open.back().is_none_or(|open| open.ordinal < ordinal) {
-            let state = if failed { State::Settled } else { State::Waiting { synced: true } };
-            self.open.push_back(Open { ordinal, state });
-            self.persisted = ordinal;
-            self.last = ordinal;
+    /// An event of an earlier session was found pending: its commit is stored; its backend stage may be open.
+    pub(crate) fn resume(&mut self, ordinal: u64, open: bool) {
+        if open && self.open.back().is_none_or(|open| open.ordinal < ordinal) {
+            self.open.push_back(Open { ordinal, state: State::Waiting { synced: true } });
         }
+        self.persisted = ordinal;
+        self.last = ordinal;
     }
 
     pub(crate) fn admit(&mut self, ordinal: u64, synced: bool) {
@@ -78,8 +77,14 @@ impl Ledger {
         self.empty.push_back(ordinal);
     }
 
-    pub(crate) fn next_empty(&mut self) -> Option<CommitId> {
-        self.empty.pop_front().map(|ordinal| CommitId { session: self.session, ordinal })
+    /// The oldest commit without any event that the leader has not been told of.
+    pub(crate) fn next_empty(&self) -> Option<u64> {
+        self.empty.front().copied()
+    }
+
+    /// The leader has been told of it.
+    pub(crate) fn sent_empty(&mut self) {
+        self.empty.pop_front();
     }
 
     pub(crate) fn persisted(&self) -> u64 {
@@ -190,5 +195,128 @@ impl Ledger {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let ascending = self.open.iter().zip(self.open.iter().skip(1)).all(|(a, b)| a.ordinal < b.ordinal);
         if ascending { Ok(()) } else { Err("open receipts are in commit order") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+
+    use smallvec::smallvec;
+
+    use super::*;
+    use crate::effect::Output;
+    use crate::error::{Certainty, Whereabouts};
+
+    const SESSION: SessionId = SessionId([1; 16]);
+
+    fn id(ordinal: u64) -> CommitId {
+        CommitId { session: SESSION, ordinal }
+    }
+
+    fn ledger(synced: &[bool]) -> Ledger {
+        let mut ledger = Ledger::new(SESSION);
+        for (&synced, ordinal) in synced.iter().zip(1..) {
+            ledger.admit(ordinal, synced);
+        }
+        ledger
+    }
+
+    fn confirm(ledger: &mut Ledger, commit: u64) {
+        ledger.confirmed(Confirmed { commit, positions: smallvec![commit], rebases: 0 });
+    }
+
+    fn withdrawn() -> SyncError {
+        SyncError::Withdrawn { cause: None, certainty: Certainty::NotApplied }
+    }
+
+    /// `p2` persisted through 2, `c1` confirmed, `n1` not applicable, `l1` and `b1` failed stages.
+    fn said(ledger: &mut Ledger, out: &mut Outbox) -> Vec<alloc::string::String> {
+        ledger.flush(out);
+        ledger.check().unwrap();
+        let mut said = Vec::new();
+        while let Some(Output::Resolve(resolution)) = out.pop() {
+            match resolution {
+                Resolution::Persisted { through, .. } => said.push(alloc::format!("p{through}")),
+                Resolution::Confirmed { commits, .. } => said.extend(commits.iter().map(|c| alloc::format!("c{}", c.commit))),
+                Resolution::NotApplicable { commit } => said.push(alloc::format!("n{}", commit.ordinal)),
+                Resolution::Failed { commit, stage: Stage::Leader, .. } => said.push(alloc::format!("l{}", commit.ordinal)),
+                Resolution::Failed { commit, stage: Stage::Backend, .. } => said.push(alloc::format!("b{}", commit.ordinal)),
+            }
+        }
+        said
+    }
+
+    // Verifies: R2
+    #[test]
+    fn ok_comes_in_commit_order_whatever_is_known_first() {
+        let (mut ledger, mut out) = (ledger(&[true, true, true]), Outbox::default());
+        ledger.stored(3, true, &mut out);
+        confirm(&mut ledger, 2);
+        confirm(&mut ledger, 3);
+        assert_eq!(said(&mut ledger, &mut out), ["p3"]);
+        confirm(&mut ledger, 1);
+        assert_eq!(said(&mut ledger, &mut out), ["c1", "c2", "c3"]);
+        assert!(ledger.is_empty());
+    }
+
+    // Verifies: R2
+    #[test]
+    fn the_backend_stage_waits_for_the_leader_stage() {
+        let (mut ledger, mut out) = (ledger(&[true]), Outbox::default());
+        confirm(&mut ledger, 1);
+        assert_eq!(said(&mut ledger, &mut out), [""; 0]);
+        ledger.stored(1, true, &mut out);
+        assert_eq!(said(&mut ledger, &mut out), ["p1", "c1"]);
+    }
+
+    // Verifies: R2
+    #[test]
+    fn failures_and_what_does_not_apply_come_as_soon_as_they_are_known() {
+        let (mut ledger, mut out) = (ledger(&[true, true, false, true]), Outbox::default());
+        ledger.stored(3, true, &mut out);
+        assert_eq!(said(&mut ledger, &mut out), ["p3", "n3"]);
+        ledger.failed(id(2), &withdrawn(), &mut out);
+        assert_eq!(said(&mut ledger, &mut out), ["b2"]);
+        ledger.failed(id(4), &withdrawn(), &mut out);
+        assert_eq!(said(&mut ledger, &mut out), ["l4", "b4"], "it was not stored, so both stages fail");
+        confirm(&mut ledger, 1);
+        assert_eq!(said(&mut ledger, &mut out), ["c1"]);
+    }
+
+    // Verifies: R1
+    #[test]
+    fn nothing_settles_twice() {
+        let (mut ledger, mut out) = (ledger(&[true, true]), Outbox::default());
+        ledger.stored(2, true, &mut out);
+        ledger.stored(1, true, &mut out);
+        ledger.failed(id(2), &withdrawn(), &mut out);
+        ledger.failed(id(2), &withdrawn(), &mut out);
+        confirm(&mut ledger, 2);
+        confirm(&mut ledger, 1);
+        ledger.failed(id(1), &withdrawn(), &mut out);
+        assert_eq!(said(&mut ledger, &mut out), ["p2", "b2", "c1"]);
+    }
+
+    // Verifies: R1, R3
+    #[test]
+    fn a_commit_that_failed_and_stays_queued_keeps_its_leader_stage_open() {
+        let (mut ledger, mut out) = (ledger(&[true]), Outbox::default());
+        let error = SyncError::IsOffline { reason: Arc::from("declared"), events: Whereabouts::Queued };
+        ledger.failed(id(1), &error, &mut out);
+        assert_eq!(said(&mut ledger, &mut out), ["b1"]);
+        assert_eq!(ledger.find(1), Some((true, false)));
+        ledger.stored(1, true, &mut out);
+        assert_eq!(said(&mut ledger, &mut out), ["p1"]);
+        assert_eq!(ledger.find(1), None);
+    }
+
+    // Verifies: R2
+    #[test]
+    fn without_a_backend_both_stages_settle_together() {
+        let (mut ledger, mut out) = (ledger(&[true, false]), Outbox::default());
+        ledger.stored(2, false, &mut out);
+        assert_eq!(said(&mut ledger, &mut out), ["p2", "n1", "n2"]);
+        assert!(ledger.is_empty());
     }
 }

@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use crate::error::CommitError;
 use crate::event::{Event, OwnEvent};
 use crate::id::{CommitId, EffectId, EventId, SessionId};
+use crate::leader::Leader;
 use crate::seq::Pos;
 use crate::txn::{Seed, SessionApplied, Txn, Unit};
 
@@ -136,10 +137,20 @@ impl Session {
         !matches!(self.phase, Phase::Closed | Phase::Seeding(_) | Phase::Lost(_))
     }
 
+    /// Whether its database is without something that the leader has stored.
+    pub(crate) fn is_behind(&self) -> bool {
+        !matches!(self.phase, Phase::Ready | Phase::Preparing(_)) || !self.waiting.is_empty()
+    }
+
+    /// Whether the leader has been given everything, and no commit is being applied.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.admitted == self.pending.len() && self.ledger.next_empty().is_none() && !matches!(self.phase, Phase::Preparing(_))
+    }
+
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
-        (self.refused, self.again) = (false, true);
+        self.refused = false;
         self.waiting.clear();
         self.upstream.clear();
         self.settled.clear();
@@ -187,6 +198,11 @@ impl Session {
         }
     }
 
+    /// Nobody wants to commit any more: tells whether somebody did.
+    pub(crate) fn let_go(&mut self) -> bool {
+        core::mem::take(&mut self.held)
+    }
+
     /// The prepared commit is in the database, or nothing happened. `None` if none was prepared.
     pub(crate) fn finish(&mut self, applied: bool) -> Option<CommitId> {
         let Phase::Preparing(_) = self.phase else { return None };
@@ -211,10 +227,13 @@ impl Session {
 
     /// The commits that the leader has not admitted, if any may be sent now: where the first stands, and its events.
     pub(crate) fn next_to_send(&self) -> Option<NextToSend> {
-        if self.refused {
-            return None;
+        let first = self.pending.get(self.admitted);
+        // A commit without events has nothing to send, and yet has to be told of in its turn: the marks go in commit order.
+        if let Some(ordinal) = self.ledger.next_empty().filter(|&ordinal| first.is_none_or(|own| ordinal < own.commit)) {
+            let commit = CommitId { session: self.id, ordinal };
+            return Some(NextToSend { commit, range: self.admitted..self.admitted });
         }
-        let first = self.pending.get(self.admitted)?;
+        let first = first.filter(|_| !self.refused)?;
         let commit = first.commit;
         let len = self.pending.range(self.admitted..).take_while(|own| own.commit == commit).count();
         Some(NextToSend { commit: first.commit_id(), range: self.admitted..self.admitted + len })
@@ -265,7 +284,21 @@ impl Session {
         }
     }
 
+    /// Whether it has something to take now.
+    pub(crate) fn has_news(&self) -> bool {
+        matches!(self.phase, Phase::Ready) && !self.waiting.is_empty()
+    }
+
+    /// Whether this commit was made and the leader has not admitted it.
+    pub(crate) fn is_coming(&self, ordinal: u64) -> bool {
+        self.pending.range(self.admitted..).any(|own| own.commit == ordinal)
+    }
+
     pub(crate) fn sent(&mut self, events: usize) {
+        if events == 0 {
+            self.ledger.sent_empty();
+            return;
+        }
         let from = self.admitted;
         self.admitted += events;
         self.count_admitted(from);
@@ -282,14 +315,15 @@ impl Session {
         self.again = true;
     }
 
+    /// Whether the leader has to take what is sent next. A closed session can't rebase first.
     pub(crate) fn was_refused(&self) -> bool {
-        self.again
+        self.again || !self.is_open()
     }
 
     // Answers of the driver.
 
     /// The seed has come: `false` if it is not the one asked for.
-    pub(crate) fn seeded(&mut self, id: EffectId, seed: Option<Seed>) -> bool {
+    pub(crate) fn seeded(&mut self, id: EffectId, seed: Option<Seed>, leader: &Leader) -> bool {
         if !matches!(self.phase, Phase::Seeding(expected) if expected == id) {
             return false;
         }
@@ -300,7 +334,8 @@ impl Session {
         self.head = seed.head.pos;
         self.taken = seed.number;
         self.waiting.retain(|txn| txn.number > seed.number);
-        let stored = self.ledger.persisted();
+        // The seed may hold a transaction of which the leader does not know yet that it was committed.
+        let stored = self.ledger.persisted().max(leader.decided_by(self.id, seed.number));
         let gone = self.pending.iter().take_while(|own| own.commit <= stored).count();
         self.pending.drain(..gone);
         self.admitted = self.admitted.saturating_sub(gone);

@@ -30,21 +30,25 @@ impl Session {
         self.waiting.push_back(txn.clone());
     }
 
-    /// Takes what waits, if the session is free, and orders one transaction for all of it. Tells whether it took anything.
-    pub(crate) fn take(&mut self, out: &mut Outbox) -> bool {
+    /// Takes what waits, if the session is free, and orders one transaction for all of it.
+    pub(crate) fn take(&mut self, out: &mut Outbox) {
         if !matches!(self.phase, Phase::Ready) || self.held {
-            return false;
+            return;
         }
         let any = !self.waiting.is_empty();
         while let Some(txn) = self.waiting.pop_front() {
+            if txn.number <= self.taken {
+                // The seed had it already.
+                continue;
+            }
             if txn.number != self.taken + 1 {
                 self.phase = Phase::Lost("it fell too far behind the leader".into());
-                return true;
+                return;
             }
             self.taken = txn.number;
             self.take_one(&txn, out);
             if !matches!(self.phase, Phase::Ready) {
-                return true;
+                return;
             }
         }
         self.refused &= !any;
@@ -54,7 +58,6 @@ impl Session {
             let id = out.effect(Effect::Session { session: self.id, txn });
             self.phase = Phase::Applying(id);
         }
-        any
     }
 
     fn stack_should_be(&self) -> usize {
@@ -107,7 +110,7 @@ impl Session {
             self.pop_pending();
             self.put(entry);
         }
-        self.remove_moved(&moved);
+        self.remove_moved(&moved, taken);
         for entry in &txn.append[taken..] {
             self.agreed = self.agreed.min(self.upstream.len());
             self.put(entry);
@@ -143,12 +146,12 @@ impl Session {
         }
     }
 
-    /// Own events that the leader has put elsewhere than the session had.
-    fn remove_moved(&mut self, moved: &[(usize, usize)]) {
+    /// Own events that the leader has put elsewhere than the session had. `taken` went from the front since they were counted.
+    fn remove_moved(&mut self, moved: &[(usize, usize)], taken: usize) {
         if moved.is_empty() {
             return;
         }
-        let mut indices: Vec<usize> = moved.iter().map(|&(_, index)| index).collect();
+        let mut indices: Vec<usize> = moved.iter().map(|&(_, index)| index - taken).collect();
         indices.sort_unstable();
         self.remove_pending(&indices);
     }

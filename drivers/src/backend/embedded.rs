@@ -49,6 +49,17 @@ impl EmbeddedBackend {
         SqliteLog::open(path.as_ref(), Mode::Create).map(|log| Self::of(log, Mode::Write))
     }
 
+    /// The backend in this file, which need not be there yet, or be in order: it is opened by the first request, and never created. While
+    /// it can't be opened it is out of reach, which stores cope with.
+    #[must_use]
+    pub fn at(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let path: Arc<Path> =
+            std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into()).into();
+        let bell = Bell::of(&path);
+        Self::assemble(path, bell, Mode::Write, Slot::default())
+    }
+
     /// Opens the backend in this file to look at it, beside those who use it: it is never created or written, and takes no
     /// push.
     ///
@@ -184,10 +195,12 @@ impl fmt::Debug for EmbeddedBackend {
 impl EmbeddedBackend {
     /// `mode` is for opening the file again: by then it has to be there.
     fn of(log: SqliteLog, mode: Mode) -> Self {
-        let (path, bell) = (log.path().clone(), log.bell().clone());
+        Self::assemble(log.path().clone(), log.bell().clone(), mode, Slot::of(log))
+    }
+
+    fn assemble(path: Arc<Path>, bell: Arc<Bell>, mode: Mode, own: Slot) -> Self {
         let switch = Switch::new(bell.clone());
-        let own = Mutex::new(Slot::of(log));
-        Self { shared: Arc::new(Shared { path, mode, bell, switch, faults: Arc::default(), own }) }
+        Self { shared: Arc::new(Shared { path, mode, bell, switch, faults: Arc::default(), own: Mutex::new(own) }) }
     }
 
     fn with_log<T>(&self, work: impl FnOnce(&mut SqliteLog) -> Result<T, BackendOpenError>) -> Result<T, BackendOpenError> {
@@ -219,6 +232,20 @@ mod tests {
             std::thread::yield_now();
         }
         waiting
+    }
+
+    #[test]
+    fn a_backend_that_is_not_there_yet_is_out_of_reach_and_not_created() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("backend.db");
+        let late = EmbeddedBackend::at(&path);
+        let mut lane = late.lanes(&Who { store_id: "store".into(), client: "alice".into() }).unwrap().pull;
+        let pull = Pull { after: 0, fresh: true, backend: None };
+        let Err(BackendFailure::Unreachable { message, maybe_applied: false }) = lane.pull(&pull) else { panic!() };
+        assert!(message.contains("there is no backend at") && !path.exists(), "{message}");
+        let identity = EmbeddedBackend::open(&path).unwrap().identity().unwrap();
+        assert_eq!(lane.pull(&pull).unwrap().backend, identity);
+        assert_eq!(late.identity().unwrap(), identity);
     }
 
     #[test]

@@ -1,81 +1,75 @@
 //! The blocking runtime: plain threads, no executor.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use countersign_core::Input;
 
-use super::{Shared, pull, push, storage};
+use super::{Shared, Timer, pull, push, storage};
 use crate::backend::Lanes;
 use crate::storage::Storage;
-use crate::sync::{lock, wait_until};
+use crate::store::{give_up, inside};
 
-/// The machine's deadline, for the thread that keeps it.
-#[derive(Default)]
-pub(crate) struct Timer {
-    state: Mutex<(Option<Instant>, bool)>,
-    news: Condvar,
-}
-
-impl Timer {
-    /// Sets the deadline. Wakes the thread only if it would sleep too long: one that wakes early goes back to sleep.
-    pub(crate) fn set(&self, deadline: Option<Instant>) {
-        let mut state = lock(&self.state);
-        let earlier = deadline.is_some_and(|new| state.0.is_none_or(|old| new < old));
-        state.0 = deadline;
-        if earlier {
-            self.news.notify_one();
-        }
-    }
-
-    pub(crate) fn close(&self) {
-        lock(&self.state).1 = true;
-        self.news.notify_all();
-    }
-
-    /// Blocks until the deadline has passed; `false` when the timer is closed.
-    fn wait(&self) -> bool {
-        let mut state = lock(&self.state);
-        loop {
-            let (deadline, closed) = *state;
-            if closed {
-                return false;
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                state.0 = None;
-                return true;
-            }
-            state = wait_until(&self.news, state, deadline);
-        }
-    }
-}
-
-/// Starts the threads of a store.
+/// Starts the threads of a store, one of which keeps the machine's deadline: all of them, or none.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     storage: Storage,
     lanes: Option<Lanes>,
     timer: Arc<Timer>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let spawn = |name: &str, work: Box<dyn FnOnce(&Arc<Shared>) + Send>| {
-        let shared = Arc::clone(shared);
-        thread::Builder::new().name(format!("countersign-{name}")).spawn(move || work(&shared))
+    let mut threads = start_lanes(shared, storage, lanes)?;
+    let keep = move |shared: &Arc<Shared>| {
+        while timer.wait() {
+            shared.feed(Input::Timer);
+        }
     };
-    let mut threads = vec![spawn("storage", Box::new(move |shared| storage::run(shared, storage)))?];
-    if let Some(Lanes { push, pull }) = lanes {
-        threads.push(spawn("push", Box::new(move |shared| push::run(shared, push)))?);
-        threads.push(spawn("pull", Box::new(move |shared| pull::run(shared, pull)))?);
-    }
-    threads.push(spawn(
-        "timer",
-        Box::new(move |shared| {
-            while timer.wait() {
-                shared.feed(Input::Timer);
-            }
-            shared.signal_rest(|ended| ended.lanes += 1);
-        }),
-    )?);
+    threads.push(spawn(shared, "timer", keep)?);
     Ok(threads)
+}
+
+/// Starts the lanes: whatever the runtime, SQLite and blocking backends have threads of their own.
+pub(super) fn start_lanes(shared: &Arc<Shared>, storage: Storage, lanes: Option<Lanes>) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut threads = vec![spawn(shared, STORAGE, |shared| storage::run(shared, storage))?];
+    if let Some(Lanes { push, pull }) = lanes {
+        threads.push(spawn(shared, "push", |shared| push::run(shared, push))?);
+        threads.push(spawn(shared, "pull", |shared| pull::run(shared, pull))?);
+    }
+    Ok(threads)
+}
+
+const STORAGE: &str = "storage";
+
+fn spawn(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let of_thread = Arc::clone(shared);
+    let spawned = thread::Builder::new().name(format!("countersign-{name}")).spawn(move || {
+        inside::mark_own_thread();
+        let _ending = Ending { shared: &of_thread, is_storage: name == STORAGE };
+        work(&of_thread);
+    });
+    // Those that run already would wait for ever, with the file open and locked.
+    spawned.inspect_err(|_| shared.close_lanes())
+}
+
+/// Tells that a thread has ended, however it has.
+struct Ending<'a> {
+    shared: &'a Arc<Shared>,
+    is_storage: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if self.is_storage && thread::panicking() {
+            // Nothing will ever be stored again: nobody is to wait for it.
+            give_up(self.shared);
+        }
+        self.shared.signal_rest(|ended| {
+            ended.lanes += 1;
+            ended.storage |= self.is_storage;
+        });
+    }
 }

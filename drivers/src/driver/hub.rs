@@ -1,11 +1,11 @@
 //! The machine and what hangs on it, under one lock.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use countersign_core::{Effect, Node, Notice, Output, Resolution, Stage};
+use countersign_core::{Effect, EffectId, Node, Notice, Output, Resolution, Stage, Txn};
 
-use super::blocking::Timer;
-use super::{SessionCell, Shared, push, storage};
+use super::{SessionCell, Shared, Timer, push, storage};
 use crate::receipt::{Table, Waiters};
 
 /// The machine, and who waits for what.
@@ -14,6 +14,12 @@ pub(crate) struct Hub {
     pub(crate) receipts: Table,
     pub(crate) counts: Counts,
     pub(crate) timer: Arc<Timer>,
+    /// Transactions that storage has been given and has not answered, in order.
+    pub(crate) storing: VecDeque<(EffectId, Arc<Txn>)>,
+    /// No more commits are taken.
+    pub(crate) closing: bool,
+    /// Every wait has been ended: nothing that comes now would be told to anybody.
+    pub(crate) ended: bool,
 }
 
 /// What has settled since the store was opened.
@@ -25,7 +31,15 @@ pub(crate) struct Counts {
 
 impl Hub {
     pub(crate) fn new(node: Node, timer: Arc<Timer>) -> Self {
-        Self { node, receipts: Table::default(), counts: Counts::default(), timer }
+        Self {
+            node,
+            receipts: Table::default(),
+            counts: Counts::default(),
+            timer,
+            storing: VecDeque::new(),
+            closing: false,
+            ended: false,
+        }
     }
 
     /// Moves everything that the machine says to where it belongs, before its lock is let go: so no two threads can swap them.
@@ -35,7 +49,10 @@ impl Hub {
         loop {
             match self.node.poll() {
                 Output::Effect { id, effect } => match effect {
-                    Effect::Materialise(txn) => shared.storage.put(storage::Job::Materialise(id, txn)),
+                    Effect::Materialise(txn) => {
+                        self.storing.push_back((id, Arc::clone(&txn)));
+                        shared.storage.put(storage::Job::Materialise(id, txn));
+                    }
                     Effect::Snapshot { session } => shared.storage.put(storage::Job::Snapshot(id, session)),
                     Effect::Session { session, txn } => {
                         if let Some(cell) = shared.session(session) {
@@ -55,6 +72,7 @@ impl Hub {
                 Output::Notify(notice) => tell(&notice),
                 Output::Idle { deadline } => {
                     self.timer.set(deadline.map(|(at, _)| shared.instant(at)));
+                    shared.turns.tell();
                     return due;
                 }
                 unknown => tracing::error!(?unknown, "an output that this driver does not know"),

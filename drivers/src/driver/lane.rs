@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex};
+use std::time::Instant;
 
 use crate::sync::{lock, wait_until};
 
@@ -16,6 +17,16 @@ struct Queue<T> {
     closed: bool,
 }
 
+/// What there is to do in a lane.
+pub(crate) enum Next<T> {
+    /// This.
+    Order(T),
+    /// Nothing, until the deadline that was given.
+    Late,
+    /// Nothing any more.
+    Closed,
+}
+
 impl<T> Default for Lane<T> {
     fn default() -> Self {
         Self { queue: Mutex::new(Queue { orders: VecDeque::new(), closed: false }), news: Condvar::new() }
@@ -23,32 +34,37 @@ impl<T> Default for Lane<T> {
 }
 
 impl<T> Lane<T> {
+    /// Queues an order. Once the lane is closed it is dropped: nobody would carry it out.
     pub(crate) fn put(&self, order: T) {
-        lock(&self.queue).orders.push_back(order);
-        self.news.notify_one();
-    }
-
-    /// The next order. Blocks until there is one; `None` when the lane is closed and empty.
-    pub(crate) fn take(&self) -> Option<T> {
         let mut queue = lock(&self.queue);
-        loop {
-            if let Some(order) = queue.orders.pop_front() {
-                return Some(order);
-            }
-            if queue.closed {
-                return None;
-            }
-            queue = wait_until(&self.news, queue, None);
+        if !queue.closed {
+            queue.orders.push_back(order);
+            self.news.notify_one();
         }
     }
 
-    /// No order is waited for any more; those that are there are still carried out.
-    pub(crate) fn close(&self) {
-        lock(&self.queue).closed = true;
-        self.news.notify_all();
+    /// The next order. Blocks until there is one, the deadline has passed, or the lane is closed.
+    pub(crate) fn take(&self, deadline: Option<Instant>) -> Next<T> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some(order) = queue.orders.pop_front() {
+                return Next::Order(order);
+            }
+            if queue.closed {
+                return Next::Closed;
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Next::Late;
+            }
+            queue = wait_until(&self.news, queue, deadline);
+        }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.queue).closed
+    /// The lane ends after the order that is being carried out. Answers those that were still waiting.
+    pub(crate) fn close(&self) -> VecDeque<T> {
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        self.news.notify_all();
+        std::mem::take(&mut queue.orders)
     }
 }

@@ -6,8 +6,8 @@
 //! Two locks, a session's before the machine's. The machine's is held for microseconds, never during SQLite work. A session's
 //! lane is run by whoever holds that session's lock; nobody ever waits for it but those who use the session.
 //!
-//! What differs between runtimes is small: how to sleep until a deadline, and who does it. That is [`blocking`]; everything
-//! else is written once.
+//! What differs between runtimes is small: how to sleep until a deadline, and who does it. That is [`blocking`] and `smol`;
+//! everything else is written once.
 
 pub(crate) mod blocking;
 mod hub;
@@ -15,12 +15,15 @@ mod lane;
 mod pull;
 mod push;
 mod session;
+#[cfg(feature = "smol")]
+pub(crate) mod smol;
 mod storage;
+mod timer;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use countersign_core::{CommitId, Input, SessionId, Status, Time};
@@ -32,8 +35,10 @@ use crate::sync::{lock, try_lock};
 pub(crate) use hub::Hub;
 pub(crate) use lane::Lane;
 pub(crate) use pull::PullLaneQueue;
-pub(crate) use session::SessionCell;
+pub(crate) use session::{Held, SessionCell, Watched};
 pub(crate) use storage::Job;
+pub(crate) use timer::Timer;
+pub(crate) use turns::Turns;
 
 /// What all threads of one store share.
 pub(crate) struct Shared {
@@ -49,15 +54,18 @@ pub(crate) struct Shared {
     sessions: Mutex<BTreeMap<SessionId, Weak<SessionCell>>>,
     /// Signalled when the machine may have come to rest, and when a lane has ended.
     pub(crate) rest: (Mutex<Ended>, Condvar),
-    abandoned: AtomicBool,
+    /// When the last handle was dropped.
+    abandoned: OnceLock<Instant>,
+    /// Told after every turn of the machine.
+    pub(crate) turns: Turns,
 }
 
 /// Which threads have ended.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) lanes: usize,
-    /// Grows with everything that storage has answered.
-    pub(crate) stored: u64,
+    /// The file is closed, and its lock let go.
+    pub(crate) storage: bool,
 }
 
 impl Shared {
@@ -73,7 +81,8 @@ impl Shared {
             pull: PullLaneQueue::default(),
             sessions: Mutex::default(),
             rest: Default::default(),
-            abandoned: AtomicBool::new(false),
+            abandoned: OnceLock::new(),
+            turns: Turns::default(),
         }
     }
 
@@ -137,25 +146,25 @@ impl Shared {
         self.rest.1.notify_all();
     }
 
-    /// Nobody holds the store any more: its lanes end as soon as there is nothing more to persist.
-    pub(crate) fn close_when_drained(self: &Arc<Self>) {
-        self.abandoned.store(true, Ordering::Release);
-        crate::store::close_if_drained(self);
+    /// Notes that nobody holds the store any more.
+    pub(crate) fn abandon(&self) {
+        let _ = self.abandoned.set(Instant::now());
     }
 
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Acquire)
+    /// For how long nobody has held the store.
+    pub(crate) fn abandoned_for(&self) -> Option<Duration> {
+        self.abandoned.get().map(Instant::elapsed)
     }
 
-    /// Ends every lane: storage once it has nothing more to do, the network at once.
+    /// Ends every lane, each after the order that it is carrying out, and every wait for a session.
     pub(crate) fn close_lanes(&self) {
-        self.push.close();
+        let _orders = (self.push.close(), self.storage.close());
         self.pull.close();
-        self.storage.close();
-        for session in lock(&self.sessions).values().filter_map(Weak::upgrade) {
-            session.signal();
+        let timer = Arc::clone(&lock(&self.hub).timer);
+        timer.close();
+        let sessions: Vec<_> = lock(&self.sessions).values().filter_map(Weak::upgrade).collect();
+        for session in sessions {
+            session.close();
         }
-        let hub = lock(&self.hub);
-        hub.timer.close();
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use countersign_core::{EffectId, Input, Pull};
 
 use super::Shared;
+use super::push::guarded;
 use crate::backend::{Interrupter, PullLane};
 use crate::sync::{lock, wait_until};
 
@@ -89,14 +90,14 @@ impl State {
 pub(crate) fn run(shared: &Arc<Shared>, mut lane: Box<dyn PullLane>) {
     lock(&shared.pull.state).interrupter = Some(lane.interrupter());
     while let Some((id, pull)) = shared.pull.next() {
-        let mut result = lane.pull(&pull);
+        let mut ask = || guarded("pull", false, || lane.pull(&pull));
+        let mut result = ask();
         while shared.pull.was_spared(id, result.is_err()) {
-            result = lane.pull(&pull);
+            result = ask();
         }
         shared.feed(match result {
             Ok(page) => Input::Pulled { id, page },
             Err(failure) => Input::PullFailed { id, failure },
         });
     }
-    shared.signal_rest(|ended| ended.lanes += 1);
 }

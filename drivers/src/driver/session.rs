@@ -1,6 +1,6 @@
 //! A session's lane: its database, run by whoever holds its lock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -38,8 +38,12 @@ struct State {
     closed: bool,
     /// How many databases there have been.
     swaps: u64,
-    /// Grows with each change of the database; those who watch are told.
+    /// Grows with each change of a table; those who watch are told.
     revision: u64,
+    /// For each table, the last revision that changed it.
+    tables: BTreeMap<String, u64>,
+    /// The database's own revision when it was last asked for changes; nothing if it is another one since.
+    looked_at: Option<u64>,
     watchers: Vec<oneshot::Sender<()>>,
 }
 
@@ -64,18 +68,17 @@ impl SessionCell {
         self.news.notify_all();
     }
 
-    /// Whoever waits for this session looks again.
-    pub(crate) fn signal(&self) {
-        let watchers = std::mem::take(&mut lock(&self.due).watchers);
+    /// Nothing comes any more: whoever waits for this session, or watches it, is told so.
+    pub(crate) fn close(&self) {
+        let watchers = {
+            let mut state = lock(&self.due);
+            state.closed = true;
+            std::mem::take(&mut state.watchers)
+        };
         self.news.notify_all();
         for watcher in watchers {
             let _ = watcher.send(());
         }
-    }
-
-    pub(crate) fn close(&self) {
-        lock(&self.due).closed = true;
-        self.signal();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -85,35 +88,27 @@ impl SessionCell {
     /// Runs what is due, unless another thread holds the session: that one looks again after it has let go.
     pub(crate) fn run(&self, shared: &Arc<Shared>) {
         while self.has_due() {
-            let Some(db) = try_lock(&self.db) else { return };
-            drop(self.run_due(shared, db));
+            let Some(mut db) = try_lock(&self.db) else { return };
+            self.run_due(shared, &mut db);
         }
     }
 
-    /// The session's database, with everything done that was due. Let it go with [`Self::release`].
-    pub(crate) fn acquire(&self, shared: &Arc<Shared>) -> MutexGuard<'_, Option<SessionDb>> {
-        self.run_due(shared, lock(&self.db))
-    }
-
-    /// Lets go of the database, and does what has become due meanwhile.
-    pub(crate) fn release(&self, shared: &Arc<Shared>, db: MutexGuard<'_, Option<SessionDb>>) {
-        drop(db);
-        self.run(shared);
+    /// The session's database, with everything done that was due.
+    pub(crate) fn acquire<'a>(&'a self, shared: &'a Arc<Shared>) -> Held<'a> {
+        let mut db = lock(&self.db);
+        self.run_due(shared, &mut db);
+        Held { cell: self, shared, db: Some(db) }
     }
 
     /// Carries out what is due now; what comes meanwhile waits for the next time.
-    pub(crate) fn run_due<'a>(
-        &'a self,
-        shared: &Arc<Shared>,
-        mut db: MutexGuard<'a, Option<SessionDb>>,
-    ) -> MutexGuard<'a, Option<SessionDb>> {
+    fn run_due(&self, shared: &Arc<Shared>, db: &mut Option<SessionDb>) {
         let due = lock(&self.due).due.len();
         let mut answers = Vec::with_capacity(due);
         for _ in 0..due {
             let Some(next) = lock(&self.due).due.pop_front() else { break };
             answers.push(match next {
                 Due::Run(id, txn) => {
-                    let outcome = match &mut *db {
+                    let outcome = match db {
                         Some(db) => {
                             let _inside = inside::enter();
                             db.run(&txn)
@@ -127,6 +122,7 @@ impl SessionCell {
                     let mut state = lock(&self.due);
                     state.failure = None;
                     state.swaps += 1;
+                    state.looked_at = None;
                     self.news.notify_all();
                     drop(state);
                     Input::Seeded { id, seed: Some(seed) }
@@ -148,26 +144,18 @@ impl SessionCell {
             for other in others.iter().filter(|other| other.id != self.id) {
                 other.run(shared);
             }
-            self.changed();
+            if let Some(db) = db {
+                self.changed(db);
+            }
         }
-        db
     }
 
     fn has_due(&self) -> bool {
         !lock(&self.due).due.is_empty()
     }
 
-    /// How many databases the session has had. Read it with the database's lock held, to wait for the next one.
-    pub(crate) fn swaps(&self) -> u64 {
-        lock(&self.due).swaps
-    }
-
     /// Waits until something is due, or the session has another database than the one counted.
-    ///
-    /// # Errors
-    ///
-    /// If the session is closed or the deadline has passed: why the last snapshot failed, if it did.
-    pub(crate) fn wait_for_due(&self, swaps: u64, deadline: Instant) -> Result<(), Option<StorageFailure>> {
+    fn wait_for_due(&self, swaps: u64, deadline: Instant) -> Result<(), Option<StorageFailure>> {
         let mut state = lock(&self.due);
         loop {
             if !state.due.is_empty() || state.swaps != swaps {
@@ -182,26 +170,104 @@ impl SessionCell {
 
     // Watching.
 
-    /// The database may have changed.
-    pub(crate) fn changed(&self) {
+    /// The database may have changed: notes which tables, and tells those who watch.
+    pub(crate) fn changed(&self, db: &SessionDb) {
         let mut state = lock(&self.due);
-        state.revision += 1;
-        let watchers = std::mem::take(&mut state.watchers);
+        let State { revision, tables, looked_at, .. } = &mut *state;
+        let before = *revision;
+        let mut note = |table: &str| {
+            *revision = before + 1;
+            match tables.get_mut(table) {
+                Some(last) => *last = *revision,
+                None => drop(tables.insert(table.to_owned(), *revision)),
+            }
+        };
+        match *looked_at {
+            Some(seen) => db.changed_since(seen).for_each(&mut note),
+            // Another database may differ in any table.
+            None => db.table_names().for_each(&mut note),
+        }
+        *looked_at = Some(db.revision());
+        let watchers = if *revision > before { std::mem::take(&mut state.watchers) } else { Vec::new() };
         drop(state);
         for watcher in watchers {
             let _ = watcher.send(());
         }
     }
 
-    /// A channel that tells when something has changed after this revision; the newest revision if it has already.
-    pub(crate) fn watch(&self, after: u64) -> Result<u64, oneshot::Receiver<()>> {
+    /// Where watching starts: whatever changes after this.
+    pub(crate) fn revision(&self) -> u64 {
+        lock(&self.due).revision
+    }
+
+    /// Which of these tables have changed after a revision, or how to hear of the next change.
+    pub(crate) fn watch(&self, tables: &BTreeSet<String>, after: u64) -> Watched {
         let mut state = lock(&self.due);
-        if state.revision > after || state.closed {
-            return Ok(state.revision);
+        if state.revision > after {
+            let changed = tables.iter().filter(|table| state.tables.get(*table).is_some_and(|last| *last > after));
+            return Watched::Changed(state.revision, changed.cloned().collect());
+        }
+        if state.closed {
+            return Watched::Closed;
         }
         state.watchers.retain(|watcher| !watcher.is_canceled());
         let (sender, receiver) = oneshot::channel();
         state.watchers.push(sender);
-        Err(receiver)
+        Watched::Listening(receiver)
+    }
+}
+
+/// What somebody who watches finds.
+pub(crate) enum Watched {
+    /// These have changed, up to this revision.
+    Changed(u64, BTreeSet<String>),
+    /// Nothing has; this tells when something does.
+    Listening(oneshot::Receiver<()>),
+    /// Nothing has, and nothing will.
+    Closed,
+}
+
+/// A session's database in somebody's hands. Let go, also by a panic, what has become due meanwhile is done.
+pub(crate) struct Held<'a> {
+    cell: &'a SessionCell,
+    shared: &'a Arc<Shared>,
+    /// Nothing only while it is dropped.
+    db: Option<MutexGuard<'a, Option<SessionDb>>>,
+}
+
+impl Held<'_> {
+    /// The database; nothing before the first seed.
+    pub(crate) fn db(&mut self) -> Option<&mut SessionDb> {
+        self.db.as_mut().and_then(|db| db.as_mut())
+    }
+
+    /// Lets go until something is due, or the session has another database.
+    ///
+    /// # Errors
+    ///
+    /// If the session is closed or the deadline has passed: why the last snapshot failed, if it did.
+    pub(crate) fn wait_for_due(&mut self, deadline: Instant) -> Result<(), Option<StorageFailure>> {
+        // With the lock held: nobody puts another database in place meanwhile.
+        let swaps = lock(&self.cell.due).swaps;
+        self.db = None;
+        self.cell.run(self.shared);
+        let waited = self.cell.wait_for_due(swaps, deadline);
+        self.db = Some(lock(&self.cell.db));
+        self.run_due();
+        waited
+    }
+
+    /// Carries out what is due now.
+    pub(crate) fn run_due(&mut self) {
+        if let Some(db) = &mut self.db {
+            self.cell.run_due(self.shared, db);
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.db = None;
+        self.cell.run(self.shared);
     }
 }

@@ -1,13 +1,16 @@
 //! The storage lane: the store's file, on a thread of its own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use countersign_core::{EffectId, Input, SessionId, Txn};
 
 use super::Shared;
+use super::lane::Next;
 use super::session::Due;
 use crate::storage::Storage;
-use crate::store::{close_if_drained, inside};
+use crate::store::{close_if_abandoned, inside};
 
 /// An order for the file.
 pub(crate) enum Job {
@@ -17,44 +20,64 @@ pub(crate) enum Job {
     Run(Box<dyn FnOnce(&mut Storage) + Send>),
 }
 
-/// Carries out orders until the lane is closed and empty.
-pub(crate) fn run(shared: &Arc<Shared>, mut storage: Storage) {
-    while let Some(job) = shared.storage.take() {
-        match job {
-            Job::Materialise(id, txn) => {
-                let outcome = {
-                    let _inside = inside::enter();
-                    storage.materialise(&txn)
-                };
-                shared.feed(Input::Materialised { id, outcome });
-                shared.signal_rest(|ended| ended.stored += 1);
-                if shared.is_abandoned() {
-                    close_if_drained(shared);
-                }
-            }
-            Job::Snapshot(id, session) => snapshot(shared, &mut storage, id, session),
-            Job::Run(work) => work(&mut storage),
-        }
-    }
-    // The file is closed and its lock let go before anybody is told.
-    drop(storage);
-    shared.signal_rest(|ended| ended.lanes += 1);
+/// How long a snapshot that could not be taken waits before it is tried again.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(1);
+
+/// A snapshot that is to be taken again. The machine has not been answered: it would ask again at once.
+struct Later {
+    at: Instant,
+    id: EffectId,
+    session: SessionId,
 }
 
-fn snapshot(shared: &Arc<Shared>, storage: &mut Storage, id: EffectId, session: SessionId) {
+/// Carries out orders until the lane is closed. The file is closed, and its lock let go, when this returns.
+pub(crate) fn run(shared: &Arc<Shared>, mut storage: Storage) {
+    let mut later: VecDeque<Later> = VecDeque::new();
+    loop {
+        match shared.storage.take(later.front().map(|snapshot| snapshot.at)) {
+            Next::Order(Job::Materialise(id, txn)) => materialise(shared, &mut storage, id, &txn),
+            Next::Order(Job::Snapshot(id, session)) => later.extend(snapshot(shared, &mut storage, id, session)),
+            Next::Order(Job::Run(work)) => work(&mut storage),
+            Next::Late => {
+                if let Some(Later { id, session, .. }) = later.pop_front() {
+                    later.extend(snapshot(shared, &mut storage, id, session));
+                }
+            }
+            Next::Closed => break,
+        }
+    }
+}
+
+fn materialise(shared: &Arc<Shared>, storage: &mut Storage, id: EffectId, txn: &Txn) {
+    let outcome = {
+        let _inside = inside::enter();
+        storage.materialise(txn)
+    };
+    shared.with(|hub, now| {
+        hub.storing.retain(|(stored, _)| *stored != id);
+        hub.node.handle(now, Input::Materialised { id, outcome });
+    });
+    shared.signal_rest(|_| ());
+    close_if_abandoned(shared);
+}
+
+/// Seeds a session's database; answers what has to be tried again.
+fn snapshot(shared: &Arc<Shared>, storage: &mut Storage, id: EffectId, session: SessionId) -> Option<Later> {
     let Some(cell) = shared.session(session) else {
-        return shared.feed(Input::Seeded { id, seed: None });
+        shared.feed(Input::Seeded { id, seed: None });
+        return None;
     };
     match storage.snapshot() {
         Ok((db, seed)) => {
             // The session's lane puts it in place: this thread waits for no query.
             cell.put(Due::Swap(id, Box::new(db), seed));
             cell.run(shared);
+            None
         }
         Err(failure) => {
             tracing::warn!(message = %failure.message, %session, "no snapshot");
             cell.failed(failure);
-            shared.feed(Input::Seeded { id, seed: None });
+            Some(Later { at: Instant::now() + SNAPSHOT_RETRY, id, session })
         }
     }
 }

@@ -9,9 +9,6 @@ use super::{Outcome, Settled, WaitingFor};
 use crate::driver::Shared;
 use crate::sync::lock;
 
-/// Which stages of a receipt are open.
-pub(crate) type Opened = countersign_core::OpenStages;
-
 /// Who has to be woken once no lock is held.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters(Vec<oneshot::Sender<()>>);
@@ -40,8 +37,8 @@ pub(crate) struct Cell {
 struct State {
     leader: Option<Outcome>,
     backend: Option<Outcome>,
-    /// The store was closed: whether the commit is in the eventlog.
-    closed: Option<bool>,
+    /// The store was closed: what those are told who wait for what had not settled.
+    closed: Option<SyncError>,
     waiters: Vec<(Stage, oneshot::Sender<()>)>,
     /// When so many wait, those who have stopped are let go: the list is at most twice as long as it has to be.
     prune_at: usize,
@@ -98,9 +95,9 @@ impl Cell {
     }
 
     /// The store is closed: whoever waits is told so. A stage that has settled stays so.
-    pub(crate) fn close(&self, durable: bool) -> Waiters {
+    pub(crate) fn close(&self, error: SyncError) -> Waiters {
         let mut state = lock(&self.state);
-        state.closed.get_or_insert(durable);
+        state.closed.get_or_insert(error);
         Waiters(std::mem::take(&mut state.waiters).into_iter().map(|(_, waiter)| waiter).collect())
     }
 
@@ -116,7 +113,7 @@ impl State {
             Stage::Leader => &self.leader,
             Stage::Backend => &self.backend,
         };
-        slot.clone().or_else(|| self.closed.map(|durable| Err(SyncError::Closed { durable })))
+        slot.clone().or_else(|| self.closed.clone().map(Err))
     }
 }
 

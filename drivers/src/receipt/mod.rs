@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use countersign_core::{CommitId, Pos, Stage, SyncError};
 use smallvec::SmallVec;
 
-pub(crate) use cell::{Cell, Opened, Waiters};
+pub(crate) use cell::{Cell, Waiters};
 pub(crate) use table::Table;
 pub use wait::Wait;
 pub(crate) use wait::block_on;
@@ -187,6 +187,14 @@ pub struct WaitingFor {
     pub stage: Stage,
     /// Where the store stands; nothing if it is gone.
     pub status: Option<Box<countersign_core::Status>>,
+}
+
+impl WaitingFor {
+    /// What this stage of any commit waits for, where the store stands so.
+    #[must_use]
+    pub fn new(stage: Stage, status: countersign_core::Status) -> Self {
+        Self { stage, status: Some(Box::new(status)) }
+    }
 }
 
 impl fmt::Display for WaitingFor {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use countersign_core::{CommitId, Resolution, SessionId, Stage};
+use countersign_core::{CommitId, Resolution, SessionId, Stage, SyncError};
 
 use super::{Cell, Confirmation, Outcome, Settled, Waiters};
 
@@ -37,8 +37,19 @@ impl Table {
             Resolution::Persisted { session, through } => {
                 let from = self.persisted.insert(session, through).map_or(0, |before| before + 1);
                 let id = |ordinal| CommitId { session, ordinal };
-                for cell in self.cells.range(id(from)..=id(through)).filter_map(|(_, cell)| cell.upgrade()) {
-                    woken.add(cell.settle(Stage::Leader, Cell::persisted()));
+                let mut done: Vec<CommitId> = Vec::new();
+                for (id, cell) in self.cells.range(id(from)..=id(through)) {
+                    let cell = cell.upgrade();
+                    if let Some(cell) = &cell {
+                        woken.add(cell.settle(Stage::Leader, Cell::persisted()));
+                    }
+                    // Nobody holds it, or nothing of it is open: nobody will ask for it here.
+                    if cell.is_none_or(|cell| cell.is_settled()) {
+                        done.push(*id);
+                    }
+                }
+                for id in done {
+                    self.cells.remove(&id);
                 }
             }
             Resolution::Confirmed { session, commits } => {
@@ -56,20 +67,21 @@ impl Table {
     }
 
     fn settle(&mut self, id: CommitId, stage: Stage, outcome: Outcome, woken: &mut Waiters) {
-        if let Some(cell) = self.get(id) {
+        let cell = self.get(id);
+        if let Some(cell) = &cell {
             woken.add(cell.settle(stage, outcome));
-            if cell.is_settled() {
-                self.cells.remove(&id);
-            }
+        }
+        if cell.is_none_or(|cell| cell.is_settled()) {
+            self.cells.remove(&id);
         }
     }
 
     /// The store is closed: every wait ends.
-    pub(crate) fn close(&mut self, is_durable: impl Fn(CommitId) -> bool) -> Waiters {
+    pub(crate) fn close(&mut self, error: impl Fn(CommitId) -> SyncError) -> Waiters {
         let mut woken = Waiters::default();
         for (id, cell) in std::mem::take(&mut self.cells) {
             if let Some(cell) = cell.upgrade() {
-                woken.add(cell.close(is_durable(id)));
+                woken.add(cell.close(error(id)));
             }
         }
         woken

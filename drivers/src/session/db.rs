@@ -180,6 +180,11 @@ impl SessionDb {
         self.tables.names().zip(&self.changed).filter(move |(_, changed)| **changed > revision).map(|(name, _)| name)
     }
 
+    /// The tables of the state.
+    pub(crate) fn table_names(&self) -> impl Iterator<Item = &str> {
+        self.tables.names()
+    }
+
     /// How many units can be undone.
     pub(crate) fn units(&self) -> usize {
         self.stack.len()

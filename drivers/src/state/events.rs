@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::json::{self, JsonError};
 use super::schema::Schema;
+use super::strict::Strict;
 
 /// A typed event: its fields are the event's arguments.
 pub trait EventType: Serialize + DeserializeOwned {
@@ -35,11 +36,11 @@ impl NewEvent {
     /// An event with arguments from JSON text.
     ///
     /// # Errors
-    /// If the text is no JSON, or has an integer that would be rounded.
+    /// If the text is no JSON, has a key twice in one object, or an integer that would be rounded.
     pub fn parse(name: impl Into<Arc<str>>, args: &str) -> Result<Self, EncodeError> {
         let name = name.into();
         let parsed = serde_json::from_str(args);
-        let value = parsed.map_err(|error| EncodeError::Json { event: Arc::clone(&name), message: error.to_string() })?;
+        let Strict(value) = parsed.map_err(|error| EncodeError::Json { event: Arc::clone(&name), message: error.to_string() })?;
         match json::oversized_integer(args) {
             Some(number) => Err(EncodeError::Oversized { event: name, number: number.to_owned() }),
             None => Ok(Self { name, args: value }),
@@ -129,6 +130,18 @@ impl IntoEvent for NewEvent {
     }
 }
 
+impl IntoEvent for Event {
+    /// An event in encoded form, as a refused commit hands it back. Looked at like any other: anybody can make one.
+    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
+        let by_type = self.client_only;
+        let event = NewEvent::parse(self.name, &self.args)?.into_event(schema)?;
+        if event.client_only != by_type {
+            return Err(EncodeError::ClientOnlyDiffers { event: event.name, by_type });
+        }
+        Ok(event)
+    }
+}
+
 impl<T: EventType> IntoEvents for T {
     fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
         Ok(vec![self.into_event(schema)?])
@@ -136,6 +149,12 @@ impl<T: EventType> IntoEvents for T {
 }
 
 impl IntoEvents for NewEvent {
+    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.into_event(schema)?])
+    }
+}
+
+impl IntoEvents for Event {
     fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
         Ok(vec![self.into_event(schema)?])
     }
@@ -263,6 +282,8 @@ mod tests {
         assert_eq!(names((one(), Shown, NewEvent::new("v1.Shown", json!(null)))), [added, shown, shown]);
         assert_eq!(names(vec![NewEvent::parse("v1.Added", r#"{"n":1,"a":5e-1}"#).unwrap()]), [added]);
         assert_eq!(names(()), [""; 0]);
+        let given_back = one().into_events(&schema(true)).unwrap();
+        assert_eq!(names(given_back), [added]);
         assert_eq!(names(NewEvent::new("v1.Shown", json!(null))), [shown]);
     }
 

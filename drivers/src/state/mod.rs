@@ -20,6 +20,7 @@ mod schema;
 mod shape;
 mod statedb;
 mod statement;
+mod strict;
 mod tables;
 #[cfg(test)]
 mod tests;

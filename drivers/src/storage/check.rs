@@ -3,36 +3,34 @@
 use countersign_core::{Pos, StorageFailure};
 use rusqlite::{Connection, params};
 
+use super::Storage;
 use super::apply::UNKNOWN_EVENT;
 use super::error::{Result, Trouble};
 use super::eventlog::{Eventlog, int};
 use super::ledger::Ledger;
 use super::replay::PAGE;
-use super::{OpenFile, Storage};
 use crate::state::{ApplyError, Guard, Schema, SchemaError, Tables};
 
 impl Storage {
-    /// What does not hold, in words; nothing if all is well.
-    ///
-    /// - The log is a chain, ascending, and the heads are in it (L1, L3).
-    /// - Only what is pending can be undone.
-    /// - State equals a replay of the log with the stored skips (S1).
+    /// What does not hold, in words; nothing if all is well. As [`super::Reader::check`].
     pub(crate) fn check(&mut self) -> std::result::Result<Vec<String>, StorageFailure> {
         let schema = self.schema.clone();
-        self.read(|file| {
-            let OpenFile { conn, tables, log, .. } = file;
-            let mut wrong = Vec::new();
-            let ledger = Ledger::read(conn)?;
-            integrity(conn, &mut wrong)?;
-            let replayed = Replica::new(&schema)?;
-            walk(conn, log, &ledger, &replayed, &mut wrong)?;
-            let (state, expected) = (tables.dump(conn)?, replayed.tables.dump(&replayed.conn)?);
-            if state != expected {
-                wrong.push(format!("the state is not what the log says (S1):\nstate:\n{state}\nreplayed:\n{expected}"));
-            }
-            Ok(wrong)
-        })
+        self.read(|file| check(&file.conn, &mut file.log, &schema))
     }
+}
+
+/// What does not hold, in one view of the file.
+pub(super) fn check(conn: &Connection, log: &mut Eventlog, schema: &Schema) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    let ledger = Ledger::read(conn)?;
+    integrity(conn, &mut wrong)?;
+    let replayed = Replica::new(schema)?;
+    walk(conn, log, &ledger, &replayed, &mut wrong)?;
+    let (state, expected) = (replayed.tables.dump(conn)?, replayed.tables.dump(&replayed.conn)?);
+    if state != expected {
+        wrong.push(format!("the state is not what the log says (S1):\nstate:\n{state}\nreplayed:\n{expected}"));
+    }
+    Ok(wrong)
 }
 
 struct Replica {

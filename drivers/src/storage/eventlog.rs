@@ -67,6 +67,10 @@ impl Row {
 }
 
 impl Eventlog {
+    pub(super) fn client(&self) -> &Arc<str> {
+        &self.client
+    }
+
     /// The eventlog of a file that belongs to `client`.
     pub(super) fn new(client: Arc<str>) -> Self {
         Self {

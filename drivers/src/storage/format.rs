@@ -77,6 +77,7 @@ CREATE TABLE countersign_quarantine (
     session TEXT NOT NULL,
     commit_ordinal INTEGER NOT NULL,
     error TEXT NOT NULL,
+    persisted INTEGER NOT NULL,
     acknowledged INTEGER NOT NULL DEFAULT 0,
     UNIQUE (session, commit_ordinal)
 ) STRICT;
@@ -169,6 +170,15 @@ pub(super) fn configure(conn: &Connection, durability: Durability) -> rusqlite::
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
     conn.pragma_update(None, "cache_size", -16_000)?;
     Ok(())
+}
+
+/// Sets how large the file may grow, in bytes. One that is larger already can't grow.
+pub(super) fn limit_size(conn: &Connection, bytes: Option<u64>) -> rusqlite::Result<()> {
+    let Some(bytes) = bytes else { return Ok(()) };
+    let page: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+    // At least one: 0 would ask for the limit, and set none.
+    conn.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))
 }
 
 /// Opens the file for reading only, beside whoever writes it.

@@ -6,6 +6,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Why the lock was not taken.
 pub(super) enum LockError {
@@ -15,29 +17,71 @@ pub(super) enum LockError {
     Io(io::Error),
 }
 
+/// Who has a store open for work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Writer {
+    /// The process, if it could be read.
+    pub pid: Option<u32>,
+}
+
+/// How often a lock that is held is tried again, and after how long: [`writer`] has it for an instant when it asks.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Held for as long as this value lives.
 #[derive(Debug)]
 pub(super) struct StoreLock {
-    _file: File,
+    file: File,
 }
 
 impl StoreLock {
-    /// Takes the lock of the store at `path`, or says who holds it. Never waits.
+    /// Takes the lock of the store at `path`, or says who holds it, at once but for the time it takes to ask.
     pub(super) fn take(path: &Path) -> Result<Self, LockError> {
         let mut file = owner_only(OpenOptions::new().read(true).write(true).create(true).truncate(false))
             .open(lock_path(path))
             .map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&mut file))),
-            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        let mut tries = TRIES;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if tries > 1 => {
+                    tries -= 1;
+                    thread::sleep(PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&mut file))),
+                Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+            }
         }
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         if let Err(error) = written {
             // The text only helps others to say who holds the lock; on a full disk the lock itself still works.
             tracing::debug!(%error, "the process id could not be written into the lock file");
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for StoreLock {
+    /// Closing the file would not do: a child process that is just being started holds it too, until it runs its own program.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "the lock is let go with the file");
+        }
+    }
+}
+
+/// Who holds the lock of the store at `path`; nobody, if it can't be looked at.
+pub(super) fn writer(path: &Path) -> Option<Writer> {
+    let mut file = File::open(lock_path(path)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(Writer { pid: holder(&mut file) }),
+        Ok(()) => {
+            // As when a store is closed: a child process that is just being started must not go on holding it.
+            let _ = file.unlock();
+            None
+        }
+        Err(TryLockError::Error(_)) => None,
     }
 }
 

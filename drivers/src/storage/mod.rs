@@ -34,9 +34,11 @@ use rusqlite::Connection;
 
 pub use error::{OpenError, ReadError};
 pub use find::Found;
+pub use lock::Writer;
 pub(crate) use open::{OpenReport, Options, Rebuilt};
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
+pub use settings::Settings;
 
 use crate::state::{Guard, Schema, Tables};
 use error::{Result, Trouble};
@@ -54,6 +56,21 @@ pub enum Durability {
     Process,
 }
 
+impl Durability {
+    /// In lower case: `power` or `process`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Power => "power",
+            Self::Process => "process",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Power, Self::Process].into_iter().find(|durability| durability.name() == name)
+    }
+}
+
 /// How far the state has been built anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -68,6 +85,7 @@ pub struct Progress {
 pub(crate) struct Storage {
     path: PathBuf,
     durability: Durability,
+    size_limit: Option<u64>,
     schema: Schema,
     client: ClientId,
     /// Nothing after trouble that a new connection may cure.

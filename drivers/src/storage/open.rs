@@ -18,6 +18,7 @@ use super::ledger::Ledger;
 use super::lock::{LockError, StoreLock, owner_only};
 use super::materialise::commit;
 use super::replay::replay;
+use super::settings::{self, Settings};
 use super::{Durability, OpenFile, Progress, Storage};
 use crate::state::{Guard, Schema, Tables};
 
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) durability: Durability,
     /// Whether there is a sync backend. A log that was local until now becomes pending with one.
     pub(crate) backend: bool,
+    /// How large the file may grow, in bytes; beyond that the disk counts as full.
+    pub(crate) size_limit: Option<u64>,
     /// The client of a new file; drawn at random if not given. A file that exists keeps its own.
     pub(crate) client: Option<ClientId>,
     /// Told how far the state has been built anew, if it has to be.
@@ -65,12 +68,35 @@ impl Storage {
         settings: &[(&str, &str)],
         client: Option<ClientId>,
     ) -> std::result::Result<ClientId, OpenError> {
-        let _lock = take_lock(path)?;
+        // Asked before the lock is taken too: what is not ours is left without even a lock file beside it.
         if path.try_exists().map_err(|error| OpenError::io(path, &error))? {
             return Err(OpenError::Exists { path: path.to_owned() });
         }
+        let _lock = take_lock(path)?;
         create_file(path)?;
         make(path, settings, client).inspect_err(|_| remove_file(path))
+    }
+
+    /// Changes the settings of a store that nobody has open for work.
+    ///
+    /// # Errors
+    /// As [`OpenError`] says; nothing has changed then.
+    pub(crate) fn set_settings(path: &Path, settings: &Settings) -> std::result::Result<(), OpenError> {
+        if !path.try_exists().map_err(|error| OpenError::io(path, &error))? {
+            return Err(OpenError::Missing { path: path.to_owned() });
+        }
+        let _lock = take_lock(path)?;
+        let mut conn = connect(path)?;
+        if identify(path, &conn)? == Kind::Empty {
+            return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("an empty file") });
+        }
+        format::configure(&conn, Durability::Power).map_err(|error| OpenError::sqlite(path, &error))?;
+        let mut change = || {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            settings::write(&tx, settings)?;
+            Ok(tx.commit()?)
+        };
+        change().map_err(|trouble: Trouble| OpenError::trouble(path, trouble))
     }
 
     /// Opens a store for work, and makes it if there is none. Nothing else can open it for work meanwhile.
@@ -87,7 +113,7 @@ impl Storage {
     }
 
     fn open_locked(path: &Path, options: Options, lock: StoreLock) -> std::result::Result<(Self, Boot, OpenReport), OpenError> {
-        let Options { schema, durability, backend, client, mut progress } = options;
+        let Options { schema, durability, backend, size_limit, client, mut progress } = options;
         let sqlite = |error| OpenError::sqlite(path, &error);
         let trouble = |trouble| OpenError::trouble(path, trouble);
         let mut conn = connect(path)?;
@@ -99,6 +125,7 @@ impl Storage {
         } else {
             format::configure(&conn, durability).map_err(sqlite)?;
         }
+        format::limit_size(&conn, size_limit).map_err(sqlite)?;
         let guard = Guard::install(&mut conn).map_err(sqlite)?;
         let client = read_client(&conn).map_err(trouble)?;
         let mut log = Eventlog::new(Arc::clone(&client));
@@ -118,6 +145,7 @@ impl Storage {
         let storage = Self {
             path: path.to_owned(),
             durability,
+            size_limit,
             schema,
             client,
             file: Some(OpenFile { conn, guard, tables, log }),
@@ -150,6 +178,7 @@ impl Storage {
             return Err(OpenError::Corrupt { path: path.to_owned(), message: Arc::from("the file has been replaced") });
         }
         format::configure(&conn, self.durability).map_err(|error| OpenError::sqlite(path, &error))?;
+        format::limit_size(&conn, self.size_limit).map_err(|error| OpenError::sqlite(path, &error))?;
         let guard = Guard::install(&mut conn).map_err(|error| OpenError::sqlite(path, &error))?;
         let log = Eventlog::new(Arc::clone(&self.client));
         let tables = Tables::open(&conn, &self.schema, &guard).map_err(|error| OpenError::schema(path, error))?;

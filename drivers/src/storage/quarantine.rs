@@ -19,19 +19,23 @@ pub struct QuarantineRow {
     /// found confirmed after all.
     #[serde(flatten)]
     pub quarantined: Quarantined,
+    /// Whether it had been stored before it failed: then its leader stage is Ok, else it failed as the backend stage did.
+    pub persisted: bool,
     /// Whether somebody has seen it.
     pub acknowledged: bool,
 }
 
 /// Notes that a commit's receipt has failed, and puts its events into quarantine if they have left the log. What the receipt
-/// settled with first stays: a commit that failed while it was queued may come into quarantine later.
+/// settled with first stays: a commit that failed while it was queued may come into quarantine later. Comes before the transaction's
+/// marks are set: those that stand say what had been stored.
 pub(super) fn put(conn: &Connection, quarantined: &Quarantined) -> Result<()> {
     let session = quarantined.commit.session.to_string();
     let ordinal = int(quarantined.commit.ordinal)?;
     let error = serde_json::to_string(&quarantined.error).map_err(|error| Trouble::defect(error.to_string()))?;
     conn.prepare_cached(
-        "INSERT INTO countersign_quarantine (session, commit_ordinal, error) VALUES (?1, ?2, ?3)
-         ON CONFLICT (session, commit_ordinal) DO UPDATE SET acknowledged = 0",
+        "INSERT INTO countersign_quarantine (session, commit_ordinal, error, persisted)
+         VALUES (?1, ?2, ?3, EXISTS (SELECT 1 FROM countersign_sessions WHERE session = ?1 AND mark >= ?2))
+         ON CONFLICT (session, commit_ordinal) DO UPDATE SET persisted = excluded.persisted, acknowledged = 0",
     )?
     .execute(params![session, ordinal, error])?;
     let mut insert = conn.prepare_cached(
@@ -72,15 +76,20 @@ pub(super) fn list(conn: &Connection) -> Result<Vec<QuarantineRow>> {
         let own = own_event(row)?;
         events.entry(own.commit_id()).or_default().push(own);
     }
-    let mut select =
-        conn.prepare_cached("SELECT session, commit_ordinal, error, acknowledged FROM countersign_quarantine ORDER BY id")?;
+    let mut select = conn.prepare_cached(
+        "SELECT session, commit_ordinal, error, persisted, acknowledged FROM countersign_quarantine ORDER BY id",
+    )?;
     let mut rows = select.query([])?;
     let mut list = Vec::new();
     while let Some(row) = rows.next()? {
         let commit = CommitId { session: session(&row.get::<_, String>(0)?)?, ordinal: nat(row.get(1)?)? };
         let error = decode(&row.get::<_, String>(2)?)?;
         let events = events.remove(&commit).unwrap_or_default();
-        list.push(QuarantineRow { quarantined: Quarantined { commit, events, error }, acknowledged: row.get(3)? });
+        list.push(QuarantineRow {
+            quarantined: Quarantined { commit, events, error },
+            persisted: row.get(3)?,
+            acknowledged: row.get(4)?,
+        });
     }
     Ok(list)
 }
@@ -106,10 +115,12 @@ pub(super) fn settled(conn: &Connection) -> Result<BTreeSet<CommitId>> {
 pub(super) fn find(conn: &Connection, commit: CommitId) -> Result<Option<QuarantineRow>> {
     let key = params![commit.session.to_string(), int(commit.ordinal)?];
     let found = conn
-        .prepare_cached("SELECT error, acknowledged FROM countersign_quarantine WHERE session = ?1 AND commit_ordinal = ?2")?
-        .query_row(key, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
+        .prepare_cached(
+            "SELECT error, persisted, acknowledged FROM countersign_quarantine WHERE session = ?1 AND commit_ordinal = ?2",
+        )?
+        .query_row(key, |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((error, acknowledged)) = found else { return Ok(None) };
+    let Some((error, persisted, acknowledged)) = found else { return Ok(None) };
     let mut select = conn.prepare_cached(
         "SELECT session, ordinal, commit_ordinal, last, name, args, client_only FROM countersign_quarantine_events
          WHERE session = ?1 AND commit_ordinal = ?2 ORDER BY ordinal",
@@ -119,7 +130,7 @@ pub(super) fn find(conn: &Connection, commit: CommitId) -> Result<Option<Quarant
     while let Some(row) = rows.next()? {
         events.push(own_event(row)?);
     }
-    Ok(Some(QuarantineRow { quarantined: Quarantined { commit, events, error: decode(&error)? }, acknowledged }))
+    Ok(Some(QuarantineRow { quarantined: Quarantined { commit, events, error: decode(&error)? }, persisted, acknowledged }))
 }
 
 /// Notes that somebody has seen it. Says whether there was something to acknowledge.

@@ -14,11 +14,12 @@ use super::eventlog::{self, Eventlog, nat};
 use super::find::{self, Found};
 use super::format::{self, FORMAT, Kind};
 use super::ledger::Ledger;
+use super::lock::{self, Writer};
 use super::open::{identify, read_client};
 use super::quarantine::{self, QuarantineRow};
 use super::replay::PAGE;
-use super::settings;
-use crate::state::Guard;
+use super::settings::{self, Settings};
+use crate::state::{Guard, Schema};
 
 /// A store's file, opened for reading only. Each call sees one transaction's state, the newest that is committed.
 pub struct Reader {
@@ -220,6 +221,39 @@ impl Reader {
         self.view(|conn, _| quarantine::list(conn))
     }
 
+    /// The client that the file belongs to.
+    #[must_use]
+    pub fn client(&self) -> &ClientId {
+        self.log.client()
+    }
+
+    /// Who has the store open for work just now.
+    #[must_use]
+    pub fn writer(&self) -> Option<Writer> {
+        lock::writer(&self.path)
+    }
+
+    /// What [`crate::Store::init`] has remembered; `None` if the store was made by a program that opens it without.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn settings(&mut self) -> std::result::Result<Option<Settings>, ReadError> {
+        self.view(|conn, _| settings::read(conn))
+    }
+
+    /// Checks the file against what must always hold; answers what does not, in words, and nothing if all is well. Reads all of it.
+    ///
+    /// - SQLite finds no damage.
+    /// - The log is a chain, ascending, and the heads are in it.
+    /// - Only what is pending can be undone.
+    /// - The state equals a replay of the log by `schema`, which has to be the one that the store was last opened with.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn check(&mut self, schema: &Schema) -> std::result::Result<Vec<String>, ReadError> {
+        self.view(|conn, log| super::check::check(conn, log, schema))
+    }
+
     /// A setting.
     ///
     /// # Errors
@@ -295,6 +329,9 @@ fn log_row(row: eventlog::Row, heads: &Heads) -> LogRow {
 
 /// An error of a statement that somebody else has written.
 fn asked(error: &rusqlite::Error) -> ReadError {
+    if matches!(error, rusqlite::Error::MultipleStatement) {
+        return ReadError::Sql { message: Arc::from("these are several statements: give one query at a time") };
+    }
     match crate::state::classify(error) {
         crate::state::Class::Poison => ReadError::Sql { message: Arc::from(error.to_string()) },
         crate::state::Class::Trouble(_) => ReadError::Storage(crate::state::trouble(error)),

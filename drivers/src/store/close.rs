@@ -1,12 +1,13 @@
 //! The end of a store: in order with a report, or when the last handle is dropped.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{CommitId, Event, Input};
+use countersign_core::{Certainty, CommitId, Entry, Event, Input, OwnEvent, SyncError, SyncState};
 
-use super::Store;
-use crate::driver::Shared;
+use super::{Store, inside};
+use crate::driver::{Ended, Job, Shared};
 use crate::sync::{lock, wait_until};
 
 /// What a store left behind when it was closed.
@@ -19,38 +20,36 @@ pub struct CloseReport {
     pub confirmed: u64,
     /// Commits that wait for the backend, persisted or not: those that are go on after the next opening.
     pub unresolved: Vec<CommitId>,
-    /// Commits that could not be persisted in time, and their events: nobody else has them.
+    /// Commits that were not persisted in time, and their events: nobody else has them.
     pub unpersisted: Vec<(CommitId, Vec<Event>)>,
+    /// Commits that were being written when the time was over, and their events: they are stored, or not. After the next opening
+    /// [`Store::receipt`] says so: only those that it does not know may be committed again.
+    pub uncertain: Vec<(CommitId, Vec<Event>)>,
 }
+
+/// How long dropping the last handle waits for the disk. Beyond that only what is in trouble can be left.
+const DROP_MAX: Duration = Duration::from_secs(10);
 
 impl Store {
     /// Closes the store: takes no more commits, persists what was committed, and reports. Every wait ends; those for the backend with
     /// [`countersign_core::SyncError::Closed`], and their commits go on after the next opening.
     ///
     /// Blocks until everything is persisted and the file is let go, or this long at most. Other handles of the store are of no more use.
+    /// Inside a query or a materialiser it does not wait, and reports what is persisted by then.
     #[must_use = "the report has the events that could not be persisted"]
     pub fn close(self, deadline: Duration) -> CloseReport {
         let handle = Arc::clone(&self.session.inner.handle);
         let shared = &handle.shared;
+        let deadline = if inside::may_wait_for_threads() { deadline } else { Duration::ZERO };
         let until = Instant::now().checked_add(deadline);
-        shared.feed(Input::Shutdown);
-        let mut rest = lock(&shared.rest.0);
-        while !shared.status().drained && until.is_none_or(|until| Instant::now() < until) {
-            rest = wait_until(&shared.rest.1, rest, until);
-        }
-        drop(rest);
+        take_no_more(shared);
+        wait_for_rest(shared, until, |_| shared.status().drained);
         let report = end(shared);
         shared.close_lanes();
 
         let mut threads = std::mem::take(&mut *lock(&handle.threads));
         let all = threads.len();
-        let mut rest = lock(&shared.rest.0);
-        while rest.lanes < all && until.is_none_or(|until| Instant::now() < until) {
-            rest = wait_until(&shared.rest.1, rest, until);
-        }
-        let ended = rest.lanes >= all;
-        drop(rest);
-        if ended {
+        if wait_for_rest(shared, until, |ended| ended.storage && ended.lanes >= all) {
             for thread in threads.drain(..) {
                 // A thread that has panicked has said so on its way.
                 let _ = thread.join();
@@ -60,38 +59,97 @@ impl Store {
     }
 }
 
-/// What is left, and the end of every wait.
+fn take_no_more(shared: &Arc<Shared>) {
+    shared.with(|hub, now| {
+        hub.closing = true;
+        hub.node.handle(now, Input::Shutdown);
+    });
+}
+
+/// Waits until this holds; `false` if it does not in time.
+fn wait_for_rest(shared: &Shared, until: Option<Instant>, holds: impl Fn(&Ended) -> bool) -> bool {
+    let mut rest = lock(&shared.rest.0);
+    loop {
+        if holds(&rest) {
+            return true;
+        }
+        if until.is_some_and(|until| until <= Instant::now()) {
+            return false;
+        }
+        rest = wait_until(&shared.rest.1, rest, until);
+    }
+}
+
+/// What is left, and the end of every wait. Nothing is stored any more, but for what is being written just now.
 fn end(shared: &Arc<Shared>) -> CloseReport {
     let (report, woken) = shared.with(|hub, _| {
-        let events = |own: Vec<countersign_core::OwnEvent>| own.into_iter().map(|own| (*own.event).clone()).collect();
-        let unpersisted: Vec<_> = hub.node.unpersisted().into_iter().map(|(id, own)| (id, events(own))).collect();
+        hub.ended = true;
+        for order in shared.storage.close() {
+            if let Job::Materialise(id, _) = order {
+                hub.storing.retain(|(storing, _)| *storing != id);
+            }
+        }
+        let writing: BTreeSet<CommitId> =
+            hub.storing.iter().flat_map(|(_, txn)| txn.append.iter().filter_map(Entry::commit_id)).collect();
+        let events = |own: Vec<OwnEvent>| own.into_iter().map(|own| (*own.event).clone()).collect();
+        let left = hub.node.unpersisted().into_iter().map(|(id, own)| (id, events(own)));
+        let (uncertain, unpersisted): (Vec<_>, Vec<_>) = left.partition(|(id, _)| writing.contains(id));
         let report = CloseReport {
-            persisted: unpersisted.is_empty(),
+            persisted: unpersisted.is_empty() && uncertain.is_empty(),
             confirmed: hub.counts.confirmed,
             unresolved: hub.node.unresolved().collect(),
             unpersisted,
+            uncertain,
         };
         let node = &hub.node;
-        let woken = hub.receipts.close(|id| node.find(id).is_none_or(|open| !open.leader));
+        let woken = hub.receipts.close(|id| {
+            let durable = node.find(id).is_none_or(|open| !open.leader);
+            if writing.contains(&id) { unknown_fate() } else { SyncError::Closed { durable } }
+        });
         (report, woken)
     });
     woken.wake();
     report
 }
 
-/// The last handle is gone: what was committed is still persisted, in the background, and nobody waits for it.
-pub(super) fn abandon(shared: &Arc<Shared>) {
-    shared.feed(Input::Shutdown);
-    shared.push.close();
-    shared.pull.close();
-    shared.close_when_drained();
+fn unknown_fate() -> SyncError {
+    let message =
+        "the store was closed while the commit was being written: after the next opening its receipt says what became of it";
+    SyncError::Unknown { message: message.into(), certainty: Certainty::Unknown }
 }
 
-/// Ends the lanes of an abandoned store as soon as there is nothing more to persist, or no way to.
-pub(crate) fn close_if_drained(shared: &Arc<Shared>) {
-    let status = shared.status();
-    if status.drained || status.storage.is_some() {
-        let _ = end(shared);
-        shared.close_lanes();
+/// The last handle is gone: what was committed is persisted, and waited for as long as that may take. On a thread of a store, or
+/// inside a query, where this would wait for itself, it goes on in the background.
+pub(super) fn abandon(shared: &Arc<Shared>) {
+    if shared.with(|hub, _| hub.ended) {
+        return;
     }
+    take_no_more(shared);
+    let _pushes = shared.push.close();
+    shared.pull.close();
+    shared.abandon();
+    close_if_abandoned(shared);
+    if inside::may_wait_for_threads() && !wait_for_rest(shared, Instant::now().checked_add(DROP_MAX), |ended| ended.storage) {
+        give_up(shared);
+    }
+}
+
+/// Ends the lanes of a store that nobody holds any more, as soon as there is nothing left to persist, or no way to.
+pub(crate) fn close_if_abandoned(shared: &Arc<Shared>) {
+    let Some(since) = shared.abandoned_for() else { return };
+    let status = shared.status();
+    let hopeless = matches!(status.sync, SyncState::StorageBroken { .. }) || since >= DROP_MAX;
+    if status.drained || (status.storage.is_some() && hopeless) {
+        give_up(shared);
+    }
+}
+
+/// Ends what can still be ended.
+pub(crate) fn give_up(shared: &Arc<Shared>) {
+    let CloseReport { unpersisted, uncertain, .. } = end(shared);
+    let (commits, being_written) = (unpersisted.len(), uncertain.len());
+    if commits + being_written > 0 {
+        tracing::error!(path = %shared.path.display(), commits, being_written, "dropped before everything was persisted: use `close`");
+    }
+    shared.close_lanes();
 }

@@ -1,15 +1,15 @@
 //! The commit path: prepare, apply, finish, all under the session's lock.
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Event, Prepared};
+use countersign_core::{Event, Prepared, SessionTxn};
 
 use super::error::{CommitError, SessionError};
 use super::{Session, inside};
+use crate::driver::Held;
 use crate::receipt::{Cell, CommitReceipt};
-use crate::session::SessionDb;
 use crate::state::IntoEvents;
 
 /// How long a commit waits for a session that is being seeded, before it says so.
@@ -65,15 +65,9 @@ impl Session {
             return Err(CommitError::Inside);
         }
         let (cell, shared) = (&self.inner.cell, &self.inner.handle.shared);
-        let db = cell.acquire(shared);
-        let (mut db, prepared) = match self.prepare(db, events) {
-            Ok(prepared) => prepared,
-            Err((db, error)) => {
-                cell.release(shared, db);
-                return Err(error);
-            }
-        };
-        let applied = match &mut *db {
+        let mut held = cell.acquire(shared);
+        let prepared = self.prepare(&mut held, events)?;
+        let applied = match held.db() {
             Some(db) => {
                 let _inside = inside::enter();
                 db.commit(prepared.events.iter().map(|own| &*own.event)).map_err(CommitError::from)
@@ -81,62 +75,61 @@ impl Session {
             None => Err(CommitError::Refused(countersign_core::CommitError::SessionNotReady)),
         };
         let receipt = Arc::new(Cell::open(prepared.id, Arc::downgrade(shared)));
-        shared.with(|hub, now| {
-            if applied.is_ok() {
+        let (taken, closing) = shared.with(|hub, now| {
+            let taken = applied.is_ok() && !hub.ended;
+            if taken {
                 // Before anything can settle it.
                 hub.receipts.insert(&receipt);
             }
-            hub.node.finish(now, cell.id(), applied.is_ok())
+            hub.node.finish(now, cell.id(), taken);
+            (taken, hub.closing)
         });
-        if applied.is_ok() {
-            cell.changed();
+        if closing {
+            // Whoever closes the store has waited for this commit.
+            shared.signal_rest(|_| ());
         }
-        cell.release(shared, db);
-        applied.map(|()| CommitReceipt::new(receipt))
+        applied?;
+        let Some(db) = held.db() else { return Ok(CommitReceipt::new(receipt)) };
+        if !taken {
+            // The store was closed while the commit was being applied, and nobody waits for it any more: nothing has happened.
+            db.run(&SessionTxn { undo: prepared.events.len(), ..SessionTxn::default() });
+            return Err(CommitError::Refused(countersign_core::CommitError::Closing));
+        }
+        cell.changed(db);
+        Ok(CommitReceipt::new(receipt))
     }
 
     /// Numbers the commit. What the machine has ordered for this session since it was last looked at is done first.
-    #[expect(clippy::type_complexity, reason = "the lock goes in and comes out, whatever happens")]
-    fn prepare<'a>(
-        &'a self,
-        mut db: MutexGuard<'a, Option<SessionDb>>,
-        events: Vec<Event>,
-    ) -> Result<(MutexGuard<'a, Option<SessionDb>>, Prepared), (MutexGuard<'a, Option<SessionDb>>, CommitError)> {
+    fn prepare<'a>(&'a self, held: &mut Held<'a>, events: Vec<Event>) -> Result<Prepared, CommitError> {
         use countersign_core::CommitError as Core;
         let (cell, shared) = (&self.inner.cell, &self.inner.handle.shared);
         let deadline = Instant::now() + SEEDING_MAX;
         loop {
             let events = events.clone();
             match shared.with(|hub, now| hub.node.prepare(now, cell.id(), events)) {
-                Ok(prepared) => return Ok((db, prepared)),
+                Ok(prepared) => return Ok(prepared),
                 // The machine has ordered something between the last look and now; after that it holds still.
-                Err(Core::SessionBusy) if Instant::now() < deadline => db = cell.run_due(shared, db),
+                Err(Core::SessionBusy) if Instant::now() < deadline => held.run_due(),
                 Err(error @ Core::SessionNotReady) => {
-                    let swaps = cell.swaps();
-                    cell.release(shared, db);
-                    let waited = cell.wait_for_due(swaps, deadline);
-                    db = cell.acquire(shared);
+                    let waited = held.wait_for_due(deadline);
                     if let Err(failure) = waited {
-                        return Err((db, failure.map_or(CommitError::Refused(error), CommitError::Session)));
+                        return Err(failure.map_or(CommitError::Refused(error), CommitError::Session));
                     }
                 }
-                Err(error) => return Err((db, CommitError::Refused(error))),
+                Err(error) => return Err(CommitError::Refused(error)),
             }
         }
     }
 
     pub(super) fn wait_until_ready(&self) -> Result<(), SessionError> {
-        let (cell, shared) = (&self.inner.cell, &self.inner.handle.shared);
         let deadline = Instant::now() + SEEDING_MAX;
-        loop {
-            let db = cell.acquire(shared);
-            let (ready, swaps) = (db.is_some(), cell.swaps());
-            cell.release(shared, db);
-            if ready {
-                return Ok(());
+        let mut held = self.inner.cell.acquire(&self.inner.handle.shared);
+        while held.db().is_none() {
+            if self.inner.cell.is_closed() {
+                return Err(SessionError::Closed);
             }
-            cell.wait_for_due(swaps, deadline)
-                .map_err(|failure| failure.map_or(SessionError::NotReady, SessionError::Storage))?;
+            held.wait_for_due(deadline).map_err(|failure| failure.map_or(SessionError::NotReady, SessionError::Storage))?;
         }
+        Ok(())
     }
 }

@@ -54,6 +54,12 @@ pub enum SessionError {
     /// Its database could not be made in time.
     #[error("the session's database is not ready: the storage thread is busy or in trouble, try again")]
     NotReady,
+    /// Inside a query or a materialiser it would wait for itself.
+    #[error("inside a query or a materialiser this would wait for itself: do it after it")]
+    Inside,
+    /// The store is closed.
+    #[error("the store is closed: open it again")]
+    Closed,
     /// Storage, or its database, is in trouble.
     #[error("the session's database: {}", .0.message)]
     Storage(StorageFailure),
@@ -66,6 +72,9 @@ pub enum LookupError {
     /// The file can't be read.
     #[error("{}", .0.message)]
     Storage(StorageFailure),
+    /// Inside a query or a materialiser it would wait for itself.
+    #[error("inside a query or a materialiser this would wait for itself: look the receipt up after it")]
+    Inside,
     /// The storage thread has ended.
     #[error("the store is closed: open it again and look there")]
     Closed,

@@ -4,6 +4,17 @@ use std::cell::Cell;
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
+    static OWN_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread is one of a store's own from now on.
+pub(crate) fn mark_own_thread() {
+    OWN_THREAD.set(true);
+}
+
+/// Whether this thread can wait for a store's threads without waiting for itself.
+pub(crate) fn may_wait_for_threads() -> bool {
+    !OWN_THREAD.get() && !is_inside()
 }
 
 /// Inside for as long as this is kept.

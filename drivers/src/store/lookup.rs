@@ -1,78 +1,159 @@
 //! Receipts found again.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
-use countersign_core::{CommitId, Entry, Origin, Stage, Standing};
+use countersign_core::{CommitId, Entry, EventId, Origin, Stage, Standing};
 
 use super::error::LookupError;
-use crate::driver::Shared;
-use crate::receipt::{Cell, CommitReceipt, Confirmation, Opened, Outcome, Settled};
+use super::inside;
+use crate::driver::{Job, Shared};
+use crate::receipt::{Cell, CommitReceipt, Confirmation, Outcome, Settled};
 use crate::storage::Found;
 
 /// The receipt of a commit: from memory if something of it is open, else from the file.
 pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<CommitReceipt>, LookupError> {
+    let mut accepted = Accepted::new();
     let live = shared.with(|hub, _| {
-        if let Some(cell) = hub.receipts.get(id) {
-            return Some(cell);
+        if hub.ended {
+            return Err(LookupError::Closed);
         }
-        let open = hub.node.find(id)?;
-        let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), settled_leader(open), None));
-        // With the backend stage settled, the file has to say how.
-        open.backend.then(|| hub.receipts.insert(&cell)).map(|()| cell)
-    });
-    if let Some(cell) = live {
-        return Ok(Some(CommitReceipt::new(cell)));
+        if let Some(cell) = hub.receipts.get(id) {
+            return Ok(Some((cell, true)));
+        }
+        let Some(open) = hub.node.find(id) else {
+            // Before the file is read: what is said here has its place for good, whatever is written meanwhile.
+            accepted.extend(hub.node.accepted(id).map(|(event, at, rebases)| (event, (at, rebases))));
+            return Ok(None);
+        };
+        let leader = (!open.is_open(Stage::Leader)).then(Cell::persisted);
+        let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), leader, None));
+        hub.receipts.insert(&cell);
+        Ok(Some((cell, open.backend)))
+    })?;
+    match live {
+        Some((cell, true)) => return Ok(Some(CommitReceipt::new(cell))),
+        Some((cell, false)) => {
+            // The backend stage has failed before the leader has stored the commit: the file has the reason.
+            if let Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } = read(shared, id)? {
+                cell.settle(Stage::Backend, Err(row.quarantined.error)).wake();
+            }
+            return Ok(Some(CommitReceipt::new(cell)));
+        }
+        None => {}
     }
     let found = read(shared, id)?;
-    let Some((leader, backend)) = outcomes(found) else { return Ok(None) };
+    let Some((leader, backend)) = outcomes(&found, &accepted) else { return Ok(None) };
     let cell = Cell::found(id, Arc::downgrade(shared), Some(leader), Some(backend));
     Ok(Some(CommitReceipt::new(Arc::new(cell))))
 }
 
-fn settled_leader(open: Opened) -> Option<Outcome> {
-    (!open.is_open(Stage::Leader)).then(Cell::persisted)
+impl Found {
+    /// How the two stages of the commit stand, by the file alone; `None` if it can't say. A backend stage that has settled by an
+    /// acknowledgement alone may still be open here: the store that syncs knows more.
+    #[must_use]
+    pub fn stages(&self) -> Option<Stages> {
+        let open = |entry: &Entry| !entry.event.client_only && entry.standing == Standing::Pending;
+        let is_open = matches!(self, Self::InLog { entries, quarantined: None } if entries.iter().any(open));
+        let (leader, backend) = outcomes(self, &Accepted::new())?;
+        Some(Stages { leader: Some(leader), backend: (!is_open).then_some(backend) })
+    }
+}
+
+/// How the two stages of a commit stand: `None` where one is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stages {
+    /// The leader's.
+    pub leader: Option<Outcome>,
+    /// The backend's.
+    pub backend: Option<Outcome>,
+}
+
+impl CommitReceipt {
+    /// How both stages stand just now.
+    #[must_use]
+    pub fn peek(&self) -> Stages {
+        Stages { leader: self.leader_sync.peek(), backend: self.backend_sync.peek() }
+    }
 }
 
 /// Asks the storage thread, which sees what is committed and nothing else.
 fn read(shared: &Arc<Shared>, id: CommitId) -> Result<Found, LookupError> {
+    if inside::is_inside() {
+        return Err(LookupError::Inside);
+    }
     let (answer, answered) = mpsc::sync_channel(1);
-    shared.storage.put(crate::driver::Job::Run(Box::new(move |storage| {
+    shared.storage.put(Job::Run(Box::new(move |storage| {
         // Whoever asked may have gone.
         let _ = answer.send(storage.find(id));
     })));
-    if shared.storage.is_closed() {
-        return Err(LookupError::Closed);
-    }
+    // A lane that is closed drops the order, and with it the other end.
     let found = answered.recv().map_err(|_| LookupError::Closed)?;
     found.map_err(LookupError::Storage)
 }
 
 /// How both stages of a commit settled, by what the file holds; `None` if it has never heard of it.
-fn outcomes(found: Found) -> Option<(Outcome, Outcome)> {
+fn outcomes(found: &Found, accepted: &Accepted) -> Option<(Outcome, Outcome)> {
     let persisted = Cell::persisted();
     match found {
-        Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error))),
-        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(&entries)))),
+        Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error.clone()))),
+        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(entries, accepted)))),
         Found::Quarantined(row) => {
-            // What a materialiser refused from the start was never persisted; everything else was.
-            let error = row.quarantined.error;
-            Some((Err(error.clone()), Err(error)))
+            let error = || Err(row.quarantined.error.clone());
+            Some((if row.persisted { persisted } else { error() }, error()))
         }
         Found::DecidedWithoutEvents => Some((persisted, Ok(Settled::NotApplicable))),
         Found::Forgotten | Found::Unknown => None,
     }
 }
 
-/// With nothing open in the machine, synced events that the file has as pending are acknowledged, and don't move any more.
-fn confirmed(entries: &[Entry]) -> Settled {
-    let synced = |entry: &&Entry| !entry.event.client_only && entry.standing != Standing::Local;
-    let positions: smallvec::SmallVec<[u64; 1]> = entries.iter().filter(synced).map(|entry| entry.seq.pos.global).collect();
-    if positions.is_empty() {
-        return Settled::NotApplicable;
+/// Places that the backend has given to events which the file may hold elsewhere, and how often those were rebased.
+type Accepted = BTreeMap<EventId, (u64, u32)>;
+
+/// With nothing open in the machine, synced events that the file has as pending are accepted all the same: where the machine says, else
+/// where they stand.
+fn confirmed(entries: &[Entry], accepted: &Accepted) -> Settled {
+    let mut confirmation = Confirmation { positions: smallvec::SmallVec::new(), rebases: 0 };
+    for entry in entries.iter().filter(|entry| !entry.event.client_only && entry.standing != Standing::Local) {
+        let stored = match entry.origin {
+            Origin::Own { rebases, .. } => (entry.seq.pos.global, rebases),
+            Origin::Foreign { .. } => (entry.seq.pos.global, 0),
+        };
+        let (at, rebases) = entry.own_id().and_then(|id| accepted.get(&id)).copied().unwrap_or(stored);
+        confirmation.positions.push(at);
+        confirmation.rebases = confirmation.rebases.max(rebases);
     }
-    let rebases = |entry: &Entry| match entry.origin {
-        Origin::Own { rebases, .. } => rebases,
-        Origin::Foreign { .. } => 0,
-    };
-    Settled::Confirmed(Confirmation { positions, rebases: entries.iter().map(rebases).max().unwrap_or(0) })
+    if confirmation.positions.is_empty() { Settled::NotApplicable } else { Settled::Confirmed(confirmation) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use countersign_core::SyncError;
+    use serde_json::Value;
+
+    use crate::backend::EmbeddedBackend;
+    use crate::{NewEvent, Schema, Settled, Store};
+
+    // Verifies: R1, R2
+    #[test]
+    fn a_commit_that_the_backend_has_refused_settles_the_same_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let none: [&str; 0] = [];
+        let schema = Schema::builder(1).event_sql("v1.Noted", false, none).build().unwrap();
+        let backend = EmbeddedBackend::open(dir.path().join("backend.db")).unwrap();
+        backend.refuse(|_| true, true, "not here");
+        let open =
+            || Store::open(dir.path().join("store.db")).schema(schema.clone()).backend(backend.clone()).blocking().unwrap();
+        let store = open();
+        let receipt = store.commit(NewEvent::new("v1.Noted", Value::Null)).unwrap();
+        assert!(matches!(receipt.backend_sync.wait(), Err(SyncError::Rejected { .. })));
+        let before = receipt.peek();
+        assert_eq!(before.leader, Some(Ok(Settled::Persisted)));
+        assert_eq!(store.receipt(receipt.id()).unwrap().unwrap().peek(), before);
+        assert!(store.close(Duration::from_secs(10)).persisted);
+        assert_eq!(open().receipt(receipt.id()).unwrap().unwrap().peek(), before);
+    }
 }

@@ -6,6 +6,9 @@ mod error;
 pub(crate) mod inside;
 mod lookup;
 mod opener;
+#[cfg(test)]
+mod remembered;
+mod turn;
 mod watch;
 
 use std::fmt;
@@ -17,9 +20,10 @@ use countersign_core::{CommitId, Input, SessionId, Status, SyncState};
 use rusqlite::Connection;
 
 pub use close::CloseReport;
-pub(crate) use close::close_if_drained;
+pub(crate) use close::{close_if_abandoned, give_up};
 pub use commit::Refused;
 pub use error::{CommitError, LookupError, SessionError};
+pub use lookup::Stages;
 pub use opener::Opener;
 pub use watch::{Changed, Watch};
 
@@ -27,11 +31,12 @@ use crate::driver::{SessionCell, Shared};
 use crate::receipt::CommitReceipt;
 use crate::session::QueryError;
 use crate::state::{IntoEvents, Schema};
+use crate::storage::{OpenError, Settings, Storage};
 
 /// An event-sourced store in one SQLite file, open for work.
 ///
-/// Cheap to clone; every clone is the same store and the same session. `Send + Sync + 'static`. When the last handle is dropped, what
-/// was committed is still persisted, in the background, and the file is let go; [`Store::close`] does so in order and reports.
+/// Cheap to clone; every clone is the same store and the same session. `Send + Sync + 'static`. Dropping the last handle waits
+/// until what was committed is persisted and the file is let go; [`Store::close`] does so within a deadline of one's own, and reports.
 #[derive(Clone)]
 pub struct Store {
     session: Session,
@@ -60,6 +65,31 @@ impl Store {
     #[must_use = "nothing is opened before `blocking`"]
     pub fn open(path: impl AsRef<Path>) -> Opener {
         Opener::new(path.as_ref())
+    }
+
+    /// Makes a store that is not there yet, and remembers these settings in its file for programs that are given nothing but its
+    /// path. Its state is made by the first opening.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::OpenError::Exists`] if there is a file already, which is left as it is; what is wrong with the schema, the folder or
+    /// the disk: nothing is left behind then.
+    pub fn init(path: impl AsRef<Path>, settings: &Settings) -> Result<(), OpenError> {
+        let path = path.as_ref();
+        check(path, settings)?;
+        Storage::init(path, &settings.pairs(), None).map(drop)
+    }
+
+    /// Changes what is remembered in a store that nobody has open for work. Another schema takes effect at the next opening, which
+    /// builds the state anew.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has changed then.
+    pub fn set_settings(path: impl AsRef<Path>, settings: &Settings) -> Result<(), OpenError> {
+        let path = path.as_ref();
+        check(path, settings)?;
+        Storage::set_settings(path, settings)
     }
 
     /// Commits events. They are in the session's database, visible to queries, before this returns; the leader then makes them
@@ -171,6 +201,11 @@ impl Store {
     }
 }
 
+fn check(path: &Path, settings: &Settings) -> Result<(), OpenError> {
+    let checked = Schema::from_toml(&settings.schema);
+    checked.map(drop).map_err(|error| OpenError::Schema { path: path.to_owned(), error })
+}
+
 /// What a user can tell a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -204,22 +239,16 @@ impl Session {
             return Err(QueryError::Inside);
         }
         let shared = &self.inner.handle.shared;
-        let db = self.inner.cell.acquire(shared);
-        let result = match &*db {
-            Some(db) => {
-                let _inside = inside::enter();
-                db.query(read)
-            }
-            None => Err(QueryError::NotReady),
-        };
-        self.inner.cell.release(shared, db);
-        result
+        let mut held = self.inner.cell.acquire(shared);
+        let db = held.db().ok_or(QueryError::NotReady)?;
+        let _inside = inside::enter();
+        db.query(read)
     }
 
     /// As [`Store::watch`], in this session.
     #[must_use]
     pub fn watch<'a>(&self, tables: impl IntoIterator<Item = &'a str>) -> Watch {
-        Watch::new(&self.inner.cell, &self.inner.handle.shared, tables)
+        Watch::new(&self.inner.cell, tables)
     }
 
     /// As [`Store::dump`], in this session.
@@ -228,17 +257,17 @@ impl Session {
     ///
     /// What SQLite says.
     pub fn dump(&self) -> Result<String, SessionError> {
-        let shared = &self.inner.handle.shared;
-        let db = self.inner.cell.acquire(shared);
-        let result = match &*db {
-            Some(db) => db.dump().map_err(SessionError::Storage),
-            None => Err(SessionError::NotReady),
-        };
-        self.inner.cell.release(shared, db);
-        result
+        if inside::is_inside() {
+            return Err(SessionError::Inside);
+        }
+        let mut held = self.inner.cell.acquire(&self.inner.handle.shared);
+        held.db().ok_or(SessionError::NotReady)?.dump().map_err(SessionError::Storage)
     }
 
     fn open(handle: &Arc<Handle>) -> Result<Self, SessionError> {
+        if inside::is_inside() {
+            return Err(SessionError::Inside);
+        }
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| SessionError::NoRandomness(error.to_string()))?;
         let cell = Arc::new(SessionCell::new(SessionId(bytes)));

@@ -1,25 +1,27 @@
 //! Opening a store.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use countersign_core::{Config, Node};
 
 use super::{Handle, Session, Store};
-use crate::backend::{Backend, Who};
-use crate::driver::blocking::{self, Timer};
-use crate::driver::{Hub, Shared};
+use crate::backend::{Backend, Lanes, Who};
+use crate::driver::{Hub, Shared, Timer, blocking};
 use crate::state::Schema;
 use crate::storage::{Durability, OpenError, OpenReport, Options, Progress, Storage};
 
 /// How a store is to be opened: made by [`Store::open`].
-#[must_use = "nothing is opened before `blocking`"]
+#[must_use = "nothing is opened before `blocking` or `smol`"]
 pub struct Opener {
     path: PathBuf,
     schema: Option<Schema>,
     backend: Option<Arc<dyn Backend>>,
     store_id: Arc<str>,
     durability: Durability,
+    size_limit: Option<u64>,
     config: Config,
     progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -32,6 +34,7 @@ impl Opener {
             backend: None,
             store_id: Arc::from("main"),
             durability: Durability::default(),
+            size_limit: None,
             config: Config::default(),
             progress: None,
         }
@@ -61,6 +64,13 @@ impl Opener {
         self
     }
 
+    /// How large the store's file may grow, in bytes, the log that SQLite writes ahead not counted; no limit if not given. A store that
+    /// has reached it does as on a full disk: commits wait for room, and nothing is lost.
+    pub fn size_limit(mut self, bytes: u64) -> Self {
+        self.size_limit = Some(bytes);
+        self
+    }
+
     /// Limits and policies. Whether there is a backend is not taken from here.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -79,6 +89,26 @@ impl Opener {
     ///
     /// What is wrong with the file, the schema or the system; the file is then as it was.
     pub fn blocking(self) -> Result<Store, OpenError> {
+        self.start(blocking::start)
+    }
+
+    /// Opens the store for a program that runs on a smol executor: timers are async-io's, on a task of this executor, which has to
+    /// run for as long as the store is used. Storage, and backends that block, have threads of their own all the same.
+    ///
+    /// Blocks while the file is opened, as `Store::commit` does while it is applied.
+    ///
+    /// # Errors
+    ///
+    /// As [`Opener::blocking`].
+    #[cfg(feature = "smol")]
+    pub fn smol(self, executor: &async_executor::Executor<'static>) -> Result<Store, OpenError> {
+        self.start(|shared, storage, lanes, timer| crate::driver::smol::start(shared, storage, lanes, timer, executor))
+    }
+
+    fn start(
+        self,
+        start: impl FnOnce(&Arc<Shared>, Storage, Option<Lanes>, Arc<Timer>) -> io::Result<Vec<JoinHandle<()>>>,
+    ) -> Result<Store, OpenError> {
         let path = self.path;
         let schema = self.schema.ok_or_else(|| OpenError::NoSchema { path: path.clone() })?;
         let config = Config { backend: self.backend.is_some(), ..self.config };
@@ -86,6 +116,7 @@ impl Opener {
             schema: schema.clone(),
             durability: self.durability,
             backend: config.backend,
+            size_limit: self.size_limit,
             client: None,
             progress: self.progress,
         };
@@ -101,8 +132,7 @@ impl Opener {
             .map_err(|error| OpenError::Corrupt { path: path.clone(), message: Arc::from(error.to_string()) })?;
         let timer = Arc::new(Timer::default());
         let shared = Arc::new(Shared::new(path.clone(), schema, described, Hub::new(node, Arc::clone(&timer))));
-        let threads =
-            blocking::start(&shared, storage, lanes, timer).map_err(|error| OpenError::System { message: error.to_string() })?;
+        let threads = start(&shared, storage, lanes, timer).map_err(|error| OpenError::System { message: error.to_string() })?;
         // What the machine has wanted from the start.
         shared.with(|_, _| ());
         let handle = Arc::new(Handle { shared, threads: Mutex::new(threads) });

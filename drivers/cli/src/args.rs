@@ -1,0 +1,226 @@
+//! The command line's shape.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use countersign::{CommitId, Durability, core::Pos};
+
+const STATUS: &str = "\
+Exit status:
+  0  the awaited stage was reached, or does not apply
+  1  the machine's fault: I/O, a damaged file, a store that is locked
+  2  bad usage or bad input
+  3  still pending when the time was over; the commit goes on
+  4  a stage has failed
+
+With --json, results are one object a line on standard output, and errors an object on standard error.";
+
+/// An event-sourced, local-first SQLite store whose commits hand back a receipt.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, about, after_help = STATUS, max_term_width = 110, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Write one JSON object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a store
+    Init(Init),
+    /// Give a store another schema, and build its state anew
+    Schema(Schema),
+    /// Commit events, and wait for their receipts
+    Commit(Commit),
+    /// Read the state with SQL, also beside a running application
+    Query(Query),
+    /// Show the eventlog, also beside a running application
+    Log(Log),
+    /// Show where a store stands, also beside a running application
+    Status(Store),
+    /// Find a commit's receipt again
+    Receipt(Receipt),
+    /// Push and pull until everything is confirmed
+    Sync(Sync),
+    /// See two stores and a backend at work
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Store {
+    /// The store's file
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The file to make
+    pub(crate) store: PathBuf,
+    /// The schema file: tables, events, and the SQL that applies them (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schema: PathBuf,
+    /// The sync backend, such as embedded:backend.db; without one the store stays local
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) backend: Option<String>,
+    /// Which of the backend's logs is meant
+    #[arg(long, value_name = "ID", default_value = "main", value_parser = store_id)]
+    pub(crate) store_id: String,
+    /// Which crash an acknowledged commit survives: loss of power, or the death of the process
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Power)]
+    pub(crate) durability: DurabilityArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    /// The new schema file (TOML); its version has to differ if only the meaning of its SQL has changed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schema: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("input").required(true).args(["event", "stdin"]))]
+pub(crate) struct Commit {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    /// The name of the one event to commit
+    #[arg(long, value_name = "NAME")]
+    pub(crate) event: Option<String>,
+    /// Its arguments
+    #[arg(long, value_name = "JSON", conflicts_with = "stdin", default_value = "null")]
+    pub(crate) args: String,
+    /// Read JSON lines: {"name", "args"} for a commit of one event, an array of them for a commit of several
+    #[arg(long)]
+    pub(crate) stdin: bool,
+    /// Which stage of each commit to wait for; even with `none` everything is stored before the end
+    #[arg(long, value_enum, default_value_t = Wait::Leader)]
+    pub(crate) wait: Wait,
+    /// How long each commit is waited for, such as 500ms, 10s or 2m
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Query {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    /// A query over the state tables
+    pub(crate) sql: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    /// Only what comes after this place, such as e5 or e5.1
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) since: Option<Pos>,
+    /// Only what waits for the backend
+    #[arg(long)]
+    pub(crate) pending: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Receipt {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    /// The commit's identity, as `commit` prints it
+    pub(crate) id: CommitId,
+    /// Which stage to wait for; the store is synced meanwhile, unless another process does so [default: leader, without waiting]
+    #[arg(long, value_enum)]
+    pub(crate) wait: Option<Wait>,
+    /// How long to wait, such as 500ms, 10s or 2m
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    /// When to end: as soon as everything is confirmed, and everything that the backend has is here (the default)
+    #[arg(long, value_enum, conflicts_with = "for_time")]
+    pub(crate) until: Option<Until>,
+    /// Go on for this long, such as 10s
+    #[arg(long = "for", id = "for_time", value_name = "TIME", value_parser = duration)]
+    pub(crate) for_time: Option<Duration>,
+    /// How long `--until` is waited for
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, conflicts_with = "for_time")]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Keep the files in this new folder, to look at them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+/// A stage of a receipt to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// Neither
+    None,
+    /// Stored by the leader
+    Leader,
+    /// Confirmed by the sync backend
+    Backend,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// Nothing is pending, nothing is left to pull
+    Synced,
+}
+
+/// What [`Durability`] says, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// Loss of power
+    Power,
+    /// The death of the process
+    Process,
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(durability: DurabilityArg) -> Self {
+        match durability {
+            DurabilityArg::Power => Self::Power,
+            DurabilityArg::Process => Self::Process,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write a number and its unit, such as 500ms, 10s or 2m"))
+}
+
+fn store_id(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if text.is_empty() || !text.bytes().all(allowed) {
+        return Err("only letters, digits, `_` and `-` are allowed, and at least one".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_shape_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn store_ids_are_plain() {
+        assert!(store_id("Shop_1-a").is_ok());
+        assert!(["", "a b", "ä", "a/b"].into_iter().all(|bad| store_id(bad).is_err()));
+    }
+}

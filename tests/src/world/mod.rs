@@ -1,0 +1,339 @@
+//! The simulated world: clients with sessions, one backend, disks, a network and a clock; one thread, one seed.
+//!
+//! A run has two parts: first users act while everything fails that this world lets fail; then faults stop, and the world has
+//! to come to rest. What must hold is checked after every step. The same seed gives the same run.
+
+pub(crate) mod backend;
+mod choices;
+pub(crate) mod client;
+mod database;
+mod disk;
+mod finish;
+mod lanes;
+mod network;
+mod reach;
+mod state;
+mod swarm;
+mod transcript;
+mod user;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use countersign_core::{Effect, EffectId, Input, Output, Page, Push, SessionId, Time};
+
+use crate::model::Model;
+use backend::Backend;
+pub use choices::Choices;
+use client::{Client, Process, PullLane};
+pub(crate) use disk::Disk;
+pub use reach::{MARKS, Reach};
+use swarm::Swarm;
+use transcript::{Hash, Transcript};
+
+/// What does not hold, and by which invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant.
+    pub id: &'static str,
+    /// What was found.
+    pub what: String,
+}
+
+impl Violation {
+    pub(crate) fn new(id: &'static str, what: impl Into<String>) -> Self {
+        Self { id, what: what.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.id, self.what)
+    }
+}
+
+/// Something that is going to happen. `u32` is the life of the process that it belongs to.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    User,
+    Storage(usize, u32),
+    Session(usize, u32, SessionId),
+    Finish(usize, u32, SessionId),
+    PushArrives(usize, u32, EffectId, Push),
+    PushReply(usize, u32, EffectId, Option<Box<countersign_core::BackendFailure>>),
+    PullServed(usize, u32, EffectId),
+    PageArrives(usize, u32, EffectId, Page),
+    PullCut(usize, u32, EffectId),
+    Timer(usize, u32, Time),
+    Boot(usize),
+    LinkUp(usize),
+    DiskFreed(usize),
+    Credentials(usize),
+    Calm,
+    CloseDone(usize, u32),
+}
+
+/// One world.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) choices: Choices,
+    pub(crate) swarm: Swarm,
+    pub(crate) now: Time,
+    queue: BTreeMap<(Time, u64, u64), Event>,
+    queued: u64,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) backend: Backend,
+    pub(crate) model: Model,
+    pub(crate) reach: Reach,
+    pub(crate) transcript: Transcript,
+    trace: Hash,
+    inputs: u64,
+    sessions: u64,
+    actions: u64,
+    healed: bool,
+    seed: u64,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What does not hold, if anything.
+    pub violation: Option<Violation>,
+    /// A hash of everything that went into the machines and came out.
+    pub trace: u64,
+    /// How many inputs the machines were given.
+    pub inputs: u64,
+    /// How much time passed in the world, in microseconds.
+    pub elapsed: u64,
+    /// What was met.
+    pub reach: Reach,
+}
+
+impl World {
+    /// The world of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::of(Choices::new(seed), seed)
+    }
+
+    /// A world whose choices are read from bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self::of(Choices::given(bytes), 0)
+    }
+
+    fn of(mut choices: Choices, seed: u64) -> Self {
+        let swarm = Swarm::draw(&mut choices);
+        let names = ["A", "B", "C"];
+        let clients = names[..swarm.clients as usize].iter().map(|name| Client::new(name, swarm.config.clone())).collect();
+        Self {
+            backend: Backend::new(swarm.keeps_ids),
+            choices,
+            swarm,
+            now: Time(1),
+            queue: BTreeMap::new(),
+            queued: 0,
+            clients,
+            model: Model::default(),
+            reach: Reach::default(),
+            transcript: Transcript::default(),
+            trace: Hash::default(),
+            inputs: 0,
+            sessions: 0,
+            actions: 0,
+            healed: false,
+            seed,
+        }
+    }
+
+    /// Keeps what happens as text.
+    #[must_use]
+    pub fn with_transcript(mut self) -> Self {
+        self.transcript.on = true;
+        self
+    }
+
+    /// The last lines of what happened, if they are kept.
+    #[must_use]
+    pub fn transcript(&self, lines: usize) -> Vec<String> {
+        self.transcript.last(lines)
+    }
+
+    /// Runs the world to its end, or to the first thing that does not hold.
+    pub fn run(&mut self) -> Report {
+        let violation = self.safety().and_then(|()| self.liveness()).err();
+        self.report(violation)
+    }
+
+    /// Where things stand, with what does not hold.
+    #[must_use]
+    pub fn report(&self, violation: Option<Violation>) -> Report {
+        let (trace, inputs, elapsed, reach) = (self.trace.0, self.inputs, self.now.0, self.reach.clone());
+        Report { violation, trace, inputs, elapsed, reach }
+    }
+
+    fn safety(&mut self) -> Result<(), Violation> {
+        let swarm = self.swarm.clone();
+        self.transcript.line(self.now, "", || format!("{swarm:?}"));
+        for c in 0..self.clients.len() {
+            self.boot(c)?;
+        }
+        self.schedule(0, Event::User);
+        while self.actions < self.swarm.actions {
+            let Some(event) = self.next() else { break };
+            self.dispatch(event)?;
+            if self.choices.chance(self.swarm.crash_anywhere) && self.choices.chance(10) {
+                let c = self.choices.index(self.clients.len());
+                self.crash(c)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Event> {
+        let ((at, _, _), event) = self.queue.pop_first()?;
+        self.now = self.now.max(at);
+        Some(event)
+    }
+
+    /// When the next thing happens.
+    pub(crate) fn next_at(&self) -> Option<Time> {
+        self.queue.first_key_value().map(|(&(at, _, _), _)| at)
+    }
+
+    /// Makes something happen, this many microseconds from now. What happens at the same moment does so in any order.
+    pub(crate) fn schedule(&mut self, after: u64, event: Event) {
+        self.queued += 1;
+        let tie = self.choices.below(64);
+        self.queue.insert((Time(self.now.0 + after), tie, self.queued), event);
+    }
+
+    pub(crate) fn dispatch(&mut self, event: Event) -> Result<(), Violation> {
+        let alive = |world: &Self, c: usize, life: u32| world.clients[c].life == life && world.clients[c].process.is_some();
+        match event {
+            Event::User => self.user(),
+            Event::Storage(c, life) if alive(self, c, life) => self.run_storage(c),
+            Event::Session(c, life, id) if alive(self, c, life) => self.run_session(c, id),
+            Event::Finish(c, life, id) if alive(self, c, life) => self.finish_commit(c, id),
+            Event::PushArrives(c, life, id, push) => self.push_arrives(c, life, id, &push),
+            Event::PushReply(c, life, id, reply) if alive(self, c, life) => self.push_reply(c, id, reply),
+            Event::PullServed(c, life, id) if alive(self, c, life) => self.serve_pull(c, id),
+            Event::PageArrives(c, life, id, page) if alive(self, c, life) => self.page_arrives(c, id, page),
+            Event::PullCut(c, life, id) if alive(self, c, life) => self.cut_pull(c, id),
+            Event::Timer(c, life, at) if alive(self, c, life) => self.timer(c, at),
+            Event::CloseDone(c, life) if alive(self, c, life) => self.close_done(c),
+            Event::Boot(c) => self.boot(c),
+            Event::LinkUp(c) => self.link_up(c),
+            Event::DiskFreed(c) => {
+                self.clients[c].disk_full = false;
+                Ok(())
+            }
+            Event::Credentials(c) => self.credentials(c),
+            Event::Calm => {
+                self.backend.moody = false;
+                Ok(())
+            }
+            // The process that this was for is gone.
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands an input to a client's machine, and takes what it says.
+    pub(crate) fn input(&mut self, c: usize, input: Input) -> Result<(), Violation> {
+        let now = self.now;
+        let name = self.clients[c].name.clone();
+        self.transcript.line(now, &name, || transcript::input(&input));
+        if let Some(process) = &mut self.clients[c].process {
+            process.record(now, &input);
+            process.node.handle(now, input);
+        }
+        self.after(c)
+    }
+
+    /// Takes what a client's machine says, and checks it.
+    pub(crate) fn after(&mut self, c: usize) -> Result<(), Violation> {
+        self.inputs += 1;
+        let Some(process) = &mut self.clients[c].process else { return Ok(()) };
+        let outputs = process.drain();
+        let holds = process.node.check();
+        self.trace.add(&(self.now.0, c, self.clients[c].process.as_ref().map(Process::trace)));
+        for output in outputs {
+            let name = self.clients[c].name.clone();
+            self.transcript.line(self.now, &name, || transcript::output(&output));
+            self.output(c, output)?;
+        }
+        if let Err(what) = holds {
+            return Err(Violation::new("check", what));
+        }
+        self.set_timer(c);
+        self.check_step(c)
+    }
+
+    fn output(&mut self, c: usize, output: Output) -> Result<(), Violation> {
+        match output {
+            Output::Effect { id, effect } => self.effect(c, id, effect),
+            Output::Resolve(resolution) => self.model.resolved(c, &resolution, &self.clients[c], &self.backend, &mut self.reach),
+            Output::Notify(notice) => {
+                self.noticed(&notice);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn effect(&mut self, c: usize, id: EffectId, effect: Effect) -> Result<(), Violation> {
+        if let Some(job) = Client::job(&effect) {
+            self.clients[c].storage.push_back((id, job));
+            self.start_storage(c);
+            return Ok(());
+        }
+        match effect {
+            Effect::Session { session, txn } => {
+                if let Some(local) = self.clients[c].sessions.get_mut(&session) {
+                    local.lane.push_back((id, txn));
+                }
+                self.start_session(c, session);
+                Ok(())
+            }
+            Effect::Push(push) => self.send_push(c, id, push),
+            Effect::Pull(pull) => {
+                self.clients[c].pull = Some(PullLane { effect: id, pull, parked: false });
+                self.send_pull(c, id)
+            }
+            Effect::Abandon { pull } => {
+                self.abandon(c, pull);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn set_timer(&mut self, c: usize) {
+        let Some(process) = &self.clients[c].process else { return };
+        let at = process.deadline.map(|(at, _)| at);
+        if at == self.clients[c].timer {
+            return;
+        }
+        self.clients[c].timer = at;
+        if let Some(at) = at {
+            let late = if self.choices.chance(self.swarm.noise) { self.choices.below(3_000_000) } else { 0 };
+            let life = self.clients[c].life;
+            self.schedule(at.0.saturating_sub(self.now.0) + late, Event::Timer(c, life, at));
+        }
+    }
+
+    fn timer(&mut self, c: usize, at: Time) -> Result<(), Violation> {
+        if self.clients[c].timer != Some(at) {
+            return Ok(());
+        }
+        self.clients[c].timer = None;
+        self.input(c, Input::Timer)?;
+        let deadline = self.clients[c].process.as_ref().and_then(|process| process.deadline);
+        match deadline {
+            Some((at, reason)) if at <= self.now => {
+                Err(Violation::new("V4", format!("after its timer the machine wants to be woken at {at} for {reason:?}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Situations that a run of many worlds must have met: a generator that never makes them proves nothing about them.
+
+use std::collections::BTreeMap;
+
+/// Every situation, by name.
+pub const MARKS: [&str; 30] = [
+    "rebase during an in-flight push",
+    "reply lost, then confirmed by a pull",
+    "crash between commit and answer",
+    "crash with a commit not stored",
+    "two rebases on one receipt",
+    "reset while pending",
+    "truncation noticed",
+    "queue full, commit refused",
+    "poison",
+    "poison of a stored commit",
+    "rejected for ever",
+    "withdrawn by a user",
+    "withdrawn by policy",
+    "offline for good, queued",
+    "offline for good, withdrawn",
+    "identity mismatch ends a receipt",
+    "failed with certainty NotApplied",
+    "failed with certainty Partial",
+    "failed with certainty Unknown",
+    "leader stage failed",
+    "bisected",
+    "stuck",
+    "released by an echo",
+    "a commit split over two pushes",
+    "session seeded anew",
+    "outcome of a transaction unknown, then committed",
+    "a queued transaction was stale",
+    "confirmed entry without effect",
+    "gap seen again",
+    "receipt found again after a restart",
+];
+
+/// How often each situation was met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Reach {
+    pub(crate) fn mark(&mut self, name: &'static str) {
+        debug_assert!(MARKS.contains(&name), "{name} is not in the list");
+        *self.counts.entry(name).or_insert(0) += 1;
+    }
+
+    /// Adds what another world has met.
+    pub fn add(&mut self, other: &Self) {
+        for (name, count) in &other.counts {
+            *self.counts.entry(name).or_insert(0) += count;
+        }
+    }
+
+    /// What was never met.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        MARKS.into_iter().filter(|name| !self.counts.contains_key(name)).collect()
+    }
+
+    /// How often each was met, in the order of the list.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        MARKS.into_iter().map(|name| (name, self.counts.get(name).copied().unwrap_or(0)))
+    }
+}

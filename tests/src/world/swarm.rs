@@ -1,0 +1,225 @@
+//! Which faults a world has, and how strong they are: drawn from its choices, nothing of everything included.
+
+use core::time::Duration;
+
+use countersign_core::{Config, IdentityPolicy, OfflinePolicy, StuckPolicy};
+
+use super::choices::Choices;
+
+/// The options of one world. Fields without a unit are times in a thousand.
+#[derive(Clone, Debug)]
+pub(crate) struct Swarm {
+    pub(crate) clients: u64,
+    pub(crate) sessions: u64,
+    /// What users do, in all.
+    pub(crate) actions: u64,
+    /// The mean time between two of those, in microseconds.
+    pub(crate) pace: u64,
+    pub(crate) keys: u64,
+    pub(crate) commit_events: u64,
+    pub(crate) big_commit: u64,
+    /// How many different values events have: few make equal events.
+    pub(crate) values: u64,
+    pub(crate) keeps_ids: bool,
+    /// The longest delay of one message, in microseconds.
+    pub(crate) delay: u64,
+    pub(crate) lose_request: u64,
+    pub(crate) lose_reply: u64,
+    pub(crate) refuse_connection: u64,
+    pub(crate) late: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) page: u64,
+    pub(crate) gap: u64,
+    pub(crate) overlap: u64,
+    pub(crate) empty_page: u64,
+    pub(crate) stall: u64,
+    pub(crate) cut_stream: u64,
+    pub(crate) forbidden: u64,
+    pub(crate) stuck: u64,
+    pub(crate) sticky: u64,
+    pub(crate) moody: u64,
+    pub(crate) auth: u64,
+    pub(crate) offline: u64,
+    pub(crate) offline_for_good: u64,
+    pub(crate) disk_fails: u64,
+    pub(crate) disk_full: u64,
+    pub(crate) disk_unknown: u64,
+    /// The longest transaction, in microseconds.
+    pub(crate) disk_delay: u64,
+    pub(crate) snapshot_fails: u64,
+    pub(crate) session_fails: u64,
+    pub(crate) session_delay: u64,
+    pub(crate) slow_commit: u64,
+    pub(crate) crash: u64,
+    /// A crash at any event, in a hundred thousand.
+    pub(crate) crash_anywhere: u64,
+    pub(crate) close: u64,
+    pub(crate) churn: u64,
+    pub(crate) withdraw: u64,
+    pub(crate) reset: u64,
+    pub(crate) truncate: u64,
+    pub(crate) decide: u64,
+    pub(crate) dead_session: bool,
+    pub(crate) noise: u64,
+    pub(crate) config: Config,
+}
+
+impl Swarm {
+    pub(crate) fn draw(c: &mut Choices) -> Self {
+        let calm = c.chance(50);
+        let mut s = |max: u64| if calm { 0 } else { c.strength(max) };
+        let mut swarm = Self {
+            clients: 0,
+            sessions: 0,
+            actions: 0,
+            pace: 0,
+            keys: 0,
+            commit_events: 0,
+            big_commit: s(60),
+            values: 0,
+            keeps_ids: false,
+            delay: 1_000,
+            lose_request: s(300),
+            lose_reply: s(400),
+            refuse_connection: s(200),
+            late: s(100),
+            duplicate: s(300),
+            page: 0,
+            gap: s(150),
+            overlap: s(150),
+            empty_page: s(100),
+            stall: s(300),
+            cut_stream: s(150),
+            forbidden: s(60),
+            stuck: s(15),
+            sticky: s(40),
+            moody: s(30),
+            auth: s(30),
+            offline: s(60),
+            offline_for_good: s(25),
+            disk_fails: s(150),
+            disk_full: s(30),
+            disk_unknown: s(150),
+            disk_delay: 1_000,
+            snapshot_fails: s(200),
+            session_fails: s(40),
+            session_delay: 100,
+            slow_commit: s(300),
+            crash: s(40),
+            crash_anywhere: s(300),
+            close: s(30),
+            churn: s(80),
+            withdraw: s(80),
+            reset: 0,
+            truncate: 0,
+            decide: 0,
+            dead_session: false,
+            noise: s(60),
+            config: Config::default(),
+        };
+        swarm.rest(c, calm);
+        swarm
+    }
+
+    fn rest(&mut self, c: &mut Choices, calm: bool) {
+        self.clients = c.between(1, 3);
+        self.sessions = c.between(1, 3);
+        self.actions = c.between(20, 160);
+        self.pace = *pick(c, &[1_000, 20_000, 20_000, 200_000, 2_000_000]);
+        self.keys = c.between(3, 30);
+        self.commit_events = c.between(1, 5);
+        self.values = *pick(c, &[1_000_000, 1_000_000, 3]);
+        self.keeps_ids = c.chance(600);
+        self.delay = *pick(c, &[500, 20_000, 20_000, 400_000]);
+        self.page = *pick(c, &[1, 3, 10, 100]);
+        self.disk_delay = *pick(c, &[200, 5_000, 5_000, 100_000]);
+        self.session_delay = *pick(c, &[50, 1_000, 50_000]);
+        self.dead_session = !calm && c.chance(100);
+        let shifting = !calm && c.chance(120);
+        if shifting {
+            self.reset = c.strength(25);
+            self.truncate = c.strength(25);
+            self.decide = 60;
+            // Where identities are stripped, an old event of an own session that comes back from a backup can't be told from a
+            // pending one whose bytes the backend has changed.
+            self.keeps_ids |= self.truncate > 0;
+        }
+        self.config = config(c, calm);
+        if self.truncate > 0 {
+            // What a backup has lost and was only acknowledged shows when something is pushed, and has to leave room for that.
+            self.config.pending_events = Config::default().pending_events;
+        }
+    }
+
+    /// What is left when faults stop: the configuration, and a network that delays.
+    pub(crate) fn healed(&self) -> Self {
+        Self {
+            big_commit: 0,
+            delay: 20_000,
+            lose_request: 0,
+            lose_reply: 0,
+            refuse_connection: 0,
+            late: 0,
+            duplicate: 0,
+            gap: 0,
+            overlap: 0,
+            empty_page: 0,
+            stall: 0,
+            cut_stream: 0,
+            forbidden: 0,
+            stuck: 0,
+            sticky: 0,
+            moody: 0,
+            auth: 0,
+            offline: 0,
+            offline_for_good: 0,
+            disk_fails: 0,
+            disk_full: 0,
+            disk_unknown: 0,
+            snapshot_fails: 0,
+            session_fails: 0,
+            slow_commit: 0,
+            crash: 0,
+            crash_anywhere: 0,
+            close: 0,
+            churn: 0,
+            withdraw: 0,
+            reset: 0,
+            truncate: 0,
+            decide: 0,
+            noise: 0,
+            ..self.clone()
+        }
+    }
+}
+
+fn config(c: &mut Choices, calm: bool) -> Config {
+    let mut config = Config { push_events: c.between(3, 20) as usize, ..Config::default() };
+    config.txn_events = *pick(c, &[1, 5, 2_000]);
+    config.txns_in_flight = c.between(1, 2) as usize;
+    config.pulled_events = *pick(c, &[1, 10, 10_000]);
+    config.session_backlog = *pick(c, &[1, 3, 1_024]);
+    config.refusals_before_bisect = c.between(1, 3) as u32;
+    if calm {
+        return config;
+    }
+    config.backend = !c.chance(40);
+    if c.chance(150) {
+        config.pending_events = c.between(5, 40) as usize;
+        config.pending_client_only = c.between(2, 10) as usize;
+        config.unpersisted_events = c.between(3, 20) as usize;
+    }
+    if c.chance(250) {
+        config.stuck = StuckPolicy::WithdrawAfter(Duration::from_secs(c.between(1, 60)));
+    }
+    config.identity = *pick(c, &[IdentityPolicy::Stop, IdentityPolicy::Stop, IdentityPolicy::Reset, IdentityPolicy::Ignore]);
+    if c.chance(120) {
+        config.offline = OfflinePolicy { deadline: Some(Duration::from_secs(c.between(2, 60))), withdraw: false };
+    }
+    config.offline.withdraw = c.chance(300);
+    config
+}
+
+fn pick<'a, T>(c: &mut Choices, from: &'a [T]) -> &'a T {
+    &from[c.index(from.len())]
+}

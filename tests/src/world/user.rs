@@ -1,0 +1,366 @@
+//! What users and operating systems do: commit, withdraw, open and close, kill, pull the plug.
+
+use countersign_core::{CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId};
+
+use super::client::{Local, Process};
+use super::state::{self, CLIENT_ONLY, FORBIDDEN, STICKY, STUCK, SYNCED};
+use super::{Event, Violation, World};
+
+impl World {
+    /// One action, and the next one planned.
+    pub(crate) fn user(&mut self) -> Result<(), Violation> {
+        self.actions += 1;
+        let after = 1 + self.choices.below(2 * self.swarm.pace);
+        self.schedule(after, Event::User);
+        let c = self.choices.index(self.clients.len());
+        self.shift_backend(c)?;
+        if self.clients[c].process.is_none() {
+            return Ok(());
+        }
+        let swarm = self.swarm.clone();
+        let life = self.clients[c].life;
+        if self.choices.chance(swarm.crash) {
+            return self.crash(c);
+        }
+        if self.choices.chance(swarm.close) {
+            return self.close(c);
+        }
+        if self.choices.chance(swarm.offline) && self.clients[c].link {
+            self.clients[c].link = false;
+            let after = self.choices.between(1_000, 90_000_000);
+            self.schedule(after, Event::LinkUp(c));
+            if self.choices.chance(500) {
+                return self.input(c, Input::Offline);
+            }
+        }
+        if self.choices.chance(swarm.offline_for_good) {
+            self.model.offline_for_good(c);
+            self.input(c, Input::OfflineForGood)?;
+        }
+        if self.choices.chance(swarm.auth) && self.clients[c].authorised {
+            self.clients[c].authorised = false;
+            let after = self.choices.between(1_000, 60_000_000);
+            self.schedule(after, Event::Credentials(c));
+        }
+        if self.choices.chance(swarm.disk_full) && !self.clients[c].disk_full {
+            self.clients[c].disk_full = true;
+            let after = self.choices.between(1_000, 60_000_000);
+            self.schedule(after, Event::DiskFreed(c));
+        }
+        if self.choices.chance(swarm.churn) {
+            self.churn(c)?;
+        }
+        if self.choices.chance(swarm.withdraw) {
+            self.withdraw_any(c)?;
+        }
+        if self.choices.chance(swarm.decide) {
+            self.news(c);
+            let decision = [IdentityPolicy::Stop, IdentityPolicy::Reset, IdentityPolicy::Ignore][self.choices.index(3)];
+            self.input(c, Input::Decide { decision })?;
+        }
+        if self.choices.chance(swarm.noise) {
+            self.noise(c)?;
+        }
+        if self.clients[c].life == life { self.commit_any(c) } else { Ok(()) }
+    }
+
+    fn shift_backend(&mut self, c: usize) -> Result<(), Violation> {
+        if self.choices.chance(self.swarm.moody) && !self.backend.moody {
+            self.backend.moody = true;
+            let after = self.choices.between(1_000, 60_000_000);
+            self.schedule(after, Event::Calm);
+        }
+        let pending = self.clients[c].process.as_ref().is_some_and(|process| process.node.status().pending_events > 0);
+        if self.choices.chance(self.swarm.reset) {
+            self.backend.reset();
+            self.transcript.line(self.now, "BE", || "is another one from now on".into());
+            if pending {
+                self.reach.mark("reset while pending");
+            }
+            self.wake_pulls();
+        } else if self.choices.chance(self.swarm.truncate) && self.backend.head() > 0 {
+            let to = self.choices.below(self.backend.head());
+            self.backend.truncate(to);
+            // Nobody restores a backup under a running server: what is on its way is lost.
+            self.queue.retain(|_, event| !matches!(event, Event::PushArrives(..)));
+            self.transcript.line(self.now, "BE", || format!("is a restored backup that ends at e{to}"));
+            self.wake_pulls();
+        }
+        Ok(())
+    }
+
+    fn churn(&mut self, c: usize) -> Result<(), Violation> {
+        let open: Vec<SessionId> = self.clients[c].sessions.keys().copied().collect();
+        if open.len() > 1 && self.choices.chance(500) {
+            let id = open[self.choices.index(open.len())];
+            self.close_session(c, id)?;
+        } else if open.len() < 4 {
+            self.open_session(c)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open_session(&mut self, c: usize) -> Result<SessionId, Violation> {
+        self.sessions += 1;
+        let mut bytes = [0; 16];
+        bytes[7] = c as u8 + 1;
+        bytes[8..].copy_from_slice(&self.sessions.to_be_bytes());
+        let id = SessionId(bytes);
+        let name = format!("{}{}", self.clients[c].name, self.sessions);
+        self.transcript.name(id, name);
+        let dead = !self.healed && self.swarm.dead_session && self.choices.chance(300);
+        self.clients[c].sessions.insert(id, Local { dead, ..Local::default() });
+        self.input(c, Input::SessionOpened { session: id })?;
+        Ok(id)
+    }
+
+    pub(crate) fn close_session(&mut self, c: usize, id: SessionId) -> Result<(), Violation> {
+        if self.clients[c].sessions.get(&id).is_some_and(|local| local.prepared.is_some()) {
+            self.finish_commit(c, id)?;
+        }
+        self.clients[c].sessions.remove(&id);
+        self.input(c, Input::SessionClosed { session: id })
+    }
+
+    fn withdraw_any(&mut self, c: usize) -> Result<(), Violation> {
+        let Some(commit) = self.model.any_open(c, &mut self.choices) else { return Ok(()) };
+        self.withdraw(c, commit)
+    }
+
+    pub(crate) fn withdraw(&mut self, c: usize, commit: CommitId) -> Result<(), Violation> {
+        self.model.withdrawing(commit);
+        self.news(c);
+        self.input(c, Input::Withdraw { commit })
+    }
+
+    fn noise(&mut self, c: usize) -> Result<(), Violation> {
+        let input = match self.choices.below(4) {
+            0 => Input::PushOk { id: EffectId(1_000_000 + self.choices.below(9)) },
+            1 => Input::Timer,
+            2 => Input::Seeded { id: EffectId(0), seed: None },
+            _ => {
+                let old = &self.clients[c].old_answers;
+                let Some(answer) = old.get(self.choices.index(old.len())).cloned() else { return Ok(()) };
+                answer
+            }
+        };
+        self.input(c, input)
+    }
+
+    // Commits.
+
+    fn commit_any(&mut self, c: usize) -> Result<(), Violation> {
+        let open: Vec<SessionId> = self.clients[c].sessions.keys().copied().collect();
+        let Some(&id) = open.get(self.choices.index(open.len())) else { return Ok(()) };
+        let events = self.some_events();
+        self.commit(c, id, events)
+    }
+
+    fn some_events(&mut self) -> Vec<Said> {
+        let swarm = &self.swarm;
+        let c = &mut self.choices;
+        let big = c.chance(swarm.big_commit);
+        let count = if big { c.between(20, 60) } else { c.below(swarm.commit_events + 1) };
+        // Of many events some would hardly ever apply: a large commit has only those that always do.
+        let kinds = if big { 2 } else { 4 };
+        let client_only = c.chance(150);
+        let one = |_| {
+            let (key, value) = (c.below(swarm.keys), c.below(swarm.values));
+            if client_only || c.chance(100) {
+                return state::event(CLIENT_ONLY[c.index(kinds / 2)], key, value, true);
+            }
+            let name = if c.chance(swarm.forbidden) {
+                FORBIDDEN
+            } else if c.chance(swarm.stuck) {
+                STUCK
+            } else if c.chance(swarm.sticky) {
+                STICKY
+            } else {
+                SYNCED[c.index(kinds)]
+            };
+            state::event(name, key, value, false)
+        };
+        let mut events: Vec<Said> = (0..count).map(one).collect();
+        if big && swarm.forbidden > 0 && c.chance(500) {
+            // A commit that is split, and refused after its first part was taken.
+            events.retain(|event| *event.name != *FORBIDDEN);
+            events.push(state::event(FORBIDDEN, 0, 0, false));
+        }
+        events
+    }
+
+    pub(crate) fn commit(&mut self, c: usize, id: SessionId, events: Vec<Said>) -> Result<(), Violation> {
+        self.news(c);
+        if self.clients[c].sessions.get(&id).is_some_and(|local| local.prepared.is_some()) {
+            self.finish_commit(c, id)?;
+        }
+        // Whoever holds the session's lock first does what is due there.
+        for _ in 0..100 {
+            let Some(local) = self.clients[c].sessions.get(&id) else { return Ok(()) };
+            if local.dead || local.lane.is_empty() {
+                break;
+            }
+            self.run_session(c, id)?;
+        }
+        let mut prepared = self.prepare(c, id, &events)?;
+        if matches!(prepared, Err(CommitError::SessionBusy)) {
+            while self.clients[c].sessions.get(&id).is_some_and(|local| !local.dead && !local.lane.is_empty()) {
+                self.run_session(c, id)?;
+            }
+            prepared = self.prepare(c, id, &events)?;
+            let local = self.clients[c].sessions.get(&id);
+            if matches!(prepared, Err(CommitError::SessionBusy)) && local.is_some_and(|local| !local.dead) {
+                return Err(Violation::new("V2", format!("session {id} is busy twice, with nothing to do")));
+            }
+        }
+        match prepared {
+            Ok(()) => {
+                if self.choices.chance(self.swarm.slow_commit) {
+                    let (after, life) = (self.choices.below(50_000), self.clients[c].life);
+                    self.schedule(after, Event::Finish(c, life, id));
+                    return Ok(());
+                }
+                self.finish_commit(c, id)
+            }
+            Err(CommitError::Full { .. }) => {
+                self.reach.mark("queue full, commit refused");
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn prepare(&mut self, c: usize, id: SessionId, events: &[Said]) -> Result<Result<(), CommitError>, Violation> {
+        let now = self.now;
+        let name = self.clients[c].name.clone();
+        let input = Input::Prepare { session: id, events: events.to_vec() };
+        let Some(process) = &mut self.clients[c].process else { return Ok(Err(CommitError::SessionClosed)) };
+        process.record(now, &input);
+        let answer = process.node.prepare(now, id, events.to_vec());
+        self.transcript.line(now, &name, || {
+            let outcome = answer.as_ref().map_or_else(ToString::to_string, |prepared| prepared.id.to_string());
+            format!("{} -> {outcome}", super::transcript::input(&input))
+        });
+        let answer = match answer {
+            Ok(prepared) => {
+                if let Some(local) = self.clients[c].sessions.get_mut(&id) {
+                    local.prepared = Some(prepared);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        self.after(c)?;
+        Ok(answer)
+    }
+
+    pub(crate) fn finish_commit(&mut self, c: usize, id: SessionId) -> Result<(), Violation> {
+        let now = self.now;
+        let Some(local) = self.clients[c].sessions.get_mut(&id) else { return Ok(()) };
+        let Some(prepared) = local.prepared.take() else { return Ok(()) };
+        let applied = local.db.commit(&prepared.events);
+        if applied {
+            self.model.admitted(c, self.clients[c].life, &prepared);
+        }
+        let name = self.clients[c].name.clone();
+        self.transcript.line(now, &name, || format!("< finish {id} {applied}"));
+        if let Some(process) = &mut self.clients[c].process {
+            process.record(now, &Input::Finish { session: id, applied });
+            if process.node.finish(now, id, applied) != Some(prepared.id) {
+                return Err(Violation::new("V2", format!("{} was prepared and can't be finished", prepared.id)));
+            }
+        }
+        self.after(c)
+    }
+
+    // Processes.
+
+    pub(crate) fn boot(&mut self, c: usize) -> Result<(), Violation> {
+        if self.clients[c].process.is_some() {
+            return Ok(());
+        }
+        let client = &mut self.clients[c];
+        client.disk.check_replay()?;
+        let seed = self.seed.wrapping_mul(31).wrapping_add(u64::from(client.life)).wrapping_add(c as u64);
+        let boot = client.disk.boot(&client.name);
+        let name = client.name.clone();
+        self.transcript.line(self.now, &name, || format!("boots at txn {}, {} pending", boot.number, boot.pending.len()));
+        client.process = Some(Process::start(&client.config, boot, seed)?);
+        client.told = client.disk.number;
+        self.news(c);
+        self.model.booted(c, &self.clients[c], &mut self.reach)?;
+        self.after(c)?;
+        for _ in 0..self.swarm.sessions {
+            self.open_session(c)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn crash(&mut self, c: usize) -> Result<(), Violation> {
+        if self.clients[c].process.is_none() {
+            return Ok(());
+        }
+        let name = self.clients[c].name.clone();
+        self.transcript.line(self.now, &name, || "KILLED".into());
+        // What storage was in the middle of may still be done, or not.
+        if self.clients[c].storage_busy && self.choices.chance(300) {
+            let job = self.clients[c].storage.front().cloned();
+            if let Some((_, super::client::Job::Materialise(txn))) = job {
+                let client = &mut self.clients[c];
+                if !client.disk_full {
+                    client.disk.run(&txn, &self.backend)?;
+                    self.reach.mark("crash between commit and answer");
+                }
+            }
+        }
+        self.replay(c)?;
+        self.clients[c].kill();
+        self.model.killed(c, &self.clients[c], &mut self.reach)?;
+        let after = 1_000 + self.choices.below(3_000_000);
+        self.schedule(after, Event::Boot(c));
+        Ok(())
+    }
+
+    fn close(&mut self, c: usize) -> Result<(), Violation> {
+        for id in self.clients[c].sessions.keys().copied().collect::<Vec<_>>() {
+            self.close_session(c, id)?;
+        }
+        self.clients[c].closing = true;
+        self.input(c, Input::Shutdown)?;
+        let life = self.clients[c].life;
+        self.schedule(100_000, Event::CloseDone(c, life));
+        Ok(())
+    }
+
+    /// The process ends once everything is stored.
+    pub(crate) fn close_done(&mut self, c: usize) -> Result<(), Violation> {
+        let drained = self.clients[c].node().is_some_and(|node| node.status().drained);
+        if !drained {
+            let life = self.clients[c].life;
+            self.schedule(500_000, Event::CloseDone(c, life));
+            return Ok(());
+        }
+        let name = self.clients[c].name.clone();
+        self.transcript.line(self.now, &name, || "CLOSED".into());
+        self.model.closed(c, &self.clients[c])?;
+        self.replay(c)?;
+        self.clients[c].kill();
+        self.model.killed(c, &self.clients[c], &mut self.reach)?;
+        let after = 1_000 + self.choices.below(3_000_000);
+        self.schedule(after, Event::Boot(c));
+        Ok(())
+    }
+
+    pub(crate) fn noticed(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Stuck { .. } => self.reach.mark("stuck"),
+            Notice::Released { .. } => self.reach.mark("released by an echo"),
+            Notice::Reseeding { .. } => self.reach.mark("session seeded anew"),
+            Notice::BackendLogBroken { .. } => self.reach.mark("gap seen again"),
+            Notice::BackendIdMismatch { expected, received } if *expected != *received && !received.starts_with('b') => {
+                self.reach.mark("truncation noticed");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Limits: every refusal of a commit, each an error value with nothing having happened.
+
+use std::sync::Arc;
+
+use countersign_core::{CommitError, Config, Event, Limit};
+use tests::script::{Script, event, events, session};
+
+fn large(name: &str, bytes: usize) -> Event {
+    Event { args: Arc::from("x".repeat(bytes)), ..event(name) }
+}
+
+fn full(refused: Result<impl Sized, CommitError>) -> Option<Limit> {
+    match refused {
+        Err(CommitError::Full { limit, .. }) => Some(limit),
+        _ => None,
+    }
+}
+
+// Verifies: V5
+#[test]
+fn events_and_bytes_that_wait_for_the_backend() {
+    let config = Config { pending_events: 3, pending_bytes: 4_000, ..Config::default() };
+    let mut s = Script::ready_with(
+        config,
+        "At most 3 events and 4 000 bytes wait for the backend. Client-only commits are not concerned.",
+    );
+    s.commit(1, "A B");
+    assert_eq!(full(s.try_commit(1, events("C D"))), Some(Limit::PendingEvents));
+    s.commit(1, "c");
+    s.commit(1, "C");
+    assert_eq!(full(s.try_commit(1, events("D"))), Some(Limit::PendingEvents));
+    s.run();
+    s.note("all are confirmed: there is room again");
+    s.commit_events(1, vec![large("D", 3_000)]);
+    assert_eq!(full(s.try_commit(1, vec![large("E", 500)])), Some(Limit::PendingBytes));
+    s.run();
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V5
+#[test]
+fn events_and_bytes_that_wait_for_the_disk() {
+    let config = Config { unpersisted_events: 3, unpersisted_bytes: 4_000, ..Config::default() };
+    let mut s = Script::ready_with(config, "At most 3 events and 4 000 bytes wait for the disk.");
+    s.commit(1, "A B");
+    assert_eq!(full(s.try_commit(1, events("C D"))), Some(Limit::UnpersistedEvents));
+    s.store_all();
+    s.commit_events(1, vec![large("C", 3_000)]);
+    assert_eq!(full(s.try_commit(1, vec![large("D", 500)])), Some(Limit::UnpersistedBytes));
+    s.run();
+    s.commit(1, "E");
+    s.run();
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V5
+#[test]
+fn client_only_events_behind_unconfirmed_ones() {
+    let config = Config { pending_client_only: 2, ..Config::default() };
+    let mut s = Script::ready_with(
+        config,
+        "At most 2 client-only events behind unconfirmed ones; with nothing pending they don't count.",
+    );
+    s.commit(1, "a b c");
+    s.commit(1, "A d e");
+    assert_eq!(full(s.try_commit(1, events("f"))), Some(Limit::PendingClientOnly));
+    s.run();
+    s.commit(1, "f");
+    s.run();
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V5
+#[test]
+fn an_event_and_a_commit_that_are_too_large() {
+    let config = Config { commit_events: 3, commit_bytes: 3_000, event_bytes: 2_000, ..Config::default() };
+    let mut s = Script::ready_with(config, "One event of at most 2 000 bytes, a commit of at most 3 events and 3 000 bytes.");
+    let refused = s.try_commit(1, vec![event("A"), large("B", 2_000)]);
+    assert!(matches!(refused, Err(CommitError::EventTooLarge { index: 1, max: 2_000, .. })));
+    let refused = s.try_commit(1, events("A B C D"));
+    assert!(matches!(refused, Err(CommitError::CommitTooLarge { events: 4, .. })));
+    let refused = s.try_commit(1, vec![large("A", 1_500), large("B", 1_500)]);
+    assert!(matches!(refused, Err(CommitError::CommitTooLarge { events: 2, .. })));
+    let a = s.commit(1, "A");
+    assert_eq!(a.ordinal, 1, "nothing had happened");
+    s.run();
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V5
+#[test]
+fn a_commit_larger_than_a_limit_is_taken_when_nothing_waits() {
+    let config = Config { pending_events: 2, ..Config::default() };
+    let mut s = Script::ready_with(config, "A limit stops what comes on top, not a commit that alone is larger.");
+    let a = s.commit(1, "A B C");
+    assert_eq!(full(s.try_commit(1, events("D"))), Some(Limit::PendingEvents));
+    s.run();
+    assert_eq!(s.positions(a), [1, 2, 3]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V5, L1
+#[test]
+fn the_last_number() {
+    let mut s = Script::ready("Numbers end at 2^53 - 1, the last that a JavaScript peer reads back exactly.");
+    s.others_at_the_end_of_numbers();
+    let refused = s.try_commit(1, events("A B"));
+    assert!(matches!(refused, Err(CommitError::OutOfNumbers)));
+    s.commit(1, "A");
+    let refused = s.try_commit(1, events("B"));
+    assert!(matches!(refused, Err(CommitError::OutOfNumbers)));
+    s.commit(1, "b");
+    s.run();
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R1
+#[test]
+fn sessions_that_can_take_no_commit() {
+    let mut s = Script::ready("A session that was never opened, one that has a commit begun, and one that is not seeded.");
+    assert!(matches!(s.try_commit(9, events("A")), Err(CommitError::SessionClosed)));
+    s.begin(1, "A");
+    assert!(matches!(s.try_commit(1, events("B")), Err(CommitError::SessionBusy)));
+    s.finish(1, true);
+    s.commit(1, "C");
+    s.open(2);
+    assert!(
+        matches!(s.try_commit(2, events("B")), Err(CommitError::SessionNotReady)),
+        "its seed comes after what is being stored"
+    );
+    s.run();
+    assert!(s.is_ready(session(2)));
+    s.commit(2, "B");
+    s.run();
+    insta::assert_snapshot!(s.end());
+}

@@ -1,0 +1,12 @@
+//! How stages settle: for every row of the settlement table a transcript, and its essence asserted.
+
+mod failures;
+mod identity;
+mod limits;
+mod offline;
+mod poison;
+mod pulls;
+mod receipts;
+mod refusals;
+mod sessions;
+mod storage;

@@ -1,0 +1,68 @@
+//! Simulated worlds: faults of every kind, then rest; what must hold is checked after every step.
+//!
+//! `SEEDS=n` runs as many, `SEED=n` only that one.
+
+use std::fmt::Write;
+
+use tests::sim;
+use tests::world::{Choices, Reach, World};
+
+const SEEDS: u64 = 800;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number, and is {text:?}")))
+}
+
+/// Runs these worlds; a failure tells how it came to it.
+fn run(seeds: impl Iterator<Item = u64>) -> Reach {
+    let mut reach = Reach::default();
+    for seed in seeds {
+        let report = sim::run(seed);
+        assert!(report.violation.is_none(), "\n{}", sim::explain(seed, None));
+        reach.add(&report.reach);
+    }
+    reach
+}
+
+// Verifies: R1, R2, R3, R4, R5, R6, R8 (receipts: what they say is true, once, in order, and about events)
+// Verifies: L1, L2, L3, L4, L5, L6, L7, L8 (the log of each client, and the backend's)
+// Verifies: S1, S2, S3, S4 (the state of leaders and sessions)
+// Verifies: V1, V2, V3, V4, V5 (everything comes to rest, and nothing is busy or grows)
+// Verifies: D1, D2, D3 (a life played again, and drained otherwise, is the same)
+#[test]
+fn what_must_hold_holds_in_every_world() {
+    if let Some(seed) = number("SEED") {
+        run(std::iter::once(seed));
+        return;
+    }
+    let seeds = number("SEEDS").unwrap_or(SEEDS);
+    let reach = run(0..seeds);
+    if seeds >= SEEDS {
+        let mut counts = String::new();
+        for (name, count) in reach.counts() {
+            let _ = writeln!(counts, "{count:>8} {name}");
+        }
+        assert!(reach.missing().is_empty(), "never met: {:?}\n{counts}", reach.missing());
+    }
+}
+
+// Verifies: D4
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 1_000..1_040 {
+        assert_eq!(sim::run(seed), sim::run(seed), "seed {seed}");
+        assert_eq!(sim::run(seed), World::new(seed).with_transcript().run(), "seed {seed}, with a transcript");
+    }
+    assert_ne!(sim::run(1_000).trace, sim::run(1_001).trace);
+}
+
+/// A fuzzer hands in bytes; when they end, the rest of the run is calm.
+#[test]
+fn a_world_can_be_read_from_bytes() {
+    for length in [0, 100, 5_000, 60_000] {
+        let mut choices = Choices::new(length);
+        let bytes = (0..length).map(|_| choices.below(256) as u8).collect();
+        let report = World::from_bytes(bytes).run();
+        assert_eq!(report.violation, None, "{length} bytes");
+    }
+}
