@@ -1,6 +1,7 @@
 //! The lanes over real sockets, against scripted servers that behave like those of both generations, or badly.
 
 mod http;
+mod store;
 mod tls;
 mod trouble;
 mod ws;
