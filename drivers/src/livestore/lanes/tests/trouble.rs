@@ -160,6 +160,27 @@ fn a_server_that_never_answers_the_upgrade_is_given_up() {
 }
 
 #[test]
+fn an_interruption_ends_a_dial_too() {
+    let (asked, was_asked) = std::sync::mpsc::channel();
+    let server = Fake::new(move |listener| {
+        let mut stream = tcp(listener);
+        super::http::read_head(&mut stream);
+        asked.send(()).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+    });
+    let backend = server.backend("ws").timeouts(|timeouts| timeouts.dial = 20 * LONG);
+    let mut lane = lanes(&backend).pull;
+    let interrupter = lane.interrupter();
+    let dials = std::thread::spawn(move || unreachable(lane.pull(&pull(0, true))));
+    was_asked.recv_timeout(LONG).unwrap();
+    interrupter.interrupt();
+    let (message, maybe_applied) = dials.join().unwrap();
+    assert!(message.contains("interrupted") && !maybe_applied, "{message}");
+    server.done();
+}
+
+#[test]
 fn http_answers_in_the_place_of_an_upgrade_come_in_their_classes() {
     for (status, needs_auth) in [
         ("400 Bad Request", true),
