@@ -320,7 +320,9 @@ impl Leader {
             return;
         }
         self.pushing.commits_max = Some(1);
-        let Some(event) = self.tail.get(flight.first) else { return };
+        // Client-only events that wait for an echo may stand before the culprit.
+        let mut sent = (flight.first..flight.end).filter_map(|index| self.tail.get(index));
+        let Some(event) = sent.find(|event| !event.own.event.client_only) else { return };
         let commit = event.own.commit_id();
         if self.pushing.stuck.as_ref().is_none_or(|stuck| stuck.commit != commit) {
             out.notify(Notice::Stuck { commit, message: message.clone() });
