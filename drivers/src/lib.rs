@@ -45,6 +45,8 @@
 
 pub mod backend;
 mod driver;
+#[cfg(feature = "livestore")]
+pub mod livestore;
 mod receipt;
 mod session;
 mod state;

@@ -1,0 +1,152 @@
+//! The backend that a store syncs with.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_core::BackendFailure;
+use http::HeaderMap;
+use rustls::ClientConfig;
+use serde_json::Value;
+
+use super::lanes::{
+    HttpPull, HttpPush, Settings, Timeouts, TokenSource, WsPull, WsPush, client_config, header, read_certificates,
+};
+use super::protocol::{Address, AddressError, Transport};
+use crate::backend::{Backend, Lanes, Who};
+
+/// A sync server that speaks LiveStore's protocol: one of LiveStore's own, of either generation, or a countersign server.
+///
+/// `ws://` and `wss://` are live; `http://` and `https://` ask again every few seconds. Encrypted connections trust Mozilla's
+/// root certificates, or those named here instead.
+///
+/// Neither `Debug` nor any error shows the payload, the token or a header's value.
+///
+/// ```
+/// use countersign::livestore::LiveStoreBackend;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let backend = LiveStoreBackend::new("wss://sync.example")?
+///     .auth_token(|| std::env::var("SYNC_TOKEN").map_err(|error| error.to_string()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct LiveStoreBackend {
+    address: Address,
+    payload: Option<Value>,
+    token: Option<Arc<TokenSource>>,
+    headers: HeaderMap,
+    roots: Arc<Vec<Vec<u8>>>,
+    tls: Arc<ClientConfig>,
+    timeouts: Timeouts,
+}
+
+impl LiveStoreBackend {
+    /// The server at this address: `ws://`, `wss://`, `http://` or `https://`, a host, perhaps a port and a path. Nothing is
+    /// dialled yet.
+    ///
+    /// # Errors
+    ///
+    /// If it is no such address, or holds a query, a user or a password.
+    pub fn new(url: &str) -> Result<Self, AddressError> {
+        Ok(Self {
+            address: Address::parse(url)?,
+            payload: None,
+            token: None,
+            headers: HeaderMap::new(),
+            roots: Arc::default(),
+            tls: client_config(&[])?,
+            timeouts: Timeouts::default(),
+        })
+    }
+
+    /// What the server's `validatePayload` is given, as JSON.
+    #[must_use]
+    pub fn payload(mut self, payload: Value) -> Self {
+        self.payload = Some(payload);
+        self
+    }
+
+    /// Where the token comes from, which goes into the payload as `authToken`. Asked at each dial, and again when the server
+    /// refuses the token: another one is tried at once. Called on the lanes' threads, and should not block for long. An `Err`
+    /// says why there is none; it is shown.
+    ///
+    /// The payload then has to be a JSON object, or none; any other is replaced.
+    #[must_use]
+    pub fn auth_token(mut self, token: impl Fn() -> Result<String, String> + Send + Sync + 'static) -> Self {
+        self.token = Some(Arc::new(token));
+        self
+    }
+
+    /// A header that goes with every request and upgrade, beside others of the same name.
+    ///
+    /// # Errors
+    ///
+    /// If no request can carry it, or it belongs to the protocol.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, AddressError> {
+        let (name, value) = header(name, value)?;
+        self.headers.append(name, value);
+        Ok(self)
+    }
+
+    /// Trusts the certificates in this PEM text, and those of earlier calls, in the place of Mozilla's.
+    ///
+    /// # Errors
+    ///
+    /// If there is none in it, or one can't be read.
+    pub fn root_certificates(mut self, pem: &[u8]) -> Result<Self, AddressError> {
+        let mut roots = Arc::unwrap_or_clone(self.roots);
+        roots.extend(read_certificates(pem)?);
+        self.tls = client_config(&roots)?;
+        self.roots = Arc::new(roots);
+        Ok(self)
+    }
+
+    /// How long to wait before asking again, over HTTP. 5 seconds if not set.
+    #[must_use]
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.timeouts.poll = interval;
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
+        change(&mut self.timeouts);
+        self
+    }
+}
+
+impl Backend for LiveStoreBackend {
+    fn lanes(&self, who: &Who) -> Result<Lanes, BackendFailure> {
+        // Also checks the store id.
+        if let Err(error) = self.address.url(&who.store_id, None) {
+            return Err(BackendFailure::Unreachable { message: error.to_string().into(), maybe_applied: false });
+        }
+        let settings = Settings {
+            address: self.address.clone(),
+            store_id: who.store_id.clone(),
+            client: who.client.clone(),
+            payload: self.payload.clone(),
+            token: self.token.clone(),
+            headers: self.headers.clone(),
+            tls: self.tls.clone(),
+            roots: self.roots.clone(),
+            timeouts: self.timeouts,
+        };
+        Ok(match self.address.transport {
+            Transport::Ws => Lanes { push: Box::new(WsPush::new(settings.clone())), pull: Box::new(WsPull::new(settings)) },
+            Transport::Http => Lanes { push: Box::new(HttpPush::new(settings.clone())), pull: Box::new(HttpPull::new(settings)) },
+        })
+    }
+
+    fn describe(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+impl fmt::Debug for LiveStoreBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveStoreBackend").field("address", &self.describe()).finish_non_exhaustive()
+    }
+}

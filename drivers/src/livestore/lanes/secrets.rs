@@ -1,0 +1,62 @@
+//! What must never be shown, even if a server says it back.
+
+use serde_json::Value;
+
+use super::super::protocol::encode_payload;
+
+/// Anything shorter is no secret, and would tear every text apart.
+const SHORTEST: usize = 4;
+
+/// Texts that are cut out of whatever is shown.
+#[derive(Clone, Default)]
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// The texts of a payload, and of these headers' values.
+    pub(super) fn of<'a>(payload: Option<&Value>, headers: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut secrets: Vec<String> = headers.into_iter().map(str::to_owned).collect();
+        if let Some(payload) = payload {
+            gather(payload, &mut secrets);
+            secrets.push(encode_payload(payload));
+        }
+        for i in 0..secrets.len() {
+            if let Some(bearer) = secrets[i].strip_prefix("Bearer ") {
+                secrets.push(bearer.to_owned());
+            }
+        }
+        secrets.retain(|secret| secret.len() >= SHORTEST);
+        // The longest first: one may hold another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(secrets)
+    }
+
+    /// The text without them.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
+    }
+}
+
+fn gather(value: &Value, secrets: &mut Vec<String>) {
+    match value {
+        Value::String(text) => secrets.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, secrets)),
+        Value::Object(fields) => fields.values().for_each(|field| gather(field, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_back_is_cut_out() {
+        let payload = json!({"authToken": "sesame open", "more": ["sesame", "a"]});
+        let secrets = Secrets::of(Some(&payload), ["Bearer abcdef"]);
+        let encoded = encode_payload(&payload);
+        let said = format!("bad token sesame open (abcdef) in ?payload={encoded}, a pity");
+        assert_eq!(secrets.hide(&said), "bad token … (…) in ?payload=…, a pity");
+    }
+}

@@ -1,0 +1,178 @@
+//! Whole stores over the wire: against a small server as each generation would behave, and against nobody.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::livestore::protocol::{Exit, Fail, SuccessValue, exit, pong};
+use crate::{EventType, Schema, Store, Waited};
+
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    text: String,
+}
+
+impl EventType for Noted {
+    const NAME: &'static str = "v1.Noted";
+}
+
+fn store(dir: &std::path::Path, name: &str, backend: LiveStoreBackend) -> Store {
+    let schema = Schema::builder(1)
+        .state_sql("CREATE TABLE notes (text TEXT NOT NULL) STRICT")
+        .event(|db, noted: Noted| db.execute("INSERT INTO notes (text) VALUES (?1)", [&noted.text]).map(drop))
+        .build()
+        .unwrap();
+    Store::open(dir.join(name)).schema(schema).backend(backend).store_id("store-1").blocking().unwrap()
+}
+
+fn settled(waited: Waited) {
+    assert!(matches!(waited, Waited::Settled(Ok(_))), "{waited:?}");
+}
+
+/// A server in memory. The log is checked as LiveStore checks it: by the parent of a batch alone.
+struct Server {
+    log: Mutex<Vec<PulledEvent>>,
+    dialect: Dialect,
+    keeps_ids: bool,
+}
+
+impl Server {
+    fn start(dialect: Dialect, keeps_ids: bool) -> (Arc<Self>, LiveStoreBackend) {
+        let server = Arc::new(Self { log: Mutex::default(), dialect, keeps_ids });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let backend = LiveStoreBackend::new(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
+        let serving = server.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (server, stream) = (serving.clone(), stream.unwrap());
+                std::thread::spawn(move || server.serve(stream));
+            }
+        });
+        (server, backend)
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        stream.set_nodelay(true).unwrap();
+        let mut peer = Peer::over(stream);
+        peer.socket.get_ref().set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        // Each pull: how far it has come, and whether a page of it waits to be acknowledged.
+        let mut pulls: Vec<(RequestId, usize, bool)> = Vec::new();
+        loop {
+            match peer.socket.read() {
+                Ok(Message::Text(text)) => {
+                    for message in decode_client(text.as_bytes()).unwrap() {
+                        self.answer(message, &mut peer, &mut pulls);
+                    }
+                }
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                _ => return,
+            }
+            for (id, sent, waits) in pulls.iter_mut().filter(|(_, _, waits)| !waits) {
+                let log = self.log.lock().unwrap();
+                let end = log.len().min(*sent + 100);
+                if end == *sent {
+                    continue;
+                }
+                let item = |event: &PulledEvent| encode_item(&encode_event(event).unwrap(), Some("now"));
+                let items: Vec<_> = log[*sent..end].iter().map(item).collect();
+                let info = if end < log.len() { PageInfo::MoreKnown { remaining: 1 } } else { PageInfo::NoMore };
+                peer.sends(chunk(id, &items, info, &"the-backend".into()));
+                (*sent, *waits) = (end, true);
+            }
+        }
+    }
+
+    fn answer(&self, message: ClientMessage, peer: &mut Peer, pulls: &mut Vec<(RequestId, usize, bool)>) {
+        match message {
+            ClientMessage::Ping => peer.sends(pong()),
+            ClientMessage::Ack { request } => {
+                pulls.iter_mut().filter(|(id, ..)| *id == request).for_each(|(_, _, waits)| *waits = false);
+            }
+            ClientMessage::Interrupt { request } => pulls.retain(|(id, ..)| *id != request),
+            ClientMessage::Request(Request { id, call: Ok(Call::Pull(pull)) }) => {
+                let after = pull.cursor.map_or(0, |cursor| cursor.event_sequence_number) as usize;
+                let nothing = after >= self.log.lock().unwrap().len();
+                if nothing {
+                    peer.sends(page(&id, [], false));
+                }
+                pulls.push((id, after, nothing));
+            }
+            ClientMessage::Request(Request { id, call: Ok(Call::Push(push)) }) => {
+                let mut log = self.log.lock().unwrap();
+                let (head, parent) = (log.len() as u64, push.events[0].parent);
+                let answer = if parent == head {
+                    log.extend(
+                        push.events.into_iter().map(|event| PulledEvent { ids: event.ids.filter(|_| self.keeps_ids), ..event }),
+                    );
+                    Exit::Success(SuccessValue::Pushed)
+                } else {
+                    let (minimum_expected, provided) = (head as i64, parent as i64);
+                    Exit::fail(Fail::ServerAhead { minimum_expected, provided })
+                };
+                peer.sends(exit(&id, &answer, self.dialect));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+// Verifies: S3, R1, R3
+#[test]
+fn two_stores_that_write_at_once_converge() {
+    for (dialect, keeps_ids) in [(Dialect::Tree, false), (Dialect::List, false), (Dialect::Tree, true)] {
+        let (server, backend) = Server::start(dialect, keeps_ids);
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let store = store(dir.path(), &format!("{name}.db"), backend.clone());
+            let commit = |i| store.commit(Noted { text: format!("{name} {i}") }).unwrap();
+            let receipts: Vec<_> = (0..150).map(commit).collect();
+            for receipt in receipts {
+                settled(receipt.backend_sync.wait_timeout(LONG));
+            }
+            store
+        };
+        let (alice, bob) = std::thread::scope(|scope| {
+            let alice = scope.spawn(|| write("alice"));
+            let bob = scope.spawn(|| write("bob"));
+            (alice.join().unwrap(), bob.join().unwrap())
+        });
+        let log = server.log.lock().unwrap().clone();
+        assert_eq!(log.len(), 300, "each event once");
+        for store in [&alice, &bob] {
+            let texts = || -> Vec<String> {
+                let read = |db: &rusqlite::Connection| {
+                    db.prepare("SELECT text FROM notes ORDER BY rowid")?.query_map([], |row| row.get(0))?.collect()
+                };
+                store.query(read).unwrap()
+            };
+            let said: Vec<String> =
+                log.iter().map(|event| serde_json::from_str::<Noted>(&event.event.args).unwrap().text).collect();
+            let deadline = Instant::now() + LONG;
+            while texts() != said {
+                assert!(Instant::now() < deadline, "{dialect:?}: {} of {}", texts().len(), said.len());
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_closes_at_once_while_its_pull_waits_or_nobody_is_there() {
+    let (_server, present) = Server::start(Dialect::Tree, false);
+    let absent = LiveStoreBackend::new("ws://127.0.0.1:9").unwrap();
+    for (backend, syncs) in [(present, true), (absent, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), "store.db", backend);
+        let receipt = store.commit(Noted { text: "a".into() }).unwrap();
+        if syncs {
+            settled(receipt.backend_sync.wait_timeout(LONG));
+        } else {
+            settled(receipt.leader_sync.wait_timeout(LONG));
+        }
+        let started = Instant::now();
+        drop(store);
+        assert!(started.elapsed() < LONG / 3, "{:?}", started.elapsed());
+    }
+}

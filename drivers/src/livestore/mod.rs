@@ -1,0 +1,13 @@
+//! LiveStore's sync protocol, as its servers and clients of both generations speak it.
+//!
+//! [`LiveStoreBackend`] syncs a store with a server that speaks it. Below it are `protocol`, what is said, and `client`, who says
+//! it when: both are pure, without IO or a clock, and never panic, whatever bytes come in. `lanes` is what reads and writes the
+//! sockets.
+
+mod backend;
+pub(crate) mod client;
+mod lanes;
+pub(crate) mod protocol;
+
+pub use backend::LiveStoreBackend;
+pub use protocol::AddressError;

@@ -1,0 +1,81 @@
+//! One event on the wire.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use countersign_core::{Event, GLOBAL_MAX, PulledEvent, WireIds};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::error::{DecodeError, EncodeError, Problem};
+use super::parse::parse;
+use crate::state::canonical_of_peer;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireEvent<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    /// Always written, `null` for none: the newer server refuses an event without it.
+    #[serde(borrow, default)]
+    args: Option<&'a RawValue>,
+    seq_num: u64,
+    parent_seq_num: u64,
+    #[serde(borrow)]
+    client_id: Cow<'a, str>,
+    #[serde(borrow)]
+    session_id: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    countersign: Option<&'a RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ids {
+    ordinal: u64,
+    commit: u64,
+    last: bool,
+}
+
+/// The JSON of an event; its length is what counts for the limits.
+pub(crate) fn encode_event(event: &PulledEvent) -> Result<Box<RawValue>, EncodeError> {
+    let failed = |error: serde_json::Error| EncodeError { name: event.event.name.to_string(), message: error.to_string() };
+    let ids = event.ids.map(|WireIds { ordinal, commit, last }| to_raw_value(&Ids { ordinal, commit, last }));
+    let ids = ids.transpose().map_err(failed)?;
+    let wire = WireEvent {
+        name: Cow::Borrowed(&event.event.name),
+        args: Some(serde_json::from_str(&event.event.args).map_err(failed)?),
+        seq_num: event.seq,
+        parent_seq_num: event.parent,
+        client_id: Cow::Borrowed(&event.client),
+        session_id: Cow::Borrowed(&event.session),
+        countersign: ids.as_deref(),
+    };
+    to_raw_value(&wire).map_err(failed)
+}
+
+/// An event as a peer sends it, with arguments made canonical. Ids that are not ours to read count as none.
+pub(super) fn decode_event(raw: &RawValue) -> Result<PulledEvent, DecodeError> {
+    let wire: WireEvent<'_> = parse(raw.get())?;
+    for (key, number) in [("seqNum", wire.seq_num), ("parentSeqNum", wire.parent_seq_num)] {
+        if number > GLOBAL_MAX {
+            return Err(DecodeError::new(key, Problem::TooLarge(number)));
+        }
+    }
+    let args = match wire.args {
+        Some(args) => {
+            let value: Value = parse(args.get()).map_err(|error| error.within("args"))?;
+            canonical_of_peer(&value).map_err(|error| DecodeError::new("args", Problem::Args(error)))?
+        }
+        None => Arc::from("null"),
+    };
+    let ids = wire.countersign.and_then(|raw| serde_json::from_str::<Ids>(raw.get()).ok());
+    Ok(PulledEvent {
+        seq: wire.seq_num,
+        parent: wire.parent_seq_num,
+        client: wire.client_id.into(),
+        session: wire.session_id.into(),
+        ids: ids.map(|Ids { ordinal, commit, last }| WireIds { ordinal, commit, last }),
+        event: Arc::new(Event { name: wire.name.into(), args, client_only: false }),
+    })
+}
