@@ -10,7 +10,7 @@ use crate::merge;
 use crate::seq::Pos;
 
 use super::Leader;
-use super::persist::Admission;
+use super::persisting::Admission;
 
 /// One commit on its way from a session to the leader.
 #[derive(Debug)]

@@ -5,12 +5,15 @@
 //! its fate unknown (L5): a push always starts at the oldest event that the backend has not acknowledged.
 
 mod admit;
+mod identity;
 mod persist;
+mod persisting;
 mod policy;
 mod pull;
 mod push;
 mod settle;
 mod tail;
+mod view;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
@@ -32,7 +35,7 @@ use crate::seq::Pos;
 use crate::time::Time;
 
 pub(crate) use admit::Arrival;
-use persist::Persisting;
+use persisting::Persisting;
 pub(crate) use policy::Hindrance;
 use policy::Policy;
 use pull::Pulling;

@@ -3,182 +3,24 @@
 //!
 //! A failed transaction is forgotten, and the difference is taken anew: nothing has to be taken back by hand. Keeps R3 and S2.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
-use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice};
 use crate::error::{Poison, Quarantined, StorageClass, StorageFailure, SyncError};
 use crate::event::Standing;
-use crate::id::{CommitId, EffectId, EventId, SessionId};
+use crate::id::{CommitId, EffectId, SessionId};
 use crate::message::Down;
 use crate::outbox::Outbox;
 use crate::txn::{Heads, Materialised, Txn};
 
 use super::Leader;
-use super::tail::{Tail, View};
-
-/// A commit that is admitted and not yet stored, as counts of the tail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Admission {
-    pub(super) commit: CommitId,
-    pub(super) events: usize,
-    pub(super) bytes: usize,
-    pub(super) settled_end: u64,
-    pub(super) pending_end: u64,
-}
-
-/// Something that has to be stored beside the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// A commit's backend stage has failed.
-    Fail {
-        quarantined: Quarantined,
-        /// Whether the commit was not stored before: then this is what decides it.
-        decides: bool,
-    },
-    /// An event is out of quarantine.
-    Release(EventId),
-    /// Only the heads.
-    Heads,
-    /// All history goes.
-    Wipe,
-}
-
-/// A transaction under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Flight {
-    /// Not set while it waits to be asked for again, its outcome being unknown.
-    effect: Option<EffectId>,
-    /// Whether it may have been committed all the same: then only its own answer can say that it was not.
-    uncertain: bool,
-    txn: Arc<Txn>,
-    /// How many admissions and decisions, counted from the first that is held, it covers.
-    admissions: u64,
-    decisions: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Persisting {
-    /// The transaction number of the file.
-    number: u64,
-    admissions: VecDeque<Admission>,
-    admissions_first: u64,
-    decisions: VecDeque<Decision>,
-    decisions_first: u64,
-    flights: SmallVec<[Flight; 2]>,
-    /// After a poisoned transaction: only what it held is tried again, so that the poison is found without new ones joining.
-    retry_until: u64,
-    pub(super) retry: Backoff,
-    /// The file is damaged: nothing will ever be stored again.
-    pub(super) broken: Option<Arc<str>>,
-    pub(super) trouble: Option<StorageFailure>,
-    /// Admitted and not yet stored.
-    pub(super) events: usize,
-    pub(super) bytes: usize,
-}
-
-impl Persisting {
-    pub(super) fn new(number: u64) -> Self {
-        Self {
-            number,
-            admissions: VecDeque::new(),
-            admissions_first: 0,
-            decisions: VecDeque::new(),
-            decisions_first: 0,
-            flights: SmallVec::new(),
-            retry_until: 0,
-            retry: Backoff::default(),
-            broken: None,
-            trouble: None,
-            events: 0,
-            bytes: 0,
-        }
-    }
-
-    pub(super) fn admit(&mut self, admission: Admission) {
-        self.events += admission.events;
-        self.bytes += admission.bytes;
-        self.admissions.push_back(admission);
-    }
-
-    pub(super) fn decide(&mut self, decision: Decision) {
-        self.decisions.push_back(decision);
-    }
-
-    /// Whether nothing is under way.
-    pub(super) fn idle(&self) -> bool {
-        self.flights.is_empty()
-    }
-
-    /// Whether what a poisoned transaction held has not been stored yet.
-    fn tries_again(&self) -> bool {
-        self.retry_until > self.admissions_first
-    }
-
-    /// Whether everything admitted and decided is stored.
-    pub(super) fn drained(&self) -> bool {
-        self.admissions.is_empty() && self.decisions.is_empty()
-    }
-
-    pub(super) fn unstored_commits(&self) -> BTreeSet<CommitId> {
-        self.admissions.iter().map(|admission| admission.commit).collect()
-    }
-
-    fn planned(&self) -> (u64, u64) {
-        self.flights.last().map_or((self.admissions_first, self.decisions_first), |flight| (flight.admissions, flight.decisions))
-    }
-
-    /// Forgets an admission that no transaction under way holds: these of the pending counts went with it, and these settled ones.
-    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: &[u64]) {
-        debug_assert!(self.flights.is_empty());
-        let found = self.admissions.iter().position(|admission| admission.commit == commit);
-        if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
-            self.events -= admission.events;
-            self.bytes -= admission.bytes;
-            self.retry_until = self.retry_until.saturating_sub(1);
-        }
-        for admission in &mut self.admissions {
-            admission.settled_end -= settled.iter().take_while(|&&index| index < admission.settled_end).count() as u64;
-        }
-        self.pending_removed(gone);
-    }
-
-    pub(super) fn pending_removed(&mut self, gone: &[u64]) {
-        for admission in &mut self.admissions {
-            admission.pending_end -= gone.iter().take_while(|&&index| index < admission.pending_end).count() as u64;
-        }
-    }
-
-    /// Everything that waits for the disk is given up.
-    pub(super) fn clear(&mut self) -> Vec<Admission> {
-        debug_assert!(self.flights.is_empty());
-        (self.events, self.bytes) = (0, 0);
-        self.retry_until = 0;
-        self.admissions.drain(..).collect()
-    }
-
-    pub(super) fn check(&self, tail: &Tail) -> Result<(), &'static str> {
-        let events: usize = self.admissions.iter().map(|admission| admission.events).sum();
-        if events != self.events {
-            return Err("the count of unpersisted events is right");
-        }
-        if self.flights.len() > 2 {
-            return Err("at most two transactions are under way");
-        }
-        let within =
-            |admission: &Admission| admission.pending_end <= tail.pending_end() && admission.settled_end <= tail.settled_end();
-        if !self.admissions.iter().all(within) {
-            return Err("admitted commits end within the tail");
-        }
-        Ok(())
-    }
-}
-
+use super::persisting::{Decision, Flight};
+use super::tail::View;
 impl Leader {
     /// Orders the next transaction, if there is something to store and room for it.
     pub(super) fn persist(&mut self, config: &Config, out: &mut Outbox) {

@@ -13,7 +13,7 @@ use crate::outbox::Outbox;
 use crate::seq::Pos;
 use crate::time::Time;
 
-use super::persist::{Admission, Decision};
+use super::persisting::{Admission, Decision};
 use super::push::Stuck;
 use super::{Leader, Tail};
 

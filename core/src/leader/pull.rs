@@ -4,24 +4,24 @@
 //! backend has lost history. No event is skipped or taken twice, whatever order pages come in. `ServerAhead` makes an active
 //! pull, never a parked wait. Keeps L2, L3 and L8.
 
-use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Pull};
-use crate::error::{BackendFailure, Quarantined};
+use crate::error::BackendFailure;
 use crate::event::{Entry, Origin, PulledEvent, Standing};
-use crate::id::{EffectId, SessionId};
+use crate::id::EffectId;
 use crate::input::Page;
-use crate::merge::{self, Boundary, Delta, Upstream};
+use crate::merge::{self, Delta, Upstream};
 use crate::outbox::Outbox;
 use crate::seq::{Pos, Seq};
 
 use super::Leader;
-use super::persist::Decision;
-use super::tail::{Pending, Tail};
+use super::identity::{AgainstBackend, is_same, own_session};
+use super::persisting::Decision;
+use super::tail::Pending;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pulling {
@@ -370,103 +370,4 @@ fn confirmed_entry(pulled: &PulledEvent, origin: Origin, event: Arc<crate::event
 fn foreign_entry(pulled: &PulledEvent) -> Entry {
     let (client, session) = (pulled.client.clone(), pulled.session.clone());
     confirmed_entry(pulled, Origin::Foreign { client, session, ids: pulled.ids }, pulled.event.clone())
-}
-
-/// The session of this client that wrote the event, if one did.
-fn own_session(client: &str, pulled: &PulledEvent) -> Option<SessionId> {
-    if *pulled.client == *client { pulled.session.parse().ok() } else { None }
-}
-
-/// Whether this is that event: by identity where the backend keeps it, else by content.
-fn is_same(own: &crate::event::OwnEvent, session: SessionId, pulled: &PulledEvent) -> bool {
-    own.id.session == session
-        && match pulled.ids {
-            Some(ids) => own.id.ordinal == ids.ordinal,
-            None => own.event.says_the_same(&pulled.event),
-        }
-}
-
-/// Who is who between leader and backend.
-struct AgainstBackend<'a> {
-    client: &'a str,
-    tail: &'a Tail,
-    uncertain: &'a VecDeque<Quarantined>,
-    named: BTreeSet<usize>,
-    /// Everything before this index is named.
-    start: usize,
-    /// The session whose text was looked at last: a page has runs of the same.
-    last: Option<(Arc<str>, Option<SessionId>)>,
-}
-
-impl<'a> AgainstBackend<'a> {
-    /// The session of this client that wrote the event, if one did.
-    fn session(&mut self, pulled: &PulledEvent) -> Option<SessionId> {
-        if *pulled.client != *self.client {
-            return None;
-        }
-        match &self.last {
-            Some((text, session)) if **text == *pulled.session => *session,
-            _ => {
-                let session = pulled.session.parse().ok();
-                self.last = Some((pulled.session.clone(), session));
-                session
-            }
-        }
-    }
-
-    fn new(client: &'a str, tail: &'a Tail, uncertain: &'a VecDeque<Quarantined>) -> Self {
-        Self { client, tail, uncertain, named: BTreeSet::new(), start: 0, last: None }
-    }
-
-    fn name(&mut self, index: usize) {
-        self.named.insert(index);
-        while self.named.remove(&self.start) {
-            self.start += 1;
-        }
-    }
-}
-
-impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
-    fn position(&self, incoming: &PulledEvent) -> Pos {
-        Pos::synced(incoming.seq)
-    }
-
-    fn passes_over(&self, pending: &Pending) -> bool {
-        pending.own.event.client_only
-    }
-
-    fn same(&mut self, pending: &Pending, incoming: &PulledEvent) -> bool {
-        let Some(session) = self.session(incoming) else { return false };
-        is_same(&pending.own, session, incoming)
-            && pending.own.event.says_the_same(&incoming.event)
-            && self.tail.place_of(pending).global == incoming.seq
-    }
-
-    fn elsewhere(&mut self, pending: &VecDeque<Pending>, from: usize, incoming: &PulledEvent) -> Option<usize> {
-        let session = self.session(incoming)?;
-        let from = from.max(self.start);
-        let synced = |&(index, event): &(usize, &Pending)| {
-            event.own.id.session == session && !event.own.event.client_only && !self.named.contains(&index)
-        };
-        let candidates = || pending.iter().enumerate().skip(from).filter(synced);
-        // A session's events are confirmed in their order. What is equal to a later one is one that was withdrawn, or has other bytes.
-        let equal = candidates().next().filter(|(_, event)| is_same(&event.own, session, incoming));
-        let found = match equal {
-            Some((index, _)) => Some(index),
-            None if incoming.ids.is_some() || self.may_be_quarantined(session) => None,
-            // The backend changed our bytes: only something that may have been sent can have come back.
-            None => {
-                let exposed = (self.tail.exposed() - self.tail.pending_first()) as usize;
-                candidates().map(|(index, _)| index).next().filter(|&index| index < exposed)
-            }
-        }?;
-        self.name(found);
-        Some(found)
-    }
-}
-
-impl AgainstBackend<'_> {
-    fn may_be_quarantined(&self, session: SessionId) -> bool {
-        self.uncertain.iter().any(|quarantined| quarantined.commit.session == session)
-    }
 }

@@ -10,7 +10,7 @@ use crate::merge;
 use crate::message::Down;
 
 use super::Leader;
-use super::persist::Decision;
+use super::persisting::Decision;
 use super::tail::Pending;
 
 impl Leader {

@@ -7,6 +7,8 @@
 //! Places of pending events are never stored but counted from the settled head, so renumbering a million of them is one
 //! increment. Keeps L1 and L2.
 
+mod stored;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -14,7 +16,9 @@ use smallvec::SmallVec;
 
 use crate::event::{Entry, Origin, OwnEvent, Standing};
 use crate::id::{CommitId, EventId};
-use crate::seq::{Pos, Seq};
+use crate::seq::Pos;
+
+pub(crate) use super::view::View;
 
 /// An own event that may still move.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,23 +32,6 @@ pub(crate) struct Pending {
     client: u32,
     /// The generation in which it had not been rebased yet.
     born: u32,
-}
-
-/// What storage holds of the tail, in counts that go on for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct View {
-    /// Settled entries before this one are stored where they stand.
-    pub(crate) settled: u64,
-    /// Pending events before this one are stored where they stand.
-    pub(crate) pending: u64,
-    /// Whether there is more after those, which stands there no longer and has to be undone.
-    pub(crate) beyond: bool,
-    /// Pending events before this one are stored, if not where they stand: they may be pushed.
-    pub(crate) durable: u64,
-    /// The stored cursor.
-    pub(crate) upstream: u64,
-    /// The parent of the event at the stored cursor.
-    pub(crate) upstream_parent: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,134 +177,6 @@ impl Tail {
         let acked = self.pending.iter().take((self.acked() - self.pending_first) as usize);
         let acked = acked.filter(move |event| event.own.commit_id() == commit && !event.own.event.client_only);
         settled.chain(acked.map(|event| (event.own.id, self.place_of(event).global, self.rebases_of(event))))
-    }
-
-    // What storage holds.
-
-    pub(crate) fn stored(&self) -> &View {
-        &self.views[0]
-    }
-
-    /// Storage after everything that is under way.
-    pub(crate) fn planned(&self) -> &View {
-        &self.views[self.views.len() - 1]
-    }
-
-    /// Whether storage holds everything up to this pending event, each where it stands.
-    pub(crate) fn in_place(&self, end: u64) -> bool {
-        let stored = self.stored();
-        !stored.beyond && stored.settled == self.settled_end() && stored.pending >= end
-    }
-
-    pub(crate) fn plan(&mut self, view: View) {
-        self.views.push(view);
-    }
-
-    /// The oldest transaction under way has committed.
-    pub(crate) fn committed(&mut self) {
-        debug_assert!(self.views.len() > 1);
-        self.views.remove(0);
-        self.trim();
-    }
-
-    /// The transactions under way after the first `keep` have failed.
-    pub(crate) fn rolled_back(&mut self, keep: usize) {
-        self.views.truncate(1 + keep);
-    }
-
-    /// The view that holds everything, as it stands now.
-    pub(crate) fn complete_view(&self) -> View {
-        View {
-            settled: self.settled_end(),
-            pending: self.pending_end(),
-            beyond: false,
-            durable: self.pending_end(),
-            upstream: self.upstream,
-            upstream_parent: self.upstream_parent,
-        }
-    }
-
-    fn trim(&mut self) {
-        while self.settled_first < self.views[0].settled {
-            let Some(entry) = self.settled.pop_front() else { break };
-            self.base = entry.seq.pos;
-            self.settled_first += 1;
-        }
-    }
-
-    // What the next transaction writes.
-
-    /// The last place that storage is to keep, if it has to undo anything.
-    pub(crate) fn undo_to(&self) -> Option<Pos> {
-        let view = self.planned();
-        if !view.beyond {
-            return None;
-        }
-        if view.pending > self.pending_first {
-            return self.get(view.pending - 1).map(|last| self.place_of(last));
-        }
-        let kept = view.settled.checked_sub(self.settled_first + 1);
-        Some(kept.and_then(|i| self.settled.get(i as usize)).map_or(self.base, |entry| entry.seq.pos))
-    }
-
-    /// The entries between the planned view and `to`.
-    pub(crate) fn entries(&self, to: &View) -> Vec<Entry> {
-        let from = self.planned();
-        let from_pending = from.pending.max(self.pending_first);
-        let settled = (to.settled - from.settled) as usize;
-        let pending = to.pending.saturating_sub(from_pending) as usize;
-        let mut entries = Vec::with_capacity(settled + pending);
-        entries.extend(self.settled.range((from.settled - self.settled_first) as usize..).take(settled).cloned());
-        let first = (from_pending - self.pending_first) as usize;
-        entries.extend(self.pending.range(first..).take(pending).map(|event| self.entry(event)));
-        entries
-    }
-
-    fn entry(&self, event: &Pending) -> Entry {
-        let place = self.place_of(event);
-        self.own_entry(event, place, Standing::Pending)
-    }
-
-    fn own_entry(&self, event: &Pending, place: Pos, standing: Standing) -> Entry {
-        let own = &event.own;
-        Entry {
-            seq: Seq::new(place, self.generation),
-            parent: place.parent(),
-            origin: Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: self.rebases_of(event) },
-            standing,
-            event: own.event.clone(),
-        }
-    }
-
-    /// The cursor as of the settled entry `end`, and its parent.
-    pub(crate) fn upstream_at(&self, end: u64) -> (u64, u64) {
-        if end == self.settled_end() {
-            return (self.upstream, self.upstream_parent);
-        }
-        let held = end.saturating_sub(self.settled_first) as usize;
-        let confirmed = |entry: &&Entry| entry.standing == Standing::Confirmed;
-        self.settled.range(..held).rev().find(confirmed).map_or_else(
-            || (self.planned().upstream, self.planned().upstream_parent),
-            |entry| (entry.seq.pos.global, entry.parent.global),
-        )
-    }
-
-    /// The last place before the settled entry `end`.
-    pub(crate) fn settled_place(&self, end: u64) -> Pos {
-        let last = end.checked_sub(self.settled_first + 1).and_then(|i| self.settled.get(i as usize));
-        last.map_or(self.base, |entry| entry.seq.pos)
-    }
-
-    /// Own events that storage does not hold where they stand, in order.
-    pub(crate) fn unstored_own(&self) -> Vec<OwnEvent> {
-        let own = |entry: &Entry| match &entry.origin {
-            Origin::Own { id, commit, last, .. } => {
-                Some(OwnEvent { id: *id, commit: *commit, last: *last, event: entry.event.clone() })
-            }
-            Origin::Foreign { .. } => None,
-        };
-        let settled = self.settled.range((self.stored().settled - self.settled_first) as usize..).filter_map(own);
-        settled.chain(self.pending.iter().map(|event| event.own.clone())).collect()
     }
 
     // What changes it.

@@ -1,0 +1,136 @@
+//! The tail and storage: what storage holds of it, and what the next transaction writes.
+
+use alloc::vec::Vec;
+
+use crate::event::{Entry, Origin, OwnEvent, Standing};
+use crate::seq::{Pos, Seq};
+
+use super::{Pending, Tail, View};
+
+impl Tail {
+    pub(crate) fn stored(&self) -> &View {
+        &self.views[0]
+    }
+
+    /// Storage after everything that is under way.
+    pub(crate) fn planned(&self) -> &View {
+        &self.views[self.views.len() - 1]
+    }
+
+    /// Whether storage holds everything up to this pending event, each where it stands.
+    pub(crate) fn in_place(&self, end: u64) -> bool {
+        let stored = self.stored();
+        !stored.beyond && stored.settled == self.settled_end() && stored.pending >= end
+    }
+
+    pub(crate) fn plan(&mut self, view: View) {
+        self.views.push(view);
+    }
+
+    /// The oldest transaction under way has committed.
+    pub(crate) fn committed(&mut self) {
+        debug_assert!(self.views.len() > 1);
+        self.views.remove(0);
+        self.trim();
+    }
+
+    /// The transactions under way after the first `keep` have failed.
+    pub(crate) fn rolled_back(&mut self, keep: usize) {
+        self.views.truncate(1 + keep);
+    }
+
+    /// The view that holds everything, as it stands now.
+    pub(crate) fn complete_view(&self) -> View {
+        View {
+            settled: self.settled_end(),
+            pending: self.pending_end(),
+            beyond: false,
+            durable: self.pending_end(),
+            upstream: self.upstream,
+            upstream_parent: self.upstream_parent,
+        }
+    }
+
+    pub(super) fn trim(&mut self) {
+        while self.settled_first < self.views[0].settled {
+            let Some(entry) = self.settled.pop_front() else { break };
+            self.base = entry.seq.pos;
+            self.settled_first += 1;
+        }
+    }
+
+    // What the next transaction writes.
+
+    /// The last place that storage is to keep, if it has to undo anything.
+    pub(crate) fn undo_to(&self) -> Option<Pos> {
+        let view = self.planned();
+        if !view.beyond {
+            return None;
+        }
+        if view.pending > self.pending_first {
+            return self.get(view.pending - 1).map(|last| self.place_of(last));
+        }
+        let kept = view.settled.checked_sub(self.settled_first + 1);
+        Some(kept.and_then(|i| self.settled.get(i as usize)).map_or(self.base, |entry| entry.seq.pos))
+    }
+
+    /// The entries between the planned view and `to`.
+    pub(crate) fn entries(&self, to: &View) -> Vec<Entry> {
+        let from = self.planned();
+        let from_pending = from.pending.max(self.pending_first);
+        let settled = (to.settled - from.settled) as usize;
+        let pending = to.pending.saturating_sub(from_pending) as usize;
+        let mut entries = Vec::with_capacity(settled + pending);
+        entries.extend(self.settled.range((from.settled - self.settled_first) as usize..).take(settled).cloned());
+        let first = (from_pending - self.pending_first) as usize;
+        entries.extend(self.pending.range(first..).take(pending).map(|event| self.entry(event)));
+        entries
+    }
+
+    fn entry(&self, event: &Pending) -> Entry {
+        let place = self.place_of(event);
+        self.own_entry(event, place, Standing::Pending)
+    }
+
+    pub(super) fn own_entry(&self, event: &Pending, place: Pos, standing: Standing) -> Entry {
+        let own = &event.own;
+        Entry {
+            seq: Seq::new(place, self.generation),
+            parent: place.parent(),
+            origin: Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: self.rebases_of(event) },
+            standing,
+            event: own.event.clone(),
+        }
+    }
+
+    /// The cursor as of the settled entry `end`, and its parent.
+    pub(crate) fn upstream_at(&self, end: u64) -> (u64, u64) {
+        if end == self.settled_end() {
+            return (self.upstream, self.upstream_parent);
+        }
+        let held = end.saturating_sub(self.settled_first) as usize;
+        let confirmed = |entry: &&Entry| entry.standing == Standing::Confirmed;
+        self.settled.range(..held).rev().find(confirmed).map_or_else(
+            || (self.planned().upstream, self.planned().upstream_parent),
+            |entry| (entry.seq.pos.global, entry.parent.global),
+        )
+    }
+
+    /// The last place before the settled entry `end`.
+    pub(crate) fn settled_place(&self, end: u64) -> Pos {
+        let last = end.checked_sub(self.settled_first + 1).and_then(|i| self.settled.get(i as usize));
+        last.map_or(self.base, |entry| entry.seq.pos)
+    }
+
+    /// Own events that storage does not hold where they stand, in order.
+    pub(crate) fn unstored_own(&self) -> Vec<OwnEvent> {
+        let own = |entry: &Entry| match &entry.origin {
+            Origin::Own { id, commit, last, .. } => {
+                Some(OwnEvent { id: *id, commit: *commit, last: *last, event: entry.event.clone() })
+            }
+            Origin::Foreign { .. } => None,
+        };
+        let settled = self.settled.range((self.stored().settled - self.settled_first) as usize..).filter_map(own);
+        settled.chain(self.pending.iter().map(|event| event.own.clone())).collect()
+    }
+}
