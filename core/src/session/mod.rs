@@ -147,13 +147,21 @@ impl Session {
         self.admitted == self.pending.len() && self.ledger.next_empty().is_none() && !matches!(self.phase, Phase::Preparing(_))
     }
 
-    /// Stops taking events. What is not admitted yet still has to be sent, so it is kept.
+    /// Stops taking events. What is not admitted yet still has to be sent, so it is kept; the leader answers for the rest.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
         self.refused = false;
         self.waiting.clear();
         self.upstream.clear();
         self.settled.clear();
+        self.let_go_of_admitted();
+    }
+
+    /// Nobody is going to say any more that these are stored: a closed session takes nothing.
+    fn let_go_of_admitted(&mut self) {
+        self.pending.drain(..self.admitted);
+        self.admitted = 0;
+        self.recount_admitted();
     }
 
     /// Events and bytes that the leader has not admitted.
@@ -304,9 +312,7 @@ impl Session {
         self.count_admitted(from);
         self.again = false;
         if !self.is_open() {
-            self.pending.drain(..self.admitted);
-            self.admitted = 0;
-            self.recount_admitted();
+            self.let_go_of_admitted();
         }
     }
 

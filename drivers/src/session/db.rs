@@ -186,6 +186,7 @@ impl SessionDb {
     }
 
     /// How many units can be undone.
+    #[cfg(test)]
     pub(crate) fn units(&self) -> usize {
         self.stack.len()
     }

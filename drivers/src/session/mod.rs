@@ -1,5 +1,4 @@
 //! Sessions: an in-memory database each, ahead of the leader's file.
-#![allow(dead_code, unused_imports)]
 
 mod db;
 

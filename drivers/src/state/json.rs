@@ -8,7 +8,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Number, Value};
 
 use super::canonical::Canonical;
 
@@ -57,26 +56,6 @@ pub(crate) fn canonical(value: &(impl Serialize + ?Sized)) -> Result<Arc<str>, J
     let mut writer = Canonical::default();
     value.serialize(&mut writer).map_err(|fault| fault.into_error())?;
     Ok(Arc::from(writer.into_text()))
-}
-
-/// The canonical text of what a peer has said: numbers are what JavaScript reads. Only refused if nested too deep.
-pub(crate) fn canonical_of_peer(value: &Value) -> Result<Arc<str>, JsonError> {
-    match canonical(value) {
-        Err(JsonError { problem: JsonProblem::IntegerTooLarge(_), .. }) => canonical(&as_doubles(value)),
-        other => other,
-    }
-}
-
-/// Large integers as the doubles that JavaScript makes of them.
-fn as_doubles(value: &Value) -> Value {
-    match value {
-        Value::Number(number) if number.as_i64().is_none_or(|n| n.abs() > SAFE_INTEGER) => {
-            number.as_f64().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
-        }
-        Value::Array(items) => items.iter().map(as_doubles).collect(),
-        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), as_doubles(value))).collect(),
-        other => other.clone(),
-    }
 }
 
 /// Looks through JSON text for an integer that is read as another number, before a parser rounds it silently.
@@ -179,6 +158,8 @@ mod tests {
 
     use serde_json::json;
 
+    use serde_json::Value;
+
     use super::*;
 
     fn text(value: impl Serialize) -> String {
@@ -257,12 +238,6 @@ mod tests {
         }
         let outer = Outer { a: 1, rest: BTreeMap::from([("a", 2)]) };
         assert_eq!(canonical(&outer).unwrap_err().problem, JsonProblem::DuplicateKey("a".into()));
-    }
-
-    #[test]
-    fn what_a_peer_said_is_read_as_javascript_does() {
-        let value: Value = serde_json::from_str(r#"{"b":9007199254740993,"a":1.50}"#).unwrap();
-        assert_eq!(&*canonical_of_peer(&value).unwrap(), r#"{"a":1.5,"b":9007199254740992}"#);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //!
 //! A schema declares tables and events; a materialiser turns an event into writes. Whatever is applied can be undone exactly, and
 //! comes out the same when it is applied again: what would break either is refused when the schema is built, or when the event is.
-#![allow(dead_code, unused_imports)] // used by storage and the drivers
 
 mod builder;
 mod canonical;
@@ -32,9 +31,8 @@ pub use builder::SchemaBuilder;
 pub(crate) use classify::{Class, classify, trouble};
 pub use error::SchemaError;
 pub use events::{EncodeError, EventType, IntoEvent, IntoEvents, NewEvent};
-pub(crate) use guard::{Guard, OWN_PREFIX, is_own};
+pub(crate) use guard::Guard;
 pub use json::{JsonError, JsonProblem};
-pub(crate) use json::{canonical, canonical_of_peer};
 pub(crate) use schema::panic_message;
 pub use schema::{EventInfo, Schema};
 pub use statedb::{MaterialiseError, StateDb};

@@ -1,9 +1,8 @@
 //! Checks a file against what must always hold: for tests, and for whoever doubts a file. Reads all of it.
 
-use countersign_core::{Pos, StorageFailure};
+use countersign_core::Pos;
 use rusqlite::{Connection, params};
 
-use super::Storage;
 use super::apply::UNKNOWN_EVENT;
 use super::error::{Result, Trouble};
 use super::eventlog::{Eventlog, int};
@@ -11,9 +10,10 @@ use super::ledger::Ledger;
 use super::replay::PAGE;
 use crate::state::{ApplyError, Guard, Schema, SchemaError, Tables};
 
-impl Storage {
+#[cfg(test)]
+impl super::Storage {
     /// What does not hold, in words; nothing if all is well. As [`super::Reader::check`].
-    pub(crate) fn check(&mut self) -> std::result::Result<Vec<String>, StorageFailure> {
+    pub(crate) fn check(&mut self) -> std::result::Result<Vec<String>, countersign_core::StorageFailure> {
         let schema = self.schema.clone();
         self.read(|file| check(&file.conn, &mut file.log, &schema))
     }

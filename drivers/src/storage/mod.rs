@@ -4,7 +4,6 @@
 //! - One order of the machine is one SQLite transaction, all or nothing, on top of the one before (S2).
 //! - What is answered `Committed` survives what [`Durability`] says (R3).
 //! - One writer a store, whatever the process; readers take no lock.
-#![allow(dead_code, unused_imports)]
 
 mod apply;
 mod boot;
@@ -26,8 +25,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use countersign_core::{ClientId, CommitId, Skip, StorageFailure};
 use rusqlite::Connection;
@@ -35,12 +33,12 @@ use rusqlite::Connection;
 pub use error::{OpenError, ReadError};
 pub use find::Found;
 pub use lock::Writer;
-pub(crate) use open::{OpenReport, Options, Rebuilt};
+pub(crate) use open::{OpenReport, Options};
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
 pub use settings::Settings;
 
-use crate::state::{Guard, Schema, Tables};
+use crate::state::{Schema, Tables};
 use error::{Result, Trouble};
 use eventlog::Eventlog;
 use lock::StoreLock;
@@ -104,43 +102,36 @@ struct Unsettled {
 /// A connection to the file, and what is known of it.
 struct OpenFile {
     conn: Connection,
-    guard: Guard,
     tables: Tables,
     log: Eventlog,
 }
 
 impl Storage {
-    /// Whose file it is.
-    pub(crate) fn client(&self) -> &ClientId {
-        &self.client
-    }
-
-    /// Where it lies.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Looks a commit up.
     pub(crate) fn find(&mut self, commit: CommitId) -> std::result::Result<Found, StorageFailure> {
         self.read(|file| find::find(&file.conn, &mut file.log, commit))
     }
 
     /// Everything in quarantine, oldest first.
+    #[cfg(test)]
     pub(crate) fn quarantine(&mut self) -> std::result::Result<Vec<QuarantineRow>, StorageFailure> {
         self.read(|file| quarantine::list(&file.conn))
     }
 
     /// Notes that somebody has seen why the commit failed. Says whether it is in quarantine.
+    #[cfg(test)]
     pub(crate) fn acknowledge(&mut self, commit: CommitId) -> std::result::Result<bool, StorageFailure> {
         self.write_one(|file| quarantine::acknowledge(&file.conn, commit))
     }
 
     /// A setting.
+    #[cfg(test)]
     pub(crate) fn setting(&mut self, key: &str) -> std::result::Result<Option<String>, StorageFailure> {
         self.read(|file| settings::get(&file.conn, key))
     }
 
     /// Sets a setting, or removes it.
+    #[cfg(test)]
     pub(crate) fn set_setting(&mut self, key: &str, value: Option<&str>) -> std::result::Result<(), StorageFailure> {
         self.write_one(|file| settings::set(&file.conn, key, value))
     }
@@ -150,6 +141,7 @@ impl Storage {
         self.inside("BEGIN", read)
     }
 
+    #[cfg(test)]
     fn write_one<T>(&mut self, write: impl FnOnce(&mut OpenFile) -> Result<T>) -> std::result::Result<T, StorageFailure> {
         self.inside("BEGIN IMMEDIATE", write)
     }

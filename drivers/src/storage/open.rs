@@ -148,7 +148,7 @@ impl Storage {
             size_limit,
             schema,
             client,
-            file: Some(OpenFile { conn, guard, tables, log }),
+            file: Some(OpenFile { conn, tables, log }),
             unsettled: None,
             _lock: lock,
         };
@@ -182,7 +182,7 @@ impl Storage {
         let guard = Guard::install(&mut conn).map_err(|error| OpenError::sqlite(path, &error))?;
         let log = Eventlog::new(Arc::clone(&self.client));
         let tables = Tables::open(&conn, &self.schema, &guard).map_err(|error| OpenError::schema(path, error))?;
-        Ok(OpenFile { conn, guard, tables, log })
+        Ok(OpenFile { conn, tables, log })
     }
 }
 

@@ -134,6 +134,7 @@ pub(super) fn find(conn: &Connection, commit: CommitId) -> Result<Option<Quarant
 }
 
 /// Notes that somebody has seen it. Says whether there was something to acknowledge.
+#[cfg(test)]
 pub(super) fn acknowledge(conn: &Connection, commit: CommitId) -> Result<bool> {
     let changed = conn
         .prepare_cached("UPDATE countersign_quarantine SET acknowledged = 1 WHERE session = ?1 AND commit_ordinal = ?2")?

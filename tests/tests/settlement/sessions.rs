@@ -177,3 +177,14 @@ fn many_confirmed_units_are_forgotten_at_last() {
     assert_eq!(s.database(1).len(), 300);
     insta::assert_snapshot!(s.end());
 }
+
+// Verifies: V5
+#[test]
+fn a_closed_session_is_forgotten_once_its_commits_have_settled() {
+    let mut s = Script::ready("S1 is closed with A admitted and not stored: nothing of it is left once A has settled.");
+    s.commit(1, "A");
+    s.close(1);
+    s.run();
+    let node = format!("{:?}", s.node());
+    assert!(node.contains("sessions: {}"), "{node}");
+}

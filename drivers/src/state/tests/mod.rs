@@ -79,7 +79,7 @@ impl World {
 }
 
 fn run(sql: &[&str]) -> Event {
-    let args = super::canonical(&sql).unwrap();
+    let args = super::json::canonical(&sql).unwrap();
     Event { name: Run::NAME.into(), args, client_only: false }
 }
 
