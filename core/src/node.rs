@@ -124,8 +124,8 @@ impl Node {
             Input::Materialised { id, outcome } => self.leader.materialised(&self.config, id, outcome, &mut self.out),
             Input::SessionApplied { id, outcome } => self.answer_session(|session| session.applied(id, outcome.clone())),
             Input::Seeded { id, seed } => {
-                let leader = &self.leader;
-                self.sessions.values_mut().any(|session| session.seeded(id, seed.clone(), leader))
+                let waits = self.sessions.values_mut().find(|session| session.is_seeding(id));
+                waits.is_some_and(|session| session.seeded(id, seed, &self.leader))
             }
             Input::PushOk { id } => self.leader.push_ok(id, &mut self.out),
             Input::PushFailed { id, failure } => self.leader.push_failed(&self.config, id, failure, &mut self.out),

@@ -3,7 +3,6 @@
 //!
 //! A failed transaction is forgotten, and the difference is taken anew: nothing has to be taken back by hand. Keeps R3 and S2.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -278,14 +277,14 @@ impl Leader {
     fn rolled_back(&mut self, config: &Config, refused: Vec<(CommitId, Poison)>) {
         self.persisting.retry_until = self.persisting.flights[0].admissions;
         self.forget_flights(0);
-        let mut reasons: BTreeMap<CommitId, Poison> = refused.into_iter().collect();
-        let mut any = false;
-        while let Some((commit, poison)) = reasons.pop_first() {
-            any |= self.withdraw(commit, |certainty| match poison {
+        let error = |(commit, poison)| {
+            let error = |certainty| match poison {
                 Poison::Materialise { event, message } => SyncError::Materialise { event, message, certainty },
                 Poison::Conflict { guard, message } => SyncError::Conflict { guard, message, certainty },
-            });
-        }
+            };
+            (commit, error)
+        };
+        let any = self.withdraw_all(refused.into_iter().map(error).collect());
         if !any {
             // The backend has acknowledged all of them, so they can't be withdrawn: once a pull has brought them back, storage
             // skips them. The same transaction before that would end the same.

@@ -124,24 +124,30 @@ impl Persisting {
         self.flights.last().map_or((self.admissions_first, self.decisions_first), |flight| (flight.admissions, flight.decisions))
     }
 
-    /// Forgets an admission that no transaction under way holds: these of the pending counts went with it, and these settled ones.
-    pub(super) fn forget(&mut self, commit: CommitId, gone: &[u64], settled: &[u64]) {
+    /// Forgets admissions that no transaction under way holds. These pending counts went with them, and these that had settled.
+    pub(super) fn forget(&mut self, goes: impl Fn(CommitId) -> bool, gone: &[u64], settled: &[u64]) {
         debug_assert!(self.flights.is_empty());
-        let found = self.admissions.iter().position(|admission| admission.commit == commit);
-        if let Some(admission) = found.and_then(|i| self.admissions.remove(i)) {
-            self.events -= admission.events;
-            self.bytes -= admission.bytes;
-            self.retry_until = self.retry_until.saturating_sub(1);
-        }
+        let (mut index, mut withheld) = (self.admissions_first, 0);
+        self.admissions.retain(|admission| {
+            let stays = !goes(admission.commit);
+            if !stays {
+                self.events -= admission.events;
+                self.bytes -= admission.bytes;
+                withheld += u64::from(index < self.retry_until);
+            }
+            index += 1;
+            stays
+        });
+        self.retry_until -= withheld;
         for admission in &mut self.admissions {
-            admission.settled_end -= settled.iter().take_while(|&&index| index < admission.settled_end).count() as u64;
+            admission.settled_end -= count_before(settled, admission.settled_end);
         }
         self.pending_removed(gone);
     }
 
     pub(super) fn pending_removed(&mut self, gone: &[u64]) {
         for admission in &mut self.admissions {
-            admission.pending_end -= gone.iter().take_while(|&&index| index < admission.pending_end).count() as u64;
+            admission.pending_end -= count_before(gone, admission.pending_end);
         }
     }
 
@@ -168,4 +174,9 @@ impl Persisting {
         }
         Ok(())
     }
+}
+
+/// How many of these ascending counts are before this one.
+pub(super) fn count_before(indices: &[u64], end: u64) -> u64 {
+    indices.partition_point(|&index| index < end) as u64
 }

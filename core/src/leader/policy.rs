@@ -273,11 +273,12 @@ impl Leader {
                 *found.entry(commit).or_insert(true) &= self.is_stored_and_answered(index);
             }
         }
-        let due = found.iter().filter(|&(_, &now)| now).map(|(&commit, _)| commit);
-        for commit in due {
+        let due = found.iter().filter(|&(_, &now)| now).map(|(&commit, _)| {
             let error = self.withdrawals.remove(&commit).flatten();
-            self.withdraw(commit, |certainty| error.unwrap_or(SyncError::Withdrawn { cause: None, certainty }));
-        }
+            (commit, |certainty| error.unwrap_or(SyncError::Withdrawn { cause: None, certainty }))
+        });
+        let due = due.collect();
+        self.withdraw_all(due);
         let admitted = &self.admitted;
         self.withdrawals.retain(|commit, _| {
             admitted.get(&commit.session).is_some_and(|&last| commit.ordinal > last) || found.contains_key(commit)
@@ -311,10 +312,11 @@ impl Leader {
         commits.sort_unstable();
         commits.dedup();
         self.persisting.decide(Decision::Wipe);
-        for commit in commits {
+        let gone = |commit| {
             let cause = InvalidPush::BackendIdMismatch { expected: expected.clone(), received: received.clone() };
-            self.withdraw(commit, |certainty| SyncError::InvalidPush { cause, certainty, events: Whereabouts::Quarantine });
-        }
+            (commit, |certainty| SyncError::InvalidPush { cause, certainty, events: Whereabouts::Quarantine })
+        };
+        self.withdraw_all(commits.into_iter().map(gone).collect());
         let generation = self.tail.generation;
         self.tail = Tail::new(config.backend, generation, Pos::ROOT, 0, 0);
         for admission in empty {

@@ -16,7 +16,7 @@ use crate::id::EffectId;
 use crate::input::Page;
 use crate::merge::{self, Delta, Upstream};
 use crate::outbox::Outbox;
-use crate::seq::{Pos, Seq};
+use crate::seq::{GLOBAL_MAX, Pos, Seq};
 
 use super::Leader;
 use super::identity::{AgainstBackend, is_same, own_session};
@@ -345,7 +345,8 @@ fn contiguous(events: &mut Vec<PulledEvent>, upstream: u64) -> bool {
         if gap || event.seq <= head {
             return false;
         }
-        if event.parent != head {
+        // LiveStore's servers check no number but the first of a push: a log may leave some out, and end anywhere.
+        if event.parent != head || event.seq > GLOBAL_MAX {
             gap = true;
             return false;
         }

@@ -17,6 +17,7 @@ use crate::outbox::Outbox;
 use crate::time::Time;
 
 use super::Leader;
+use super::persisting::count_before;
 use super::tail::Tail;
 
 /// Pushing goes ahead of the disk after this many refusals in a row: else a busy log could starve a client (V6).
@@ -70,7 +71,7 @@ impl Pushing {
         let Some(&first) = indices.first() else { return };
         if let Some(flight) = &mut self.in_flight {
             flight.overtaken |= first < flight.end;
-            let before = |mark: u64| indices.iter().take_while(|&&index| index < mark).count() as u64;
+            let before = |mark: u64| count_before(indices, mark);
             (flight.first, flight.end) = (flight.first - before(flight.first), flight.end - before(flight.end));
             flight.exposed_before -= before(flight.exposed_before);
         }

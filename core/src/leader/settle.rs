@@ -1,12 +1,12 @@
 //! Commits leave the queue: confirmed by the backend, or withdrawn into quarantine with what is certain about them.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::effect::Confirmed;
 use crate::error::{Certainty, Quarantined, SyncError};
 use crate::event::{Origin, OwnEvent, Standing};
 use crate::id::CommitId;
-use crate::merge;
 use crate::message::Down;
 
 use super::Leader;
@@ -32,57 +32,75 @@ impl Leader {
 
     /// Takes what is left of a commit out of the queue, into quarantine. Does nothing if nothing is left: told by `false`.
     pub(super) fn withdraw(&mut self, commit: CommitId, error: impl FnOnce(Certainty) -> SyncError) -> bool {
-        let acked = self.tail.acked();
-        let first = self.tail.pending_first();
+        self.withdraw_all(BTreeMap::from([(commit, error)]))
+    }
+
+    /// As [`Self::withdraw`], for many commits in one pass over the queue.
+    pub(super) fn withdraw_all(&mut self, mut errors: BTreeMap<CommitId, impl FnOnce(Certainty) -> SyncError>) -> bool {
+        let from = (self.tail.acked() - self.tail.pending_first()) as usize;
+        let mut found: BTreeMap<CommitId, Vec<u64>> = BTreeMap::new();
         let mut indices = Vec::new();
-        if let Some((from, count)) = merge::withdraw(self.tail.pending(), |event| event.own.commit_id() == commit) {
-            let of_commit = |&(_, event): &(usize, &Pending)| event.own.commit_id() == commit;
-            let found = self.tail.pending().iter().enumerate().skip(from).filter(of_commit).take(count);
-            indices.extend(found.map(|(i, _)| first + i as u64).filter(|&index| index >= acked));
+        for (index, event) in (self.tail.acked()..).zip(self.tail.pending().iter().skip(from)) {
+            let commit = event.own.commit_id();
+            if errors.contains_key(&commit) {
+                found.entry(commit).or_default().push(index);
+                indices.push(index);
+            }
         }
-        let certainty = self.certainty(commit, &indices);
-        let mut decides = indices.last().is_some_and(|&last| last >= self.tail.stored().durable);
-        let mut events: Vec<OwnEvent> = Vec::new();
+        let durable = self.tail.stored().durable;
+        let mut gone: BTreeMap<CommitId, Gone> = BTreeMap::new();
+        for (&commit, indices) in &found {
+            let decides = indices.last().is_some_and(|&last| last >= durable);
+            gone.insert(commit, Gone { certainty: self.certainty(commit, indices), decides, events: Vec::new() });
+        }
         let mut settled: Vec<u64> = Vec::new();
         if self.persisting.idle() {
             let unstored = self.tail.remove_unstored_settled(|entry| {
                 // What the backend has confirmed is there to stay: if it can't be applied, storage skips it.
-                entry.standing == Standing::Local && entry.commit_id() == Some(commit)
+                entry.standing == Standing::Local && entry.commit_id().is_some_and(|commit| errors.contains_key(&commit))
             });
-            decides |= !unstored.is_empty();
-            settled.extend(unstored.iter().map(|&(index, _)| index));
-            events.extend(unstored.into_iter().filter_map(|(_, entry)| match entry.origin {
-                Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: entry.event }),
-                Origin::Foreign { .. } => None,
-            }));
+            for (index, entry) in unstored {
+                settled.push(index);
+                let Origin::Own { id, commit, last, .. } = entry.origin else { continue };
+                let own = OwnEvent { id, commit, last, event: entry.event };
+                let certainty = self.certainty(own.commit_id(), &[]);
+                let gone = gone.entry(own.commit_id()).or_insert(Gone { certainty, decides: true, events: Vec::new() });
+                gone.decides = true;
+                gone.events.push(own);
+            }
         }
         let removed = self.tail.remove(&indices);
         if let Some(&first) = indices.first() {
             self.tail.renumbered(first);
         }
         if self.persisting.idle() {
-            self.persisting.forget(commit, &indices, &settled);
+            self.persisting.forget(|commit| errors.contains_key(&commit), &indices, &settled);
         } else {
             self.persisting.pending_removed(&indices);
         }
         self.pushing.removed(&indices);
         for event in removed {
             self.count_pending(&event.own, -1);
-            events.push(event.own);
+            if let Some(gone) = gone.get_mut(&event.own.commit_id()) {
+                gone.events.push(event.own);
+            }
         }
         self.settle_client_only();
-        self.withdrawals.remove(&commit);
-        if events.is_empty() {
-            return false;
+        for commit in errors.keys() {
+            self.withdrawals.remove(commit);
         }
-        self.partly.remove(&commit);
-        self.failed.remove(&commit);
-        let quarantined = Quarantined { commit, events, error: error(certainty) };
-        if certainty == Certainty::Unknown {
-            self.uncertain.push_back(quarantined.clone());
+        let any = !gone.is_empty();
+        for (commit, Gone { certainty, decides, events }) in gone {
+            let Some(error) = errors.remove(&commit) else { continue };
+            self.partly.remove(&commit);
+            self.failed.remove(&commit);
+            let quarantined = Quarantined { commit, events, error: error(certainty) };
+            if certainty == Certainty::Unknown {
+                self.uncertain.push_back(quarantined.clone());
+            }
+            self.persisting.decide(Decision::Fail { quarantined, decides });
         }
-        self.persisting.decide(Decision::Fail { quarantined, decides });
-        true
+        any
     }
 
     /// Client-only events with nothing synced before them any more.
@@ -123,4 +141,12 @@ impl Leader {
         }
         commits
     }
+}
+
+/// What of a commit leaves the queue.
+struct Gone {
+    certainty: Certainty,
+    /// Whether this decides the commit: it was not stored before.
+    decides: bool,
+    events: Vec<OwnEvent>,
 }

@@ -18,6 +18,7 @@ use crate::event::{Entry, Origin, OwnEvent, Standing};
 use crate::id::{CommitId, EventId};
 use crate::seq::Pos;
 
+use super::persisting::count_before;
 pub(crate) use super::view::View;
 
 /// An own event that may still move.
@@ -278,7 +279,7 @@ impl Tail {
             }
         }
         self.renumber(split);
-        let moved = |mark: &mut u64| *mark -= indices.iter().take_while(|&&index| index < *mark).count() as u64;
+        let moved = |mark: &mut u64| *mark -= count_before(indices, *mark);
         moved(&mut self.acked);
         moved(&mut self.exposed);
         for view in &mut self.views {

@@ -3,7 +3,7 @@
 //! Two marks say how far the leader has stored and the backend has confirmed; what fails is named before the mark passes it.
 //! Keeps R1 (at most once), R2 and R3's order: `Ok` comes in commit order, `Err` and `NotApplicable` as soon as they are known.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::effect::{Confirmed, Resolution, Stage};
@@ -35,7 +35,7 @@ pub(crate) struct Ledger {
     /// Up to this commit the leader has stored everything that has not failed.
     persisted: u64,
     /// Commits after that mark which failed before they were stored.
-    failed_unstored: Vec<u64>,
+    failed_unstored: BTreeSet<u64>,
     last: u64,
     /// Commits without any event that the leader has not been told of.
     empty: VecDeque<u64>,
@@ -49,7 +49,7 @@ impl Ledger {
             session,
             open: VecDeque::new(),
             persisted: 0,
-            failed_unstored: Vec::new(),
+            failed_unstored: BTreeSet::new(),
             last: 0,
             empty: VecDeque::new(),
             confirmed: Vec::new(),
@@ -146,7 +146,7 @@ impl Ledger {
         let gone = error.events() != crate::error::Whereabouts::Queued;
         let unstored = commit.ordinal > self.persisted && !self.failed_unstored.contains(&commit.ordinal);
         if unstored && gone {
-            self.failed_unstored.push(commit.ordinal);
+            self.failed_unstored.insert(commit.ordinal);
             out.resolve(Resolution::Failed { commit, stage: Stage::Leader, error: error.clone() });
         }
         if let Some(open) = self.get(commit.ordinal)

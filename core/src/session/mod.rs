@@ -328,6 +328,11 @@ impl Session {
 
     // Answers of the driver.
 
+    /// Whether this is the seed that it waits for.
+    pub(crate) fn is_seeding(&self, id: EffectId) -> bool {
+        matches!(self.phase, Phase::Seeding(expected) if expected == id)
+    }
+
     /// The seed has come: `false` if it is not the one asked for.
     pub(crate) fn seeded(&mut self, id: EffectId, seed: Option<Seed>, leader: &Leader) -> bool {
         if !matches!(self.phase, Phase::Seeding(expected) if expected == id) {
@@ -356,6 +361,8 @@ impl Session {
         self.forget = 0;
         self.settled.clear();
         self.refused = false;
+        // Whoever wanted to commit into the old database asks again, or has gone.
+        self.held = false;
         self.phase = Phase::Ready;
         true
     }

@@ -71,7 +71,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>, deadline: Option<Inst
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return Some(value);
         }
-        if inside::is_inside() {
+        if !inside::may_wait_for_threads() {
             return None;
         }
         match deadline {
@@ -87,7 +87,9 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>, deadline: Option<Inst
 /// A wait that could not end is refused.
 pub(super) fn endless() -> SyncError {
     SyncError::Unknown {
-        message: "a wait inside a query or a materialiser would hold up the session that it waits for: wait outside".into(),
+        message:
+            "a wait inside a query or a materialiser, or on a store's own thread, would hold up what it waits for: wait outside"
+                .into(),
         certainty: Certainty::Unknown,
     }
 }

@@ -32,6 +32,8 @@ pub(crate) use classify::{Class, classify, trouble};
 pub use error::SchemaError;
 pub use events::{EncodeError, EventType, IntoEvent, IntoEvents, NewEvent};
 pub(crate) use guard::Guard;
+#[cfg(feature = "livestore")]
+pub(crate) use json::canonical;
 pub use json::{JsonError, JsonProblem};
 pub(crate) use schema::panic_message;
 pub use schema::{EventInfo, Schema};

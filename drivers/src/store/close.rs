@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Certainty, CommitId, Entry, Event, Input, OwnEvent, SyncError, SyncState};
+use countersign_core::{Certainty, CommitId, Entry, Event, Input, OwnEvent, Status, StorageClass, SyncError};
 
 use super::{Store, inside};
 use crate::driver::{Ended, Job, Shared};
@@ -43,7 +43,7 @@ impl Store {
         let deadline = if inside::may_wait_for_threads() { deadline } else { Duration::ZERO };
         let until = Instant::now().checked_add(deadline);
         take_no_more(shared);
-        wait_for_rest(shared, until, |_| shared.status().drained);
+        wait_for_rest(shared, until, |_| is_over(&shared.status()));
         let report = end(shared);
         shared.close_lanes();
 
@@ -57,6 +57,15 @@ impl Store {
         }
         report
     }
+}
+
+/// Nothing is left to store, or nothing can be stored any more.
+fn is_over(status: &Status) -> bool {
+    status.drained || is_broken(status)
+}
+
+fn is_broken(status: &Status) -> bool {
+    status.storage.as_ref().is_some_and(|failure| failure.class == StorageClass::Corrupt)
 }
 
 fn take_no_more(shared: &Arc<Shared>) {
@@ -138,7 +147,7 @@ pub(super) fn abandon(shared: &Arc<Shared>) {
 pub(crate) fn close_if_abandoned(shared: &Arc<Shared>) {
     let Some(since) = shared.abandoned_for() else { return };
     let status = shared.status();
-    let hopeless = matches!(status.sync, SyncState::StorageBroken { .. }) || since >= DROP_MAX;
+    let hopeless = is_broken(&status) || since >= DROP_MAX;
     if status.drained || (status.storage.is_some() && hopeless) {
         give_up(shared);
     }

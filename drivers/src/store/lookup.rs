@@ -28,7 +28,9 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
         };
         let leader = (!open.is_open(Stage::Leader)).then(Cell::persisted);
         let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), leader, None));
-        hub.receipts.insert(&cell);
+        if open.backend {
+            hub.receipts.insert(&cell);
+        }
         Ok(Some((cell, open.backend)))
     })?;
     match live {
@@ -37,6 +39,17 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
             // The backend stage has failed before the leader has stored the commit: the file has the reason.
             if let Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } = read(shared, id)? {
                 cell.settle(Stage::Backend, Err(row.quarantined.error)).wake();
+            }
+            let is_open = shared.with(|hub, _| {
+                let open = !hub.ended && hub.node.find(id).is_some_and(|open| open.is_open(Stage::Leader));
+                if open {
+                    hub.receipts.insert(&cell);
+                }
+                open
+            });
+            if !is_open && let Some((leader, _)) = outcomes(&read(shared, id)?, &accepted) {
+                // It has settled while the file was read.
+                cell.settle(Stage::Leader, leader).wake();
             }
             return Ok(Some(CommitReceipt::new(cell)));
         }
@@ -80,7 +93,7 @@ impl CommitReceipt {
 
 /// Asks the storage thread, which sees what is committed and nothing else.
 fn read(shared: &Arc<Shared>, id: CommitId) -> Result<Found, LookupError> {
-    if inside::is_inside() {
+    if !inside::may_wait_for_threads() {
         return Err(LookupError::Inside);
     }
     let (answer, answered) = mpsc::sync_channel(1);

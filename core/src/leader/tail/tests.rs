@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use super::*;
 use crate::event::Event;
 use crate::id::{EventId, SessionId};
+use crate::seq::Seq;
 
 fn own(ordinal: u64, name: &str) -> OwnEvent {
     let event = Event { name: name.into(), args: "null".into(), client_only: name.starts_with(char::is_lowercase) };

@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::error::{DecodeError, EncodeError, Problem};
 use super::parse::parse;
-use crate::state::canonical_of_peer;
+use super::peer_json::canonical_of_peer;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -19,6 +19,7 @@ mod id;
 mod outcome;
 mod page;
 mod parse;
+mod peer_json;
 #[cfg(test)]
 mod tests;
 
