@@ -209,3 +209,64 @@ impl Boundary<OwnEvent, Entry> for AgainstLeader {
         pending.get(index).filter(|own| own.id == id && index >= from).map(|_| index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Origin};
+    use crate::id::{EventId, SessionId};
+    use crate::seq::Seq;
+    use crate::session::Ledger;
+    use crate::txn::Heads;
+
+    fn own(ordinal: u64) -> OwnEvent {
+        let id = EventId { session: SessionId([1; 16]), ordinal };
+        let event = Event { name: "A".into(), args: "null".into(), client_only: false };
+        OwnEvent { id, commit: ordinal, last: true, event: Arc::new(event) }
+    }
+
+    /// The entry at `global`: the own event with this ordinal, or another session's.
+    fn entry(global: u64, ordinal: Option<u64>) -> Entry {
+        let mut own = own(ordinal.unwrap_or(1));
+        if ordinal.is_none() {
+            own.id.session = SessionId([2; 16]);
+        }
+        let (id, commit) = (own.id, own.commit);
+        Entry {
+            seq: Seq::new(Pos::synced(global), 0),
+            parent: Pos::synced(global - 1),
+            origin: Origin::Own { id, commit, last: true, rebases: 0 },
+            standing: Standing::Pending,
+            event: own.event,
+        }
+    }
+
+    // Verifies: S3 (of events that come back, some in place and some moved, the right ones stop waiting)
+    #[test]
+    fn what_comes_back_in_place_and_moved_leaves_the_rest_waiting() {
+        let id = SessionId([1; 16]);
+        let mut session = Session { phase: Phase::Ready, ..Session::closed(id, Ledger::new(id)) };
+        session.pending.extend((1..=5).map(own));
+        (session.admitted, session.depth, session.agreed) = (3, 5, 5);
+        session.recount_admitted();
+        let txn = Txn {
+            number: 1,
+            wipe: false,
+            undo_to: None,
+            failed: Vec::new(),
+            release: Vec::new(),
+            append: [(1, Some(1)), (2, Some(2)), (3, None), (4, Some(3))].map(|(global, ordinal)| entry(global, ordinal)).into(),
+            heads: Heads::default(),
+            marks: [(id, 3)].into_iter().collect(),
+        };
+        let mut out = Outbox::default();
+        session.stored(&Arc::new(txn), 8);
+        session.take(&mut out);
+        assert_eq!(session.pending.iter().map(|own| own.id.ordinal).collect::<Vec<_>>(), [4, 5]);
+        assert_eq!((session.admitted, session.upstream.len()), (0, 4));
+        let crate::Output::Effect { effect: Effect::Session { txn, .. }, .. } = out.pop().unwrap() else {
+            panic!("its database is brought to where it should be");
+        };
+        assert_eq!((txn.undo, txn.apply.len()), (3, 4));
+    }
+}

@@ -26,11 +26,15 @@ impl Storage {
     }
 
     fn carry_out(&mut self, txn: &Txn) -> Materialised {
-        let asked_again = self.unsettled.as_ref().is_some_and(|unsettled| unsettled.number == txn.number);
+        let asked_again = match &self.unsettled {
+            // What was queued behind it: tried now, it could leave two outcomes unknown, or hide the first one's.
+            Some(unsettled) if unsettled.number != txn.number => return Materialised::Stale,
+            unsettled => unsettled.is_some(),
+        };
         if let Err(failure) = self.file() {
             return if asked_again { Materialised::UnknownOutcome(failure) } else { Materialised::Failed(failure) };
         }
-        if let Some(outcome) = self.settle(txn.number) {
+        if let Some(outcome) = self.settle() {
             return outcome;
         }
         let mut care = Care::default();
@@ -79,11 +83,11 @@ impl Storage {
         if let Err(failure) = self.file() {
             return Materialised::UnknownOutcome(failure);
         }
-        self.settle(txn.number).unwrap_or(Materialised::Failed(failure))
+        self.settle().unwrap_or(Materialised::Failed(failure))
     }
 
     /// Finds out what became of a transaction of unknown outcome. Nothing, if there is none or the file is without it.
-    fn settle(&mut self, asked: u64) -> Option<Materialised> {
+    fn settle(&mut self) -> Option<Materialised> {
         let unsettled = self.unsettled.take()?;
         let look = |conn: &Connection| -> Result<bool> {
             if Ledger::read(conn)?.number != unsettled.number {
@@ -97,8 +101,8 @@ impl Storage {
             Err(failure) => Err(Trouble(failure)),
         };
         match looked {
-            Ok(true) if unsettled.number == asked => Some(Materialised::Committed { skipped: unsettled.skipped }),
-            Ok(_) => None,
+            Ok(true) => Some(Materialised::Committed { skipped: unsettled.skipped }),
+            Ok(false) => None,
             Err(Trouble(failure)) => {
                 self.back_out(&failure);
                 self.unsettled = Some(unsettled);

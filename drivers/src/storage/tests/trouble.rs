@@ -90,6 +90,24 @@ fn an_outcome_stays_unknown_until_the_file_can_be_asked() {
     }
 }
 
+// Verifies: R3, S2
+#[test]
+fn while_an_outcome_is_unknown_nothing_else_is_tried() {
+    for carried_out in [true, false] {
+        let mut bench = Bench::new(true);
+        let entries = bench.model.own(&[added(1)]);
+        let first = bench.model.append(entries);
+        let entries = bench.model.own_after(first.append[0].seq.pos, true, &[added(2)]);
+        let second = Txn { number: first.number + 1, ..bench.model.append(entries) };
+        fault::arm(if carried_out { Point::AfterCommit } else { Point::BeforeCommit });
+        fault::arm(Point::Reopen);
+        assert!(matches!(bench.storage.materialise(&first), Materialised::UnknownOutcome(_)));
+        assert_eq!(bench.storage.materialise(&second), Materialised::Stale);
+        bench.ok(first);
+        bench.ok(second);
+    }
+}
+
 // Verifies: R3
 #[test]
 fn committed_is_only_said_after_a_checkpoint() {
