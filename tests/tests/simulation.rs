@@ -46,6 +46,19 @@ fn what_must_hold_holds_in_every_world() {
     }
 }
 
+/// Seeds that once failed. What they show changes with the generator; what they showed is told here.
+// Verifies: S3, V4
+#[test]
+fn seeds_that_failed_once() {
+    run([
+        // A session seeded while an outcome was unknown applied its own commits twice.
+        104_403,
+        // A client-only commit that waited for an echo was named as the stuck one, and its policy never came to an end.
+        235_866, 258_654,
+    ]
+    .into_iter());
+}
+
 // Verifies: D4
 #[test]
 fn the_same_seed_gives_the_same_run() {
