@@ -84,7 +84,8 @@ impl Leader {
     /// Whether there is room for another page.
     pub(super) fn room_for_pages(&self, config: &Config) -> bool {
         let limit = config.pulled_events.max(self.tail.pending().len()) as u64;
-        self.tail.unstored_settled() < limit
+        // What has been acknowledged is only handed over, and storage may wait for it: see [`Self::rolled_back`].
+        self.tail.unstored_settled() < limit || self.tail.acked() > self.tail.pending_first()
     }
 
     /// Whether the backend has more that is asked for already, or is going to be before anything else happens.

@@ -101,10 +101,12 @@ impl Session {
                 return;
             }
         };
-        let (taken, moved) = match delta {
+        let (in_place, mut moved) = match delta {
             Delta::Advance { taken, .. } => (taken, Vec::new()),
             Delta::Rebase { taken, moved, .. } => (taken, moved),
         };
+        let taken = self.whole_commits(in_place);
+        moved.splice(0..0, (taken..in_place).map(|index| (index, index)));
         for entry in &txn.append[..taken] {
             // The first pending event, where it stands: the unit stays, and now counts as one of the leader's.
             self.pop_pending();
@@ -116,6 +118,13 @@ impl Session {
             self.put(entry);
         }
         self.settle(txn.heads.settled);
+    }
+
+    /// Of so many pending events, those of commits that end among them. A commit that others' events have come into was judged in
+    /// parts by the leader and as a whole here: what is in place of it has to be applied again.
+    fn whole_commits(&self, events: usize) -> usize {
+        let Some(next) = self.pending.get(events) else { return events };
+        events - self.pending.range(..events).rev().take_while(|own| own.commit == next.commit).count()
     }
 
     /// Puts a stored entry behind the leader's others.
