@@ -9,10 +9,10 @@ use http::HeaderMap;
 use rustls::ClientConfig;
 use serde_json::Value;
 
-use super::lanes::{
-    HttpPull, HttpPush, Settings, Timeouts, TokenSource, WsPull, WsPush, client_config, header, read_certificates,
-};
-use super::protocol::{Address, AddressError, Transport};
+use super::lanes::{self, Settings, Timeouts, TokenSource, client_config, header, read_certificates};
+use super::protocol::{Address, AddressError};
+#[cfg(feature = "smol")]
+use crate::backend::AsyncLanes;
 use crate::backend::{Backend, Lanes, Who};
 
 /// A sync server that speaks LiveStore's protocol: one of LiveStore's own, of either generation, or a countersign server.
@@ -119,11 +119,26 @@ impl LiveStoreBackend {
 
 impl Backend for LiveStoreBackend {
     fn lanes(&self, who: &Who) -> Result<Lanes, BackendFailure> {
+        self.settings(who).map(lanes::blocking)
+    }
+
+    #[cfg(feature = "smol")]
+    fn async_lanes(&self, who: &Who) -> Result<Option<AsyncLanes>, BackendFailure> {
+        self.settings(who).map(lanes::tasks).map(Some)
+    }
+
+    fn describe(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+impl LiveStoreBackend {
+    fn settings(&self, who: &Who) -> Result<Settings, BackendFailure> {
         // Also checks the store id.
         if let Err(error) = self.address.url(&who.store_id, None) {
             return Err(BackendFailure::Unreachable { message: error.to_string().into(), maybe_applied: false });
         }
-        let settings = Settings {
+        Ok(Settings {
             address: self.address.clone(),
             store_id: who.store_id.clone(),
             client: who.client.clone(),
@@ -131,17 +146,8 @@ impl Backend for LiveStoreBackend {
             token: self.token.clone(),
             headers: self.headers.clone(),
             tls: self.tls.clone(),
-            roots: self.roots.clone(),
             timeouts: self.timeouts,
-        };
-        Ok(match self.address.transport {
-            Transport::Ws => Lanes { push: Box::new(WsPush::new(settings.clone())), pull: Box::new(WsPull::new(settings)) },
-            Transport::Http => Lanes { push: Box::new(HttpPush::new(settings.clone())), pull: Box::new(HttpPull::new(settings)) },
         })
-    }
-
-    fn describe(&self) -> String {
-        self.address.to_string()
     }
 }
 

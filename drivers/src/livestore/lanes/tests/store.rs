@@ -24,7 +24,7 @@ fn store(dir: &std::path::Path, name: &str, backend: LiveStoreBackend) -> Store 
         .event(|db, noted: Noted| db.execute("INSERT INTO notes (text) VALUES (?1)", [&noted.text]).map(drop))
         .build()
         .unwrap();
-    Store::open(dir.join(name)).schema(schema).backend(backend).store_id("store-1").blocking().unwrap()
+    open(Store::open(dir.join(name)).schema(schema).backend(backend).store_id("store-1"))
 }
 
 fn settled(waited: Waited) {
