@@ -1,6 +1,7 @@
 //! The backend that a store syncs with.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use super::lanes::{self, Settings, Timeouts, TokenSource, client_config, header, read_certificates};
 use super::protocol::{Address, AddressError};
+use super::token::{Token, from_env, from_file};
 #[cfg(feature = "smol")]
 use crate::backend::AsyncLanes;
 use crate::backend::{Backend, Lanes, Who};
@@ -69,14 +71,41 @@ impl LiveStoreBackend {
     }
 
     /// Where the token comes from, which goes into the payload as `authToken`. Asked at each dial, and again when the server
-    /// refuses the token: another one is tried at once. Called on the lanes' threads, and should not block for long. An `Err`
-    /// says why there is none; it is shown.
+    /// refuses the token: another one is tried at once. While there is none that the server takes, the store's syncing is paused
+    /// ([`SyncState::NeedsAuth`](crate::SyncState::NeedsAuth)), and this is asked again after 250 ms, doubled each time up to 8 s: another
+    /// token resumes it. Called on the lanes' threads, or by their executor, and should not block for long. An `Err` says why there is
+    /// none; it is shown.
     ///
     /// The payload then has to be a JSON object, or none; any other is replaced.
+    ///
+    /// Of all that is said over the network, tokens are kept from every text that this crate shows or logs. The libraries below log
+    /// whole messages at the level `trace` of the `log` crate: leave `tungstenite` and `ureq_proto` above that.
     #[must_use]
     pub fn auth_token(mut self, token: impl Fn() -> Result<String, String> + Send + Sync + 'static) -> Self {
         self.token = Some(Arc::new(token));
         self
+    }
+
+    /// As [`LiveStoreBackend::auth_token`], from this file, read each time it is asked for. It holds the token and nothing else; space
+    /// around it is left out.
+    #[must_use]
+    pub fn token_file(self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        self.auth_token(move || from_file(&path))
+    }
+
+    /// As [`LiveStoreBackend::auth_token`], from this variable of the environment.
+    #[must_use]
+    pub fn token_env(self, variable: impl Into<String>) -> Self {
+        let variable = variable.into();
+        self.auth_token(move || from_env(&variable))
+    }
+
+    /// As [`LiveStoreBackend::auth_token`], a token that can be replaced.
+    #[must_use]
+    pub fn token(self, token: &Token) -> Self {
+        let token = token.clone();
+        self.auth_token(move || Ok(token.get()))
     }
 
     /// A header that goes with every request and upgrade, beside others of the same name.
