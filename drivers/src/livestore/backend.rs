@@ -10,6 +10,7 @@ use http::HeaderMap;
 use rustls::ClientConfig;
 use serde_json::Value;
 
+use super::client::Pace;
 use super::lanes::{self, Settings, Timeouts, TokenSource, client_config, header, read_certificates};
 use super::protocol::{Address, AddressError};
 use super::token::{Token, from_env, from_file};
@@ -136,6 +137,17 @@ impl LiveStoreBackend {
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.timeouts.poll = interval;
+        self
+    }
+
+    /// How long the server may take: to be connected to, to take a message, to answer a push, and to say anything at all, a ping's answer
+    /// if nothing else. After that it counts as not reached, and is dialled anew. 20 seconds if not set. Shorter notices sooner that
+    /// nobody is there, and gives up on servers that are only slow; at least 100 ms.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        let patience = patience.max(Duration::from_millis(100));
+        let pace = Pace { ping: patience / 2, stall: patience / 2 };
+        self.timeouts = Timeouts { dial: patience, write: patience, answer: patience, pace, ..self.timeouts };
         self
     }
 
