@@ -48,6 +48,8 @@ mod driver;
 #[cfg(feature = "livestore")]
 pub mod livestore;
 mod receipt;
+#[cfg(feature = "server")]
+pub mod server;
 mod session;
 mod state;
 mod storage;

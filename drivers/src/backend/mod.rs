@@ -12,10 +12,10 @@ mod error;
 mod faults;
 mod lanes;
 mod line;
-mod log;
+pub(crate) mod log;
 mod rows;
-mod sqlite_file;
-mod sqlite_log;
+pub(crate) mod sqlite_file;
+pub(crate) mod sqlite_log;
 
 use std::fmt;
 use std::sync::Arc;

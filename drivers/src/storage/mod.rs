@@ -41,7 +41,7 @@ pub use settings::Settings;
 use crate::state::{Schema, Tables};
 use error::{Result, Trouble};
 use eventlog::Eventlog;
-use lock::StoreLock;
+pub(crate) use lock::{LockError, StoreLock};
 
 /// Which crash an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

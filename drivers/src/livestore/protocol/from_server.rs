@@ -115,7 +115,7 @@ pub(crate) fn pong() -> String {
 }
 
 /// One page, from the JSON of its items ([`super::encode_item`]).
-pub(crate) fn chunk(request: &RequestId, items: &[String], info: PageInfo, backend: &BackendId) -> String {
+pub(crate) fn chunk(request: &RequestId, items: &[impl AsRef<str>], info: PageInfo, backend: &BackendId) -> String {
     let (request, page) = (id(request), encode_page(items, info, backend));
     format!(r#"{{"_tag":"Chunk","requestId":{request},"values":[{page}]}}"#)
 }
