@@ -6,4 +6,5 @@ mod model;
 pub mod script;
 pub mod sim;
 pub mod todos;
+pub mod vfs;
 pub mod world;
