@@ -99,6 +99,17 @@ impl Disk {
         self.state().fault = None;
     }
 
+    /// Tells the observer how many changes there have been.
+    pub fn look(&self) {
+        self.state().observe();
+    }
+
+    /// How many calls there were that the last fault could have hit.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
     /// How many calls have failed since the last fault was set.
     #[must_use]
     pub fn failed(&self) -> u64 {

@@ -4,6 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign::rusqlite::ffi;
 
@@ -12,7 +13,7 @@ use super::fault::Call;
 use super::history::Change;
 
 /// The shim's part of an open file; the real one follows it in memory.
-#[repr(C, align(16))]
+#[repr(C)]
 pub(super) struct ShimFile {
     /// First, since SQLite looks here.
     base: ffi::sqlite3_file,
@@ -24,6 +25,8 @@ pub(super) struct ShimFile {
 pub(super) struct Tracked {
     pub(super) disk: Arc<Disk>,
     pub(super) name: Arc<str>,
+    /// Whether its first sync is its folder's too, as it is where SQLite makes a journal.
+    pub(super) syncs_folder: AtomicBool,
 }
 
 /// Without memory-mapped reads (version 3), so that every read is seen.
@@ -55,7 +58,7 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
 ///
 /// `file` has room for both.
 pub(super) unsafe fn inner(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
-    // SAFETY: by contract in bounds; `ShimFile` is a multiple of 16 bytes long, so what follows is aligned.
+    // SAFETY: by contract in bounds; two pointers long, so what follows is aligned as SQLite aligns files: for a pointer.
     unsafe { file.cast::<ShimFile>().add(1).cast() }
 }
 
@@ -150,7 +153,13 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     unsafe {
         if let Some(file) = tracked(file) {
             // On paper only: the process that runs this is not the one whose power fails.
-            return file.disk.change(Call::Sync, &file.name, Change::Sync).err().unwrap_or(ffi::SQLITE_OK);
+            if let Err(code) = file.disk.change(Call::Sync, &file.name, Change::Sync) {
+                return code;
+            }
+            if file.syncs_folder.swap(false, Ordering::Relaxed) {
+                return file.disk.change(Call::Sync, &file.name, Change::SyncFolder).err().unwrap_or(ffi::SQLITE_OK);
+            }
+            return ffi::SQLITE_OK;
         }
         pass!(file, xSync, flags)
     }

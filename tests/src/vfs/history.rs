@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::image::{Image, Tear};
+use super::image::{FileImage, Image, Tear};
 
 /// What was done to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Change {
     Truncate(u64),
     /// What was done to it before has reached the medium.
     Sync,
+    /// Its folder has been synced too, as after the first sync of a journal: what was made and deleted there has reached the medium.
+    SyncFolder,
     /// It was deleted.
     Delete {
         /// Whether the folder was synced at once.
@@ -61,7 +63,10 @@ impl History {
     pub fn kill(&self, at: usize) -> Image {
         let mut image = self.base.clone();
         for step in &self.steps[..at.min(self.steps.len())] {
-            image.file(&step.file).take(&step.change);
+            match step.change {
+                Change::SyncFolder => image.files.values_mut().for_each(FileImage::settle_existence),
+                _ => image.file(&step.file).take(&step.change),
+            }
         }
         image
     }
@@ -75,6 +80,7 @@ impl History {
             Change::Write { at, bytes } => format!("write {} bytes at {at} of {file}", bytes.len()),
             Change::Truncate(length) => format!("truncate {file} to {length}"),
             Change::Sync => format!("sync {file}"),
+            Change::SyncFolder => format!("sync the folder of {file}"),
             Change::Delete { synced } => format!("delete {file}{}", if *synced { ", sync the folder" } else { "" }),
         }
     }

@@ -118,6 +118,17 @@ impl FileImage {
         }
     }
 
+    /// Its folder has been synced: if it was deleted it stays so.
+    pub(super) fn settle_existence(&mut self) {
+        if let Some(last) = self.pending.iter().rposition(|change| matches!(change, Change::Delete { .. })) {
+            self.durable = None;
+            self.pending.drain(..=last);
+            if self.pending.first() == Some(&Change::Create) {
+                self.durable = Some(Vec::new());
+            }
+        }
+    }
+
     /// As whoever opens it sees it.
     pub(super) fn seen(&self) -> Option<Vec<u8>> {
         let mut bytes = self.durable.clone();
@@ -170,7 +181,7 @@ fn apply(bytes: &mut Option<Vec<u8>>, change: &Change) {
     match change {
         Change::Create => drop(bytes.get_or_insert_default()),
         Change::Delete { .. } => *bytes = None,
-        Change::Sync => {}
+        Change::Sync | Change::SyncFolder => {}
         Change::Truncate(length) => {
             if let Some(bytes) = bytes {
                 bytes.resize(index(*length), 0);
@@ -255,7 +266,12 @@ mod tests {
         let mut file = FileImage::synced(vec![1]);
         file.take(&Change::Delete { synced: false });
         assert_eq!((file.seen(), after(&file, Tear::Dropped)), (None, Some(vec![1])));
+        let mut other = file.clone();
         file.take(&Change::Delete { synced: true });
         assert_eq!(after(&file, Tear::Dropped), None);
+        other.take(&Change::Create);
+        other.take(&write(0, b"new"));
+        other.settle_existence();
+        assert_eq!((other.seen().unwrap(), after(&other, Tear::Dropped).unwrap()), (b"new".to_vec(), Vec::new()));
     }
 }

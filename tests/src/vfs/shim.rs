@@ -94,7 +94,9 @@ unsafe extern "C" fn open(
         }
         let tracked = found.map_or(ptr::null_mut(), |(disk, name)| {
             disk.opened(&name);
-            Box::into_raw(Box::new(Tracked { disk, name }))
+            let journal = ffi::SQLITE_OPEN_WAL | ffi::SQLITE_OPEN_MAIN_JOURNAL | ffi::SQLITE_OPEN_SUPER_JOURNAL;
+            let syncs_folder = (flags & ffi::SQLITE_OPEN_CREATE != 0 && flags & journal != 0).into();
+            Box::into_raw(Box::new(Tracked { disk, name, syncs_folder }))
         });
         file::begin(opened, tracked);
         code
