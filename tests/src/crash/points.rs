@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use countersign::Durability;
+use countersign::{Durability, Stage};
 
 use super::judge::{Case, Judged, judge};
 use super::ledger::Ledger;
@@ -37,9 +37,10 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
         for again in spread(judged.history.steps.len() + 1, extent.recoveries.1, extent.seed ^ number as u64) {
             for second in crashes_of_recovery(again, extent) {
                 let mut known = judged.ledger.until(again);
-                for (key, fact) in &case.known.facts {
-                    known.facts.insert(*key, fact.clone());
-                }
+                // What the first crash may have taken counts only if it was found again.
+                let stays = |stage| stage == Stage::Backend || !case.is_power_lost;
+                let earlier = case.known.facts.iter().filter(|((_, stage), _)| stays(*stage));
+                known.facts.extend(earlier.map(|(key, fact)| (*key, fact.clone())));
                 let tried = try_one(scenario, &judged.history, again, second, known, &mut seen, count);
                 let where_from =
                     |what| format!("{what}\n  in the recovery from {crash:?} at step {at}, {}", history.describe(at));
