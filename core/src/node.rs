@@ -55,7 +55,8 @@ impl Node {
         let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
         for entry in &boot.pending {
             if let Some(commit) = entry.commit_id() {
-                let open = config.backend && !entry.event.client_only && !boot.failed.contains(&commit);
+                let waits = !entry.event.client_only && entry.seq.pos.global > boot.heads.acknowledged;
+                let open = config.backend && waits && !boot.failed.contains(&commit);
                 let new = || Session::closed(commit.session, Ledger::new(commit.session));
                 sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, open);
             }
@@ -203,7 +204,10 @@ impl Node {
                 self.leader.ask_to_withdraw(commit, is_coming);
             }
             Input::Decide { decision } => self.leader.decide(decision),
-            Input::Shutdown => self.closing = true,
+            Input::Shutdown => {
+                self.closing = true;
+                self.leader.close();
+            }
             // Timers only move `now`; the others have been handled.
             _ => {}
         }
