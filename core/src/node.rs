@@ -153,7 +153,8 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> Status {
         let open = || self.sessions.values().filter(|session| session.is_open());
-        let sessions = (open().count(), open().filter(|session| session.is_behind()).count());
+        let closed = self.sessions.len() - open().count();
+        let sessions = (open().count(), closed, open().filter(|session| session.is_behind()).count());
         let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
         status.drained &= self.sessions.values().all(Session::is_drained);
         status

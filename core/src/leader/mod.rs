@@ -159,7 +159,7 @@ impl Leader {
         };
         offer(self.persisting.retry.at, Reason::StorageRetry);
         offer(self.acknowledgement_deadline(config), Reason::Acknowledgement);
-        if config.backend && self.may_sync() {
+        if config.backend && self.may_sync() && !self.closing {
             offer(self.pulling.retry.at, Reason::PullRetry);
             offer(self.pushing.retry.at.filter(|_| self.wants_push()), Reason::PushRetry);
         }

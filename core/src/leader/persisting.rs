@@ -137,6 +137,11 @@ impl Persisting {
         self.retry_until > self.admissions_first
     }
 
+    /// Whether a commit has failed, or more than that, and this is not stored.
+    pub(super) fn decides_any(&self) -> bool {
+        self.decisions.iter().any(|decision| !matches!(decision, Decision::Heads | Decision::Release(_)))
+    }
+
     /// Whether everything admitted and decided is stored.
     pub(super) fn drained(&self) -> bool {
         self.admissions.is_empty() && self.decisions.is_empty()

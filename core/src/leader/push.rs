@@ -131,7 +131,8 @@ impl Leader {
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
         let end = if self.tail.in_place(first + 1) {
             stored.pending
-        } else if self.pushing.ahead_streak >= AHEAD_STREAK {
+        } else if self.pushing.ahead_streak >= AHEAD_STREAK && !self.persisting.decides_any() {
+            // A rebase that is lost is found again at the backend; a withdrawal that is lost would put a commit behind later ones.
             stored.durable
         } else {
             return;

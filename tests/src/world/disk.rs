@@ -81,6 +81,9 @@ impl Disk {
             if row.entry.seq.pos <= self.heads.settled {
                 return Err(Violation::new("L2", format!("{} is settled and was undone", row.entry.seq)));
             }
+            if row.entry.is_accepted(&self.heads) {
+                return Err(Violation::new("L2", format!("{} is acknowledged and was undone", row.entry.seq)));
+            }
             if let Some(undo) = &row.undo {
                 state.undo(undo);
             }
@@ -156,6 +159,7 @@ impl Disk {
     fn check_heads(&mut self, txn: &Txn, backend: &Backend) -> Result<(), Violation> {
         let (old, new) = (&self.heads, &txn.heads);
         let back = new.upstream < old.upstream || new.settled < old.settled;
+        let back = back || new.acknowledged < old.acknowledged;
         if (back && !txn.wipe) || new.generation < old.generation {
             return Err(Violation::new("L2", format!("the heads went back from {old:?} to {new:?}")));
         }
@@ -184,7 +188,8 @@ impl Disk {
         let Some(id) = &self.heads.backend else { return Ok(()) };
         let confirmed = || {
             let synced = self.log[from..].iter().filter(|row| !row.entry.event.client_only);
-            synced.take_while(|row| row.entry.seq.pos.global <= self.heads.upstream)
+            let through = self.heads.upstream.max(self.heads.acknowledged);
+            synced.take_while(move |row| row.entry.seq.pos.global <= through)
         };
         let holds = backend.incarnations.iter().filter(|incarnation| incarnation.id == *id).any(|incarnation| {
             confirmed().all(|row| {
