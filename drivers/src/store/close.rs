@@ -155,9 +155,7 @@ pub(super) fn abandon(shared: &Arc<Shared>) {
 /// Ends the lanes of a store that nobody holds any more, as soon as there is nothing left to persist, or no way to.
 pub(crate) fn close_if_abandoned(shared: &Arc<Shared>) {
     let Some(since) = shared.abandoned_for() else { return };
-    let is_time = |status: &Status| {
-        status.drained || (status.storage.is_some() && (is_broken(status) || since >= DROP_MAX))
-    };
+    let is_time = |status: &Status| status.drained || (status.storage.is_some() && (is_broken(status) || since >= DROP_MAX));
     if is_time(&shared.status()) {
         end_lanes(shared, is_time);
     }

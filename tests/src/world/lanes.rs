@@ -90,9 +90,6 @@ impl World {
                 }
                 if !skipped.is_empty() {
                     self.reach.mark("confirmed entry without effect");
-                    if skipped.iter().any(|skip| skip.at.global > txn.heads.upstream) {
-                        self.reach.mark("acknowledged, then skipped");
-                    }
                 }
                 if txn.number.is_multiple_of(8) || txn.wipe {
                     client.disk.check_replay()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation, by name.
-pub const MARKS: [&str; 33] = [
+pub const MARKS: [&str; 32] = [
     "rebase during an in-flight push",
     "reply lost, then confirmed by a pull",
     "crash between commit and answer",
@@ -36,7 +36,6 @@ pub const MARKS: [&str; 33] = [
     "receipt found again after a restart",
     "acknowledged, and found open again",
     "acknowledged, and known to be after a restart",
-    "acknowledged, then skipped",
 ];
 
 /// How often each situation was met.
