@@ -92,8 +92,9 @@ pub(super) fn read(conn: &Connection) -> Result<Option<Settings>> {
     let store_id = get(conn, STORE_ID)?.unwrap_or_else(|| "main".to_owned());
     let token = get(conn, TOKEN)?.map(|place| {
         // Not what it is: whoever wrote it may have put the token there.
-        TokenPlace::parse(&place)
-            .ok_or_else(|| Trouble(failure(StorageClass::Other, "the store's token is in a place unknown here: update this program")))
+        TokenPlace::parse(&place).ok_or_else(|| {
+            Trouble(failure(StorageClass::Other, "the store's token is in a place unknown here: update this program"))
+        })
     });
     Ok(Some(Settings { schema, backend: get(conn, BACKEND)?, token: token.transpose()?, store_id, durability }))
 }

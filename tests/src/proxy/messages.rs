@@ -24,9 +24,8 @@ impl Messages {
         let (length, text) = if self.upgraded { frame(&self.bytes)? } else { self.request()? };
         let rest = self.bytes.split_off(length);
         let bytes = std::mem::replace(&mut self.bytes, rest);
-        let is_push = [&b"SyncWsRpc.Push"[..], b"SyncHttpRpc.Push"]
-            .iter()
-            .any(|tag| text.windows(tag.len()).any(|part| part == *tag));
+        let is_push =
+            [&b"SyncWsRpc.Push"[..], b"SyncHttpRpc.Push"].iter().any(|tag| text.windows(tag.len()).any(|part| part == *tag));
         Some(Message { bytes, is_push })
     }
 

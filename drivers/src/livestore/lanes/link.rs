@@ -38,13 +38,18 @@ impl<S: Socket> Link<S> {
     /// # Errors
     ///
     /// `NeedsAuth` if the server refuses the credentials, else `Unreachable`.
-    pub(super) async fn open<N: Net<Socket = S>>(net: &N, settings: &Settings, with: &Credentials) -> Result<Self, BackendFailure> {
+    pub(super) async fn open<N: Net<Socket = S>>(
+        net: &N,
+        settings: &Settings,
+        with: &Credentials,
+    ) -> Result<Self, BackendFailure> {
         let hidden = settings.secrets(with);
         let failed = |what: String| unreachable(format!("{}: {}", settings.address, hidden.hide(&what)), false);
         let until = Instant::now() + settings.timeouts.dial;
         let url = settings.address.url(&settings.store_id, with.0.as_ref()).map_err(|error| failed(error.to_string()))?;
         // The error could hold the URL, and the URL holds the payload.
-        let mut request = url.into_client_request().map_err(|_| failed("the address can't be asked for an upgrade".to_owned()))?;
+        let mut request =
+            url.into_client_request().map_err(|_| failed("the address can't be asked for an upgrade".to_owned()))?;
         request.headers_mut().extend(settings.headers.clone());
 
         let stream = dial(net, settings, until).await.map_err(failed)?;

@@ -55,12 +55,7 @@ impl<N: Net> Requests<N> {
     /// # Errors
     ///
     /// `NeedsAuth` if the server refuses the credentials, else `Unreachable`.
-    pub(super) async fn post(
-        &mut self,
-        with: &Credentials,
-        message: String,
-        is_push: bool,
-    ) -> Result<Vec<u8>, BackendFailure> {
+    pub(super) async fn post(&mut self, with: &Credentials, message: String, is_push: bool) -> Result<Vec<u8>, BackendFailure> {
         let settings = &self.settings;
         let hidden = settings.secrets(with);
         let failed = |what: String, sent: bool| unreachable(format!("{}: {}", settings.address, hidden.hide(&what)), sent);
@@ -144,12 +139,7 @@ async fn write<S: Socket>(stream: &mut Stream<S>, mut bytes: &[u8], until: Insta
 }
 
 /// Waits if the stream would have blocked; any other error is one.
-async fn wait<S: Socket>(
-    stream: &mut Stream<S>,
-    error: io::Error,
-    until: Instant,
-    heeds: bool,
-) -> Result<(), Broken> {
+async fn wait<S: Socket>(stream: &mut Stream<S>, error: io::Error, until: Instant, heeds: bool) -> Result<(), Broken> {
     match error.kind() {
         io::ErrorKind::WouldBlock => match stream.socket().ready(until, heeds).await.map_err(Broken::Io)? {
             Woken::Ready => Ok(()),
