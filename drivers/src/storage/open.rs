@@ -150,7 +150,7 @@ impl Storage {
             client,
             file: Some(OpenFile { conn, tables, log }),
             unsettled: None,
-            _lock: lock,
+            lock,
         };
         Ok((storage, boot, report))
     }

@@ -157,7 +157,9 @@ fn said(error: &Error) -> String {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => "the connection is closed".to_owned(),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CUT.to_owned(),
-        Error::Io(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => CUT.to_owned(),
+        Error::Io(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            CUT.to_owned()
+        }
         error => format!("the connection broke: {error}"),
     }
 }
