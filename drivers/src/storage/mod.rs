@@ -36,7 +36,7 @@ pub use lock::Writer;
 pub(crate) use open::{OpenReport, Options};
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
-pub use settings::Settings;
+pub use settings::{Settings, TokenPlace};
 
 use crate::state::{Schema, Tables};
 use error::{Result, Trouble};

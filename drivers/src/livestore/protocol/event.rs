@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use countersign_core::{Event, GLOBAL_MAX, PulledEvent, WireIds};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::error::{DecodeError, EncodeError, Problem};
 use super::parse::parse;
-use super::peer_json::canonical_of_peer;
+use super::peer_json::{canonical_of_peer, without_lone_surrogates};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,19 +75,14 @@ pub(super) fn decode_event(raw: &RawValue) -> Result<PulledEvent, DecodeError> {
 
 /// The same, and whether it came without arguments.
 pub(super) fn decode_event_or_void(raw: &RawValue) -> Result<(PulledEvent, bool), DecodeError> {
-    let wire: WireEvent<'_> = parse(raw.get())?;
+    let text = without_lone_surrogates(raw.get());
+    let wire: WireEvent<'_> = parse(&text)?;
     for (key, number) in [("seqNum", wire.seq_num), ("parentSeqNum", wire.parent_seq_num)] {
         if number > GLOBAL_MAX {
             return Err(DecodeError::new(key, Problem::TooLarge(number)));
         }
     }
-    let args = match wire.args {
-        Some(args) => {
-            let value: Value = parse(args.get()).map_err(|error| error.within("args"))?;
-            canonical_of_peer(&value).map_err(|error| DecodeError::new("args", Problem::Args(error)))?
-        }
-        None => Arc::from("null"),
-    };
+    let args = wire.args.map_or_else(|| Arc::from("null"), |args| canonical_of_peer(args.get()));
     let ids = wire.countersign.and_then(|raw| serde_json::from_str::<Ids>(raw.get()).ok());
     let event = PulledEvent {
         seq: wire.seq_num,

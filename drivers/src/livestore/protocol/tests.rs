@@ -250,7 +250,6 @@ fn an_error_says_what_and_where() {
     let event = |seq: &str, args: &str| {
         format!(r#"{{"name":"n","args":{args},"seqNum":{seq},"parentSeqNum":0,"clientId":"c","sessionId":"s"}}"#)
     };
-    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     for (text, at, part) in [
         ("{not json".to_owned(), "the message", "not JSON"),
         ("7".to_owned(), "the message", "invalid type"),
@@ -263,7 +262,6 @@ fn an_error_says_what_and_where() {
         (chunk(&event("-1", "1")), "Chunk.values[0].batch[0].eventEncoded.seqNum", "-1"),
         (chunk(&event("1.5", "1")), "Chunk.values[0].batch[0].eventEncoded.seqNum", "1.5"),
         (chunk(&event("9007199254740992", "1")), "Chunk.values[0].batch[0].eventEncoded.seqNum", "2^53"),
-        (chunk(&event("1", &deep)), "Chunk.values[0].batch[0].eventEncoded.args", "recursion"),
         (chunk("{}"), "Chunk.values[0].batch[0].eventEncoded", "missing field"),
     ] {
         let error = match decode_server(text.as_bytes()).as_deref() {
