@@ -1,6 +1,6 @@
 //! Every moment of a scenario as a crash.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::{Durability, Stage};
 
@@ -20,10 +20,21 @@ enum Crash {
     Power(Tear),
 }
 
+impl Crash {
+    fn kind(self) -> u8 {
+        match self {
+            Self::Kill => 0,
+            Self::Power(Tear::Dropped) => 1,
+            Self::Power(Tear::Torn(..)) => 2,
+            Self::Power(Tear::Kept | Tear::Subset(_)) => 3,
+        }
+    }
+}
+
 /// Crashes the scenario, and recoveries from crashes.
 pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Count) -> Result<(), String> {
     let (history, ledger) = record(scenario).map_err(|stop| format!("{}: {}", scenario.name, told(stop)))?;
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     let points = spread(history.steps.len() + 1, extent.points, extent.seed);
     let crashes: Vec<(usize, Crash)> = points.iter().flat_map(|&at| crashes(at, extent).map(move |crash| (at, crash))).collect();
     count.points += points.len() as u64;
@@ -81,14 +92,14 @@ fn try_one(
     at: usize,
     crash: Crash,
     known: Ledger,
-    seen: &mut BTreeSet<(u64, usize)>,
+    seen: &mut Seen,
     count: &mut Count,
 ) -> Result<Option<(Case, Judged)>, String> {
     let (image, is_power_lost) = match crash {
         Crash::Kill => (history.kill(at), false),
         Crash::Power(tear) => (history.power_loss(at, tear), scenario.durability == Durability::Process),
     };
-    if !seen.insert((image.digest(), known.facts.len())) {
+    if seen.is_known(crash, &image, known.facts.len()) {
         return Ok(None);
     }
     count.crashes += 1;
@@ -99,6 +110,22 @@ fn try_one(
         format!("{}: {crash:?} at step {at} of {}, {step}: {what}", scenario.name, history.steps.len())
     })?;
     Ok(Some((case, judged)))
+}
+
+/// The last crash of each kind that was judged: between two syncs many leave the same.
+#[derive(Default)]
+struct Seen(BTreeMap<u8, (Image, usize)>);
+
+impl Seen {
+    /// Whether one with these files, after as many promises, was judged; if not, it will be now.
+    fn is_known(&mut self, crash: Crash, image: &Image, promises: usize) -> bool {
+        let is_same = |(seen, when): &(Image, usize)| *when == promises && seen == image;
+        let is_known = self.0.values().any(is_same);
+        if !is_known {
+            self.0.insert(crash.kind(), (image.clone(), promises));
+        }
+        is_known
+    }
 }
 
 /// The crashes that are tried at a point.
