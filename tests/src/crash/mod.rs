@@ -42,7 +42,7 @@ pub struct Extent {
 
 impl Extent {
     /// For each change: a minute on two slow cores.
-    pub const QUICK: Self = Self { points: 60, every_tear: false, recoveries: (3, 5), errors: 8, seed: 1 };
+    pub const QUICK: Self = Self { points: 60, every_tear: false, recoveries: (6, 3), errors: 8, seed: 1 };
     /// Every point, every tear, every call.
     pub const ALL: Self = Self { points: usize::MAX, every_tear: true, recoveries: (40, 40), errors: usize::MAX, seed: 1 };
 }
