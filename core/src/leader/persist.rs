@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::config::Config;
 use crate::effect::{Effect, Notice};
 use crate::error::{Poison, Quarantined, StorageClass, StorageFailure, SyncError};
-use crate::event::Standing;
+use crate::event::{Entry, Standing};
 use crate::id::{CommitId, EffectId, SessionId};
 use crate::message::Down;
 use crate::outbox::Outbox;
@@ -187,6 +187,12 @@ impl Leader {
             set_mark(&mut marks, admission.commit);
         }
         marks
+    }
+
+    /// The commits in transactions of which nobody knows yet whether they were committed.
+    pub(crate) fn uncertain_commits(&self) -> impl Iterator<Item = CommitId> + '_ {
+        let uncertain = self.persisting.flights.iter().filter(|flight| flight.uncertain);
+        uncertain.flat_map(|flight| flight.txn.append.iter().filter_map(Entry::commit_id))
     }
 
     /// The last commit of a session that the transactions under way up to this number decide; 0 if they decide none.

@@ -22,7 +22,8 @@ pub struct CloseReport {
     pub unresolved: Vec<CommitId>,
     /// Commits that were not persisted in time, and their events: nobody else has them.
     pub unpersisted: Vec<(CommitId, Vec<Event>)>,
-    /// Commits that were being written when the time was over, and their events: they are stored, or not. After the next opening
+    /// Commits that were being written when the time was over, or whose writing failed without saying whether it was done, and their
+    /// events: they are stored, or not. After the next opening
     /// [`Store::receipt`] says so: only those that it does not know may be committed again.
     pub uncertain: Vec<(CommitId, Vec<Event>)>,
 }
@@ -107,8 +108,8 @@ fn end(shared: &Arc<Shared>, is_time: impl FnOnce(&Status) -> bool) -> Option<Cl
                 hub.storing.retain(|(storing, _)| *storing != id);
             }
         }
-        let writing: BTreeSet<CommitId> =
-            hub.storing.iter().flat_map(|(_, txn)| txn.append.iter().filter_map(Entry::commit_id)).collect();
+        let storing = hub.storing.iter().flat_map(|(_, txn)| txn.append.iter().filter_map(Entry::commit_id));
+        let writing: BTreeSet<CommitId> = storing.chain(hub.node.uncertain()).collect();
         let events = |own: Vec<OwnEvent>| own.into_iter().map(|own| (*own.event).clone()).collect();
         let left = hub.node.unpersisted().into_iter().map(|(id, own)| (id, events(own)));
         let (uncertain, unpersisted): (Vec<_>, Vec<_>) = left.partition(|(id, _)| writing.contains(id));
