@@ -102,6 +102,10 @@ impl Pushing {
         self.in_flight.is_some()
     }
 
+    pub(super) fn in_flight_id(&self) -> Option<EffectId> {
+        self.in_flight.as_ref().map(|flight| flight.effect)
+    }
+
     pub(super) fn check(&self, tail: &Tail) -> Result<(), &'static str> {
         match &self.in_flight {
             Some(flight) if flight.end > tail.pending_end() => Err("a push is within the pending events"),
