@@ -1,5 +1,6 @@
 //! What Countersign is tried with: the programs and helpers of its tests.
 
+pub mod exhaustive;
 pub mod invariants;
 pub mod merge;
 mod model;

@@ -8,6 +8,7 @@ use crate::error::{Certainty, Quarantined, SyncError};
 use crate::event::{Origin, OwnEvent, Standing};
 use crate::id::CommitId;
 use crate::message::Down;
+use crate::mutant::Mutant;
 
 use super::Leader;
 use super::persisting::Decision;
@@ -17,7 +18,7 @@ impl Leader {
     /// The backend holds this own event, at its final place, after so many rebases. Called once for each.
     pub(super) fn confirm(&mut self, event: &Pending, at: u64, rebases: u32) {
         let commit = event.own.commit_id();
-        if !event.closes {
+        if !event.closes && !(self.has(Mutant::IgnorePageSplit) && !self.partly.contains_key(&commit)) {
             self.partly.entry(commit).or_default().push(at);
             return;
         }
@@ -112,7 +113,8 @@ impl Leader {
 
     /// What is certain about pending events of a commit, given by their counts.
     pub(super) fn certainty(&self, commit: CommitId, indices: &[u64]) -> Certainty {
-        if indices.iter().any(|&index| index < self.tail.exposed()) {
+        let any_exposed = indices.iter().any(|&index| index < self.tail.exposed());
+        if any_exposed && !self.has(Mutant::WithdrawInFlight) {
             return Certainty::Unknown;
         }
         match self.partly.get(&commit) {

@@ -20,6 +20,8 @@ enum Source {
     Seed { state: u64, left: u64, bytes: u32 },
     Bytes { bytes: Vec<u8>, at: usize },
     Trace { steps: BTreeMap<Step, VecDeque<Vec<u64>>>, now: Vec<u64>, at: usize },
+    /// Nothing but chances is chosen: these, and then none. What was seen is counted.
+    Chances { taken: Vec<bool>, seen: usize },
 }
 
 impl Choices {
@@ -49,9 +51,10 @@ impl Choices {
         Self { source, record: None }
     }
 
-    /// From here on, what is chosen is kept.
-    pub(crate) fn record(&mut self) {
-        self.record = Some(Vec::new());
+    /// Keeps what is chosen.
+    #[must_use]
+    pub fn recording(self) -> Self {
+        Self { record: Some(Vec::new()), ..self }
     }
 
     /// What was chosen, if it was kept.
@@ -69,9 +72,14 @@ impl Choices {
         }
     }
 
-    /// The next choices, for a step that somebody else has begun.
-    pub(crate) fn force(&mut self, choices: Vec<u64>) {
-        self.source = Source::Trace { steps: BTreeMap::new(), now: choices, at: 0 };
+    /// From here on everything is calm, but that these chances are taken, and these not.
+    pub(crate) fn chances(&mut self, taken: Vec<bool>) {
+        self.source = Source::Chances { taken, seen: 0 };
+    }
+
+    /// How many chances there were since [`Self::chances`].
+    pub(crate) fn chances_seen(&self) -> usize {
+        if let Source::Chances { seen, .. } = self.source { seen } else { 0 }
     }
 
     /// Whether a trace has no step of this kind left.
@@ -84,7 +92,7 @@ impl Choices {
 
     fn byte(&mut self) -> u8 {
         match &mut self.source {
-            Source::Trace { .. } => 0,
+            Source::Trace { .. } | Source::Chances { .. } => 0,
             Source::Bytes { bytes, at } => {
                 *at += 1;
                 bytes.get(*at - 1).copied().unwrap_or(0)
@@ -162,6 +170,10 @@ impl Choices {
     }
 
     fn draw_chance(&mut self, per_mille: u64) -> bool {
+        if let Source::Chances { taken, seen } = &mut self.source {
+            *seen += usize::from(per_mille > 0);
+            return per_mille > 0 && taken.get(*seen - 1).copied().unwrap_or(false);
+        }
         per_mille > 0 && self.number(2) >= 65_536_u64.saturating_sub(per_mille * 65_536 / 1_000)
     }
 }
