@@ -24,6 +24,7 @@ use crate::id::{CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::{Arrival, Leader};
 use crate::message::Down;
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::GLOBAL_MAX;
 use crate::session::{Ledger, Prepared, Session};
@@ -153,7 +154,8 @@ impl Node {
     /// The next output. After the last one, [`Output::Idle`].
     #[must_use]
     pub fn poll(&mut self) -> Output {
-        self.out.pop().unwrap_or_else(|| Output::Idle { deadline: self.leader.deadline(&self.config) })
+        let next = if self.config.has(Mutant::UnorderedPop) { self.out.pop_newest() } else { self.out.pop() };
+        next.unwrap_or_else(|| Output::Idle { deadline: self.leader.deadline(&self.config) })
     }
 
     /// A snapshot of where everything stands. Cheap: costs nothing in proportion to what is queued, but for the sessions.
