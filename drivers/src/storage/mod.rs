@@ -41,7 +41,9 @@ pub use settings::{Settings, TokenPlace};
 use crate::state::{Schema, Tables};
 use error::{Result, Trouble};
 use eventlog::Eventlog;
-pub(crate) use lock::{LockError, StoreLock};
+#[cfg(feature = "server")]
+pub(crate) use lock::LockError;
+pub(crate) use lock::StoreLock;
 
 /// Which crash an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
