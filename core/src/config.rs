@@ -5,6 +5,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::input::IdentityPolicy;
+use crate::mutant::Mutant;
 
 /// How a machine behaves. `Default` suits an application on a desktop or a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Config {
     pub txn_events: usize,
     /// Storage transactions under way at once: 1 or 2.
     pub txns_in_flight: usize,
+    /// How long an acknowledgement waits for another transaction to be stored with, before it gets one of its own. Mostly the pull
+    /// that brings the events back needs one anyway.
+    pub acknowledgement_delay: Duration,
     /// Events in one push. LiveStore's limit.
     pub push_events: usize,
     /// Bytes in one push, encoded. LiveStore's limit.
@@ -51,6 +55,10 @@ pub struct Config {
     pub identity: IdentityPolicy,
     /// When an outage counts as final.
     pub offline: OfflinePolicy,
+    /// The bug that is put back.
+    #[cfg(feature = "mutants")]
+    #[serde(default)]
+    pub mutant: Option<Mutant>,
 }
 
 /// What happens to an isolated commit that the backend keeps refusing.
@@ -73,6 +81,24 @@ pub struct OfflinePolicy {
     pub withdraw: bool,
 }
 
+impl Config {
+    /// Whether this bug is put back: never, but in the build that shows that it is found.
+    pub(crate) fn has(&self, mutant: Mutant) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.mutant == Some(mutant);
+        #[cfg(not(feature = "mutants"))]
+        {
+            let _ = mutant;
+            false
+        }
+    }
+
+    /// The longest wait after a failure.
+    pub(crate) fn backoff_cap(&self) -> Duration {
+        if self.has(Mutant::NoBackoffCap) { Duration::MAX } else { self.backoff_max }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -87,6 +113,7 @@ impl Default for Config {
             unpersisted_bytes: 256 << 20,
             txn_events: 2_000,
             txns_in_flight: 1,
+            acknowledgement_delay: Duration::from_millis(100),
             push_events: 100,
             push_bytes: 900_000,
             pulled_events: 10_000,
@@ -97,6 +124,8 @@ impl Default for Config {
             stuck: StuckPolicy::default(),
             identity: IdentityPolicy::default(),
             offline: OfflinePolicy::default(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 }

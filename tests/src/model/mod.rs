@@ -31,6 +31,8 @@ pub(crate) struct Commit {
     /// Whether the stage was said in the process that lives now.
     leader_said: bool,
     backend_said: bool,
+    /// Whether the process that lives now has found it waiting for the backend.
+    resumed: bool,
     /// The process died before the commit was stored.
     lost: bool,
     withdrawn: bool,
@@ -78,6 +80,7 @@ impl Model {
             backend: Stage::Open,
             leader_said: false,
             backend_said: false,
+            resumed: false,
             lost: false,
             withdrawn: false,
         };
@@ -89,6 +92,12 @@ impl Model {
         let open: Vec<CommitId> =
             self.commits.values().filter(|c| c.client == client && c.backend == Stage::Open && !c.lost).map(|c| c.id).collect();
         open.get(choices.index(open.len())).copied()
+    }
+
+    /// The newest commit whose backend stage is open.
+    pub(crate) fn newest_open(&self, client: usize) -> Option<CommitId> {
+        let open = |c: &&Commit| c.client == client && c.backend == Stage::Open && !c.lost;
+        self.commits.values().rev().find(open).map(|c| c.id)
     }
 
     pub(crate) fn withdrawing(&mut self, commit: CommitId) {

@@ -5,7 +5,7 @@ use countersign_core::{IdentityPolicy, Input, Status, SyncState, Time};
 use super::state::{self, State};
 use crate::model::Stage;
 
-use super::{Event, Violation, World};
+use super::{Event, Step, Violation, World};
 
 /// How long a world may take to come to rest, in microseconds.
 const REST: u64 = 1_800_000_000;
@@ -66,9 +66,6 @@ impl World {
     /// Plays the life of a process again, for some.
     pub(crate) fn replay(&mut self, c: usize) -> Result<(), Violation> {
         let every = self.choices.between(1, 5) as usize;
-        if !self.seed.is_multiple_of(4) {
-            return Ok(());
-        }
         let client = &self.clients[c];
         client.process.as_ref().map_or(Ok(()), |process| process.replay(&client.config, every))
     }
@@ -76,14 +73,9 @@ impl World {
     /// Faults stop: everything has to come to rest, everything has to be known.
     pub(crate) fn liveness(&mut self) -> Result<(), Violation> {
         self.transcript.line(self.now, "", || "FAULTS STOP".into());
+        self.choices.begin(Step::Rest);
         self.heal()?;
         self.rest()?;
-        if self.backend.incarnations.len() > 1 {
-            // A loss of what was only acknowledged shows when something is pushed after it.
-            self.fresh_commits()?;
-            self.model.forget_fresh();
-            self.rest()?;
-        }
         self.check_rest()?;
         self.fresh_commits()?;
         self.rest()?;
@@ -184,6 +176,9 @@ impl World {
             }
             if client.config.backend && status.sync != SyncState::Synced {
                 return Err(Violation::new("V1", format!("at rest and not synced: {status:#?}")));
+            }
+            if status.sessions_closed > 0 {
+                return Err(Violation::new("V5", format!("at rest with closed sessions: {status:#?}")));
             }
             client.disk.check_replay()?;
             client.disk.check_history(0, &self.backend)?;

@@ -29,6 +29,8 @@ pub(crate) struct Swarm {
     pub(crate) late: u64,
     pub(crate) duplicate: u64,
     pub(crate) page: u64,
+    /// The fewest events of a page, if there are as many.
+    pub(crate) page_min: u64,
     pub(crate) gap: u64,
     pub(crate) overlap: u64,
     pub(crate) empty_page: u64,
@@ -85,6 +87,7 @@ impl Swarm {
             late: s(100),
             duplicate: s(300),
             page: 0,
+            page_min: 1,
             gap: s(150),
             overlap: s(150),
             empty_page: s(100),
@@ -140,15 +143,8 @@ impl Swarm {
             self.reset = c.strength(25);
             self.truncate = c.strength(25);
             self.decide = 60;
-            // Where identities are stripped, an old event of an own session that comes back from a backup can't be told from a
-            // pending one whose bytes the backend has changed.
-            self.keeps_ids |= self.truncate > 0;
         }
         self.config = config(c, calm);
-        if self.truncate > 0 {
-            // What a backup has lost and was only acknowledged shows when something is pushed, and has to leave room for that.
-            self.config.pending_events = Config::default().pending_events;
-        }
     }
 
     /// What is left when faults stop: the configuration, and a network that delays.
