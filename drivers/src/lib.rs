@@ -47,6 +47,7 @@ pub mod backend;
 mod driver;
 #[cfg(feature = "livestore")]
 pub mod livestore;
+mod mark;
 mod receipt;
 #[cfg(feature = "server")]
 pub mod server;

@@ -38,6 +38,7 @@ pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
 pub use settings::{Settings, TokenPlace};
 
+use crate::mark::Mark;
 use crate::state::{Schema, Tables};
 use error::{Result, Trouble};
 use eventlog::Eventlog;
@@ -91,6 +92,8 @@ pub(crate) struct Storage {
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,
     unsettled: Option<Unsettled>,
+    /// Which file it is.
+    mark: Mark,
     /// Declared last: let go after the file is closed.
     _lock: StoreLock,
 }

@@ -21,9 +21,8 @@ impl Trace {
     /// How much there is to read: users' steps, and choices that are not calm.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let one = |taken: &Taken| {
-            usize::from(taken.step == Step::User) + taken.choices.iter().filter(|&&choice| choice != 0).count()
-        };
+        let one =
+            |taken: &Taken| usize::from(taken.step == Step::User) + taken.choices.iter().filter(|&&choice| choice != 0).count();
         self.taken.iter().map(one).sum()
     }
 }

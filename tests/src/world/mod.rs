@@ -29,8 +29,8 @@ pub use choices::Choices;
 use client::{Client, Process, PullLane};
 pub(crate) use disk::Disk;
 pub use reach::{MARKS, Reach};
-pub use trace::{Step, Taken, Trace, TraceError};
 use swarm::Swarm;
+pub use trace::{Step, Taken, Trace, TraceError};
 use transcript::{Hash, Transcript};
 
 #[cfg(feature = "mutants")]
