@@ -28,6 +28,7 @@ mod event;
 mod id;
 mod input;
 mod leader;
+mod limits;
 pub mod merge;
 mod message;
 mod mutant;
