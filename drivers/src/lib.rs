@@ -70,7 +70,7 @@ pub use state::{
     SchemaBuilder, SchemaError, StateDb,
 };
 pub use storage::{
-    Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Settings, Status,
+    Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Settings, Status, Syncing,
     TokenPlace, Writer,
 };
 pub use store::{

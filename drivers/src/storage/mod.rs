@@ -22,6 +22,7 @@ mod reader;
 mod replay;
 mod settings;
 mod snapshot;
+mod syncing;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ pub(crate) use open::{OpenReport, Options};
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
 pub use settings::{Settings, TokenPlace};
+pub use syncing::Syncing;
 
 use crate::mark::Mark;
 use crate::state::{Schema, Tables};
@@ -95,7 +97,7 @@ pub(crate) struct Storage {
     /// Which file it is.
     mark: Mark,
     /// Declared last: let go after the file is closed.
-    _lock: StoreLock,
+    lock: StoreLock,
 }
 
 /// A transaction of which nobody knows whether it was committed.
@@ -112,6 +114,14 @@ struct OpenFile {
 }
 
 impl Storage {
+    /// Leaves word of the store's syncing for those who look from outside.
+    pub(crate) fn say(&mut self, syncing: &Syncing) {
+        if let Err(error) = self.lock.say(syncing) {
+            // It only helps others to know; on a full disk everything else still works.
+            tracing::debug!(%error, "the state of syncing could not be written into the lock file");
+        }
+    }
+
     /// Looks a commit up.
     pub(crate) fn find(&mut self, commit: CommitId) -> std::result::Result<Found, StorageFailure> {
         self.read(|file| find::find(&file.conn, &mut file.log, commit))

@@ -160,7 +160,7 @@ impl Storage {
             file: Some(OpenFile { conn, tables, log }),
             unsettled: None,
             mark,
-            _lock: lock,
+            lock,
         };
         Ok((storage, boot, report))
     }
