@@ -56,7 +56,8 @@ impl Node {
         let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
         for entry in &boot.pending {
             if let Some(commit) = entry.commit_id() {
-                let open = config.backend && !entry.event.client_only && !boot.failed.contains(&commit);
+                let waits = !entry.event.client_only && entry.seq.pos.global > boot.heads.acknowledged;
+                let open = config.backend && waits && !boot.failed.contains(&commit);
                 let new = || Session::closed(commit.session, Ledger::new(commit.session));
                 sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, open);
             }
@@ -97,10 +98,17 @@ impl Node {
     }
 
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
-    /// `None` if no commit was prepared.
+    /// `None` if no commit was prepared. So whoever gives up after [`CommitError::SessionBusy`] says that nothing was applied: a session
+    /// takes nothing from the leader as long as somebody is about to commit.
     pub fn finish(&mut self, now: Time, session: SessionId, applied: bool) -> Option<CommitId> {
         self.tick(now);
-        let id = self.sessions.get_mut(&session)?.finish(applied)?;
+        let found = self.sessions.get_mut(&session)?;
+        let Some(id) = found.finish(applied) else {
+            if found.let_go() {
+                self.settle();
+            }
+            return None;
+        };
         self.send(session);
         // While storage is busy, a commit only joins those that wait for it: nothing else can follow from it.
         if !self.leader.is_gathering(&self.config) || self.sessions.get(&session).is_some_and(Session::has_news) {
@@ -154,7 +162,8 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> Status {
         let open = || self.sessions.values().filter(|session| session.is_open());
-        let sessions = (open().count(), open().filter(|session| session.is_behind()).count());
+        let closed = self.sessions.len() - open().count();
+        let sessions = (open().count(), closed, open().filter(|session| session.is_behind()).count());
         let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
         status.drained &= self.sessions.values().all(Session::is_drained);
         status
@@ -165,6 +174,12 @@ impl Node {
     pub fn find(&self, commit: CommitId) -> Option<OpenStages> {
         let (leader, backend) = self.sessions.get(&commit.session)?.ledger.find(commit.ordinal)?;
         Some(OpenStages { leader, backend })
+    }
+
+    /// Whether the session is open, or has receipts that have not settled.
+    #[must_use]
+    pub fn knows(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
     }
 
     /// Where the synced events of a commit stand for good, and how often they were rebased on the way: those that the backend has accepted
@@ -205,7 +220,10 @@ impl Node {
                 self.leader.ask_to_withdraw(commit, is_coming);
             }
             Input::Decide { decision } => self.leader.decide(decision),
-            Input::Shutdown => self.closing = true,
+            Input::Shutdown => {
+                self.closing = true;
+                self.leader.close();
+            }
             // Timers only move `now`; the others have been handled.
             _ => {}
         }

@@ -37,7 +37,9 @@ pub struct Status {
     pub stored: bool,
     /// Open sessions.
     pub sessions: usize,
-    /// Those of them whose databases don't have all that is stored yet.
+    /// Closed ones, of this process or of an earlier one, with receipts that have not settled.
+    pub sessions_closed: usize,
+    /// Open ones whose databases don't have all that is stored yet.
     pub sessions_behind: usize,
     /// What syncing is doing.
     pub sync: SyncState,
@@ -112,7 +114,7 @@ impl Status {
     pub(crate) fn new(
         leader: &Leader,
         config: &Config,
-        (sessions, sessions_behind): (usize, usize),
+        (sessions, sessions_closed, sessions_behind): (usize, usize, usize),
         stale_answers: u64,
         leader_ahead: u64,
         now: Time,
@@ -131,6 +133,7 @@ impl Status {
             drained: leader.drained(),
             stored: tail.is_stored(),
             sessions,
+            sessions_closed,
             sessions_behind,
             sync: SyncState::new(leader, config, now),
             push_attempt: push.0,

@@ -48,6 +48,8 @@ mod driver;
 #[cfg(feature = "livestore")]
 pub mod livestore;
 mod receipt;
+#[cfg(feature = "server")]
+pub mod server;
 mod session;
 mod state;
 mod storage;
@@ -67,7 +69,8 @@ pub use state::{
     SchemaBuilder, SchemaError, StateDb,
 };
 pub use storage::{
-    Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Settings, Status, Writer,
+    Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Settings, Status,
+    TokenPlace, Writer,
 };
 pub use store::{
     Changed, CloseReport, CommitError, LookupError, News, Opener, Refused, Session, SessionError, Stages, Store, Watch,

@@ -61,6 +61,7 @@ impl Leader {
             bytes,
             settled_end: self.tail.settled_end(),
             pending_end: self.tail.pending_end(),
+            failed: None,
         });
         if config.backend && closing.is_some() {
             self.end_if_stopped(config, commit);
@@ -74,6 +75,7 @@ impl Leader {
 
     pub(crate) fn session_closed(&mut self, session: SessionId) {
         self.admitted.remove(&session);
+        self.look_at_withdrawals();
     }
 
     /// The events of commits that are admitted and not stored.

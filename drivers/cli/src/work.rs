@@ -19,7 +19,7 @@ pub(crate) fn open(path: &Path, output: &Output) -> Result<Store> {
     let settings = settings(path)?;
     let mut opener = opener(path, &settings, output)?;
     if let Some(address) = &settings.backend {
-        opener = opener.backend(Address::parse(address)?.backend(path));
+        opener = Address::parse(address)?.attach(opener, path, settings.token.as_ref())?;
     }
     Ok(opener.blocking()?)
 }

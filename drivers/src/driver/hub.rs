@@ -71,6 +71,8 @@ impl Hub {
                 }
                 Output::Notify(notice) => tell(&notice),
                 Output::Idle { deadline } => {
+                    let node = &self.node;
+                    self.receipts.sweep(|session| node.knows(session));
                     self.timer.set(deadline.map(|(at, _)| shared.instant(at)));
                     shared.turns.tell();
                     return due;

@@ -33,6 +33,8 @@ CREATE TABLE countersign_heads (
     number INTEGER NOT NULL,
     upstream INTEGER NOT NULL,
     upstream_parent INTEGER NOT NULL,
+    acknowledged INTEGER NOT NULL DEFAULT 0,
+    own_after INTEGER NOT NULL DEFAULT 0,
     settled_global INTEGER NOT NULL,
     settled_client INTEGER NOT NULL,
     generation INTEGER NOT NULL,
@@ -78,6 +80,7 @@ CREATE TABLE countersign_quarantine (
     commit_ordinal INTEGER NOT NULL,
     error TEXT NOT NULL,
     persisted INTEGER NOT NULL,
+    forgotten INTEGER NOT NULL DEFAULT 0,
     acknowledged INTEGER NOT NULL DEFAULT 0,
     UNIQUE (session, commit_ordinal)
 ) STRICT;

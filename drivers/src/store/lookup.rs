@@ -62,12 +62,11 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
 }
 
 impl Found {
-    /// How the two stages of the commit stand, by the file alone; `None` if it can't say. A backend stage that has settled by an
-    /// acknowledgement alone may still be open here: the store that syncs knows more.
+    /// How the two stages of the commit stand, by the file alone; `None` if it can't say. A backend stage that has settled a moment ago
+    /// may still be open here: the store that syncs knows more.
     #[must_use]
     pub fn stages(&self) -> Option<Stages> {
-        let open = |entry: &Entry| !entry.event.client_only && entry.standing == Standing::Pending;
-        let is_open = matches!(self, Self::InLog { entries, quarantined: None } if entries.iter().any(open));
+        let is_open = matches!(self, Self::InLog { accepted: false, quarantined: None, .. });
         let (leader, backend) = outcomes(self, &Accepted::new())?;
         Some(Stages { leader: Some(leader), backend: (!is_open).then_some(backend) })
     }
@@ -111,7 +110,7 @@ fn outcomes(found: &Found, accepted: &Accepted) -> Option<(Outcome, Outcome)> {
     let persisted = Cell::persisted();
     match found {
         Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error.clone()))),
-        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(entries, accepted)))),
+        Found::InLog { entries, quarantined: None, .. } => Some((persisted, Ok(confirmed(entries, accepted)))),
         Found::Quarantined(row) => {
             let error = || Err(row.quarantined.error.clone());
             Some((if row.persisted { persisted } else { error() }, error()))
@@ -168,5 +167,30 @@ mod tests {
         assert_eq!(store.receipt(receipt.id()).unwrap().unwrap().peek(), before);
         assert!(store.close(Duration::from_secs(10)).persisted);
         assert_eq!(open().receipt(receipt.id()).unwrap().unwrap().peek(), before);
+    }
+
+    // Verifies: R7
+    #[test]
+    fn what_a_closed_session_leaves_open_is_let_go_of_when_it_settles() {
+        let dir = tempfile::tempdir().unwrap();
+        let none: [&str; 0] = [];
+        let schema = Schema::builder(1).event_sql("v1.Noted", false, none).build().unwrap();
+        let backend = EmbeddedBackend::open(dir.path().join("backend.db")).unwrap();
+        let store = Store::open(dir.path().join("store.db")).schema(schema).backend(backend.clone()).blocking().unwrap();
+        let size = || store.session.inner.handle.shared.with(|hub, _| hub.receipts.size());
+        backend.switch().off();
+        let session = store.session().unwrap();
+        let receipts: Vec<_> = (0..3).map(|_| session.commit(NewEvent::new("v1.Noted", Value::Null)).unwrap()).collect();
+        receipts.iter().for_each(|receipt| assert_eq!(receipt.leader_sync.wait(), Ok(Settled::Persisted)));
+        drop(session);
+        assert_eq!(size(), (3, 2), "three receipts, the mark of their session, and that it has closed");
+        let mut receipts = receipts.into_iter();
+        drop(receipts.next());
+        assert_eq!(size(), (2, 2), "nobody holds the first one");
+        backend.switch().on();
+        for receipt in receipts {
+            assert!(matches!(receipt.backend_sync.wait(), Ok(Settled::Confirmed(_))));
+        }
+        assert_eq!(size(), (0, 0));
     }
 }

@@ -7,6 +7,7 @@ mod log;
 mod query;
 mod receipt;
 mod schema;
+mod serve;
 mod status;
 mod sync;
 
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<Exit> {
         Command::Status(args) => status::run(&args.store, output),
         Command::Receipt(args) => receipt::run(&args, output),
         Command::Sync(args) => sync::run(&args, output),
+        Command::Serve(args) => serve::run(args, output),
         Command::Demo(args) => demo::run(args, output),
     }
 }
