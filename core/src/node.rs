@@ -197,6 +197,7 @@ impl Node {
             Input::Offline => self.leader.offline(),
             Input::Online => self.leader.online(),
             Input::OfflineForGood => self.leader.give_up_offline(&self.config),
+            Input::Refresh => self.leader.refresh(),
             Input::Authenticated => self.leader.authenticated(),
             Input::Withdraw { commit } => {
                 let is_coming = self.sessions.get(&commit.session).is_some_and(|session| session.is_coming(commit.ordinal));
@@ -245,6 +246,12 @@ impl Node {
             full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
             let new_bytes = if synced > 0 { bytes } else { 0 };
             full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;
+            if let (Some(max), Some(since), true) = (config.pending_age, self.leader.oldest_pending(), synced > 0) {
+                let waited = self.now.since(since);
+                if waited >= max {
+                    return Err(CommitError::PendingTooLong { waited, max });
+                }
+            }
             full(Limit::PendingClientOnly, load.pending_client_only, client_only, config.pending_client_only)?;
         }
         full(Limit::UnpersistedEvents, load.unpersisted_events + unsent, events.len(), config.unpersisted_events)?;

@@ -13,6 +13,7 @@ use crate::outbox::Outbox;
 use crate::seq::Pos;
 use crate::time::Time;
 
+use super::ages::Ages;
 use super::persisting::{Admission, Decision};
 use super::push::Stuck;
 use super::{Leader, Tail};
@@ -47,6 +48,13 @@ pub(crate) enum Hindrance {
     Unreachable { since: Time, message: Arc<str> },
     LogBroken { at: u64 },
     Storage(Arc<str>),
+}
+
+impl Policy {
+    /// Since when the backend has not been reached.
+    pub(super) fn outage_since(&self) -> Option<Time> {
+        self.outage.as_ref().map(|(since, _)| *since)
+    }
 }
 
 impl Leader {
@@ -158,6 +166,13 @@ impl Leader {
         self.policy.needs_auth = None;
         self.push_now();
         self.pull_now();
+    }
+
+    /// Somebody knows of something newer: the backend is asked at once, unless something else than time is in the way.
+    pub(crate) fn refresh(&mut self) {
+        if self.may_sync() {
+            self.pull_now();
+        }
     }
 
     pub(crate) fn decide(&mut self, decision: IdentityPolicy) {
@@ -325,6 +340,7 @@ impl Leader {
         }
         // What had been acknowledged goes with the history.
         (self.pending_synced, self.pending_client_only, self.pending_bytes) = (0, 0, 0);
+        self.ages = Ages::default();
         self.uncertain.clear();
         self.partly.clear();
         self.failed.clear();
