@@ -1,6 +1,7 @@
 //! What one commit waits for, for people and for programs that decide by it.
 
 use alloc::sync::Arc;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -111,5 +112,29 @@ impl Node {
             return Some(self.leader.waits_for_storage(commit, session.coming_before(commit.ordinal)));
         }
         Some(self.leader.waits_for_backend(commit, session.ledger.open_before(commit.ordinal)))
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Persisting => f.write_str("waiting for the disk"),
+            Self::StorageTrouble(failure) => write!(f, "storage is in trouble: {}", failure.message),
+            Self::StorageBroken { message } => write!(f, "the store's file is damaged: {message}"),
+            Self::Offline { message, .. } => write!(f, "the backend is not reached: {message}"),
+            Self::NeedsAuth { message } => write!(f, "the backend wants other credentials: {message}"),
+            Self::BackendIdMismatch { expected, received } => {
+                write!(f, "another backend: this store was synced with {expected}, found {received}")
+            }
+            Self::BackendLogBroken { at } => write!(f, "the backend's log has a gap after e{at}"),
+            Self::Pulling => f.write_str("pulling what others have written"),
+            Self::Pushing => f.write_str("pushing"),
+            Self::Stuck { message } => write!(f, "stuck: the backend keeps refusing it: {message}"),
+            Self::Fenced { behind, message: None } => write!(f, "fenced behind commit {behind}"),
+            Self::Fenced { behind, message: Some(message) } => {
+                write!(f, "fenced behind commit {behind}, which the backend keeps refusing: {message}")
+            }
+            Self::Withdrawing => f.write_str("being withdrawn"),
+        }
     }
 }

@@ -9,6 +9,7 @@ use countersign_core::{Config, Node};
 
 use super::{Handle, Session, Store};
 use crate::backend::{Backend, Lanes, Who};
+use crate::clock::Clock;
 use crate::driver::{Hub, Shared, Timer, blocking};
 use crate::state::Schema;
 use crate::storage::{Durability, OpenError, OpenReport, Options, Progress, Storage};
@@ -23,6 +24,7 @@ pub struct Opener {
     durability: Durability,
     size_limit: Option<u64>,
     config: Config,
+    clock: Clock,
     progress: Option<Box<dyn FnMut(Progress)>>,
 }
 
@@ -36,6 +38,7 @@ impl Opener {
             durability: Durability::default(),
             size_limit: None,
             config: Config::default(),
+            clock: Clock::default(),
             progress: None,
         }
     }
@@ -74,6 +77,12 @@ impl Opener {
     /// Limits and policies. Whether there is a backend is not taken from here.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// What time it is; the system's clock if not given. For tests of an application: see [`crate::testing`].
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -118,11 +127,13 @@ impl Opener {
             backend: config.backend,
             size_limit: self.size_limit,
             client: None,
+            clock: self.clock.clone(),
             progress: self.progress,
         };
         let (storage, boot, report) = Storage::open(&path, options)?;
         log(&path, &report);
-        let who = Who { store_id: self.store_id, client: Arc::clone(&boot.client) };
+        let store_id = self.store_id;
+        let who = Who { store_id: Arc::clone(&store_id), client: Arc::clone(&boot.client) };
         let described = self.backend.as_ref().map(|backend| backend.describe());
         let lanes = match self.backend {
             Some(backend) => Some(backend.lanes(&who).map_err(|failure| OpenError::Backend { message: format!("{failure:?}") })?),
@@ -130,8 +141,9 @@ impl Opener {
         };
         let node = Node::new(config, boot, seed()?)
             .map_err(|error| OpenError::Corrupt { path: path.clone(), message: Arc::from(error.to_string()) })?;
-        let timer = Arc::new(Timer::default());
-        let shared = Arc::new(Shared::new(path.clone(), schema, described, Hub::new(node, Arc::clone(&timer))));
+        let timer = Timer::new(self.clock);
+        let of = (described, store_id);
+        let shared = Arc::new(Shared::new(path.clone(), schema, of, Hub::new(node, Arc::clone(&timer))));
         let threads = start(&shared, storage, lanes, timer).map_err(|error| OpenError::System { message: error.to_string() })?;
         // What the machine has wanted from the start.
         shared.with(|_, _| ());
