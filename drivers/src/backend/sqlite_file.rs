@@ -202,6 +202,7 @@ fn use_wal(connection: &Connection, path: &Path) -> Result<(), BackendOpenError>
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(mode) => return Err(BackendOpenError::NoWal { path: path.into(), mode: mode.into() }),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
+                // SQLite tells nobody when a lock is let go.
                 std::thread::sleep(Duration::from_millis(2));
             }
             Err(error) => return Err(cant_open(path, "switch it to a write-ahead log", &error)),

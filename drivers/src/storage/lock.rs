@@ -45,6 +45,7 @@ impl StoreLock {
         loop {
             match file.try_lock() {
                 Ok(()) => break,
+                // A reader that looks whether somebody works on the store holds the lock for a moment: nothing tells when it lets go.
                 Err(TryLockError::WouldBlock) if tries > 1 => {
                     tries -= 1;
                     thread::sleep(PAUSE);

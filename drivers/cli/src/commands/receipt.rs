@@ -40,6 +40,7 @@ pub(crate) fn run(args: &args::Receipt, output: &mut Output) -> Result<Exit> {
         if left.is_zero() {
             return say(&view.ok_or_else(|| unknown(args.id))?, awaited, output);
         }
+        // The file tells nobody that it has changed: it is looked at every so often.
         thread::sleep(left.min(LOOK));
     }
 }
