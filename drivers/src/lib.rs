@@ -73,7 +73,8 @@ pub use state::{
     SchemaBuilder, SchemaError, StateDb,
 };
 pub use storage::{
-    Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Settings, Status, Writer,
+    Durability, Found, LogRow, LogState, OpenError, PendingCommit, Progress, QuarantineRow, ReadError, Reader, Rows, Settings,
+    Status, Writer,
 };
 pub use store::{
     BarrierError, Changed, CloseReport, CommitError, FailureError, LookupError, News, Opener, ReachedError, Refused, Risk,

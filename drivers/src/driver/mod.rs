@@ -21,7 +21,7 @@ mod storage;
 mod timer;
 mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
@@ -142,6 +142,12 @@ impl Shared {
         })));
     }
 
+    /// Tells the machine something before there are lanes.
+    pub(crate) fn prepare(&self, input: Input) {
+        let now = self.now();
+        lock(&self.hub).node.handle(now, input);
+    }
+
     /// Tells the machine what has happened.
     pub(crate) fn feed(self: &Arc<Self>, input: Input) {
         self.with(|hub, now| hub.node.handle(now, input));
@@ -182,9 +188,14 @@ impl Shared {
         self.abandoned.get().map(Instant::elapsed)
     }
 
+    /// Ends the storage lane. The machine's orders that wait are answered and not carried out; what somebody else has asked for is.
+    pub(crate) fn close_storage(&self) -> VecDeque<storage::Job> {
+        self.storage.close_after(|job| matches!(job, storage::Job::Run(_)))
+    }
+
     /// Ends every lane, each after the order that it is carrying out, and every wait for a session.
     pub(crate) fn close_lanes(&self) {
-        let _orders = (self.push.close(), self.storage.close());
+        let _orders = (self.push.close(), self.close_storage());
         self.pull.close();
         let timer = Arc::clone(&lock(&self.hub).timer);
         timer.close();

@@ -38,6 +38,14 @@ pub struct QuarantineRow {
     pub at: Option<SystemTime>,
 }
 
+impl QuarantineRow {
+    /// Whether it has been decided what becomes of its events: they were discarded, or committed again.
+    #[must_use]
+    pub fn is_dealt_with(&self) -> bool {
+        self.discarded || self.retried.is_some()
+    }
+}
+
 /// Notes that a commit's receipt has failed, and puts its events into quarantine if they have left the log. What the receipt
 /// settled with first stays: a commit that failed while it was queued may come into quarantine later. Comes before the transaction's
 /// marks are set: those that stand say what had been stored.

@@ -99,7 +99,7 @@ fn wait_for_rest(shared: &Shared, until: Option<Instant>, holds: impl Fn(&Ended)
 fn end(shared: &Arc<Shared>) -> CloseReport {
     let (report, woken) = shared.with(|hub, _| {
         hub.ended = true;
-        for order in shared.storage.close() {
+        for order in shared.close_storage() {
             if let Job::Materialise(id, _) = order {
                 hub.storing.retain(|(storing, _)| *storing != id);
             }

@@ -18,7 +18,9 @@ pub enum CommitError {
     #[error(transparent)]
     Refused(#[from] countersign_core::CommitError),
     /// An event can't be materialised.
-    #[error("event {index} ({event}) can't be materialised: {message}; the commit was not taken: change the event, or the schema")]
+    #[error(
+        "event {index} ({event}) can't be materialised: {message}; the commit was not taken: change the event, or the schema"
+    )]
     Materialise {
         /// Its place in the commit, from 0.
         index: usize,

@@ -199,10 +199,3 @@ impl Store {
         Ok(row.quarantined.events.iter().map(|own| (*own.event).clone()).collect())
     }
 }
-
-impl QuarantineRow {
-    /// Whether somebody has decided what becomes of its events.
-    fn is_dealt_with(&self) -> bool {
-        self.discarded || self.retried.is_some()
-    }
-}

@@ -156,6 +156,12 @@ impl Store {
         lookup::receipt(self.shared(), id)
     }
 
+    /// The commits whose receipts have not settled, those of earlier openings too, in commit order for each session.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<CommitId> {
+        self.shared().with_node(|node, _| node.unresolved().collect())
+    }
+
     /// Takes a pending commit back, as soon as it can be said what became of it: its receipt then fails with `Withdrawn`, and its events
     /// are in quarantine. One that the backend confirms first stays confirmed.
     pub fn withdraw(&self, id: CommitId) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use countersign_core::{Config, Node};
+use countersign_core::{Config, Input, Node};
 
 use super::{Handle, Session, Store};
 use crate::backend::{Backend, Lanes, Who};
@@ -25,6 +25,7 @@ pub struct Opener {
     size_limit: Option<u64>,
     config: Config,
     clock: Clock,
+    offline: bool,
     progress: Option<Box<dyn FnMut(Progress)>>,
 }
 
@@ -39,6 +40,7 @@ impl Opener {
             size_limit: None,
             config: Config::default(),
             clock: Clock::default(),
+            offline: false,
             progress: None,
         }
     }
@@ -77,6 +79,13 @@ impl Opener {
     /// Limits and policies. Whether there is a backend is not taken from here.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Starts as if [`News::Offline`](super::News::Offline) had been told already: nothing is pushed before
+    /// [`News::Online`](super::News::Online).
+    pub fn offline(mut self) -> Self {
+        self.offline = true;
         self
     }
 
@@ -144,6 +153,10 @@ impl Opener {
         let timer = Timer::new(self.clock);
         let of = (described, store_id);
         let shared = Arc::new(Shared::new(path.clone(), schema, of, Hub::new(node, Arc::clone(&timer))));
+        if self.offline {
+            // Not drained before the lanes are there: whatever the machine wanted first, it comes after this.
+            shared.prepare(Input::Offline);
+        }
         let threads = start(&shared, storage, lanes, timer).map_err(|error| OpenError::System { message: error.to_string() })?;
         // What the machine has wanted from the start.
         shared.with(|_, _| ());
