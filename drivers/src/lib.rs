@@ -42,10 +42,14 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`guide`] walks through what to do with receipts, [`guide::rules`] says what they promise, and [`testing`] how to test an application's
+//! own handling of every outcome.
 
 pub mod backend;
 mod clock;
 mod driver;
+pub mod guide;
 #[cfg(feature = "livestore")]
 pub mod livestore;
 mod receipt;
