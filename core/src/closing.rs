@@ -19,6 +19,12 @@ impl Node {
         commits.into_iter().collect()
     }
 
+    /// Those of them that may be stored all the same: the outcome of their transaction is unknown, and storage has not been able to say
+    /// it since. After the next opening the file says it.
+    pub fn uncertain(&self) -> impl Iterator<Item = CommitId> + '_ {
+        self.leader.uncertain_commits()
+    }
+
     /// The commits whose backend stage is open, in commit order for each session.
     pub fn unresolved(&self) -> impl Iterator<Item = CommitId> + '_ {
         self.sessions.values().flat_map(|session| session.ledger.unresolved())

@@ -33,6 +33,9 @@ pub struct Config {
     pub txn_events: usize,
     /// Storage transactions under way at once: 1 or 2.
     pub txns_in_flight: usize,
+    /// How long an acknowledgement waits for another transaction to be stored with, before it gets one of its own. Mostly the pull
+    /// that brings the events back needs one anyway.
+    pub acknowledgement_delay: Duration,
     /// Events in one push. LiveStore's limit.
     pub push_events: usize,
     /// Bytes in one push, encoded. LiveStore's limit.
@@ -90,6 +93,7 @@ impl Default for Config {
             unpersisted_bytes: 256 << 20,
             txn_events: 2_000,
             txns_in_flight: 1,
+            acknowledgement_delay: Duration::from_millis(100),
             push_events: 100,
             push_bytes: 900_000,
             pulled_events: 10_000,

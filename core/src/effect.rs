@@ -230,6 +230,8 @@ pub enum Reason {
     PullRetry,
     /// Write again after trouble with storage.
     StorageRetry,
+    /// Store what the backend has acknowledged: nothing else had to be stored meanwhile.
+    Acknowledgement,
     /// The offline deadline.
     OfflineDeadline,
     /// The policy for stuck commits.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::EventId;
 use crate::seq::{Pos, Seq};
+use crate::txn::Heads;
 
 /// What happened, as the application said it. Shared, never changed.
 ///
@@ -140,6 +141,17 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether the backend has it, so that it stands in the log whatever it does to the state: confirmed, or acknowledged as
+    /// these heads say. Each such entry is applied or skipped by itself, others are judged by the commit.
+    #[must_use]
+    pub fn is_accepted(&self, heads: &Heads) -> bool {
+        match self.standing {
+            Standing::Confirmed => true,
+            Standing::Pending => !self.event.client_only && self.seq.pos.global <= heads.acknowledged,
+            Standing::Local => false,
+        }
+    }
+
     /// The identity of an own event.
     #[must_use]
     pub fn own_id(&self) -> Option<EventId> {

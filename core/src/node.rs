@@ -55,7 +55,8 @@ impl Node {
         let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
         for entry in &boot.pending {
             if let Some(commit) = entry.commit_id() {
-                let open = config.backend && !entry.event.client_only && !boot.failed.contains(&commit);
+                let waits = !entry.event.client_only && entry.seq.pos.global > boot.heads.acknowledged;
+                let open = config.backend && waits && !boot.failed.contains(&commit);
                 let new = || Session::closed(commit.session, Ledger::new(commit.session));
                 sessions.entry(commit.session).or_insert_with(new).ledger.resume(commit.ordinal, open);
             }
@@ -152,7 +153,8 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> Status {
         let open = || self.sessions.values().filter(|session| session.is_open());
-        let sessions = (open().count(), open().filter(|session| session.is_behind()).count());
+        let closed = self.sessions.len() - open().count();
+        let sessions = (open().count(), closed, open().filter(|session| session.is_behind()).count());
         let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
         status.drained &= self.sessions.values().all(Session::is_drained);
         status
@@ -216,7 +218,10 @@ impl Node {
                 self.leader.ask_to_withdraw(commit, is_coming);
             }
             Input::Decide { decision } => self.leader.decide(decision),
-            Input::Shutdown => self.closing = true,
+            Input::Shutdown => {
+                self.closing = true;
+                self.leader.close();
+            }
             // Timers only move `now`; the others have been handled.
             _ => {}
         }

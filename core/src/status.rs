@@ -40,7 +40,9 @@ pub struct Status {
     pub skipped: u64,
     /// Open sessions.
     pub sessions: usize,
-    /// Those of them whose databases don't have all that is stored yet.
+    /// Closed ones, of this process or of an earlier one, with receipts that have not settled.
+    pub sessions_closed: usize,
+    /// Open ones whose databases don't have all that is stored yet.
     pub sessions_behind: usize,
     /// What syncing is doing.
     pub sync: SyncState,
@@ -115,7 +117,7 @@ impl Status {
     pub(crate) fn new(
         leader: &Leader,
         config: &Config,
-        (sessions, sessions_behind): (usize, usize),
+        (sessions, sessions_closed, sessions_behind): (usize, usize, usize),
         stale_answers: u64,
         leader_ahead: u64,
         now: Time,
@@ -135,6 +137,7 @@ impl Status {
             stored: tail.is_stored(),
             skipped: 0,
             sessions,
+            sessions_closed,
             sessions_behind,
             sync: SyncState::new(leader, config, now),
             push_attempt: push.0,

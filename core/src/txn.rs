@@ -45,6 +45,19 @@ pub struct Heads {
     pub upstream: u64,
     /// The parent of that event, where a pull has to start to be given that event again.
     pub upstream_parent: u64,
+    /// The last place that an own event has at the backend, by its acknowledgement or by a pull. What is own and synced and stands up
+    /// to here has its place for good: its receipt has settled, it can't be withdrawn and is never pushed again, and a backend that
+    /// no longer holds it has lost history.
+    ///
+    /// A process that is killed between an acknowledgement and the transaction that stores it leaves an event whose receipt has settled
+    /// and is open again. It settles the same as soon as the backend is asked; what is given up before that (withdrawn, or
+    /// offline for good) ends with [`crate::Certainty::Unknown`], since a process that starts has to assume that whatever it finds
+    /// pending was sent.
+    pub acknowledged: u64,
+    /// No own event that waits, or may be found again, stands up to here: the backend held all this when the store began with it.
+    /// 0, unless the history was forgotten once; then [`crate::GLOBAL_MAX`] until all of the backend's log has been seen, and where
+    /// that ended from then on. Nothing is pushed before this is stored.
+    pub own_after: u64,
     /// Everything up to here will never be undone: its undo rows can go.
     pub settled: Pos,
     /// How often the pending part has been rewritten.
@@ -58,10 +71,11 @@ pub struct Heads {
 pub enum Materialised {
     /// Done, to the durability that the store was opened with.
     Committed {
-        /// Confirmed entries that can't be materialised: they stand in the log, without effect on the state.
+        /// Entries at the backend that can't be materialised: they stand in the log, without effect on the state.
         skipped: Vec<Skip>,
     },
-    /// Nothing was done, since these pending or local commits can't be applied.
+    /// Nothing was done, since these commits can't be applied: pending ones that are not [acknowledged](Entry::is_accepted), and
+    /// local ones.
     RolledBack {
         /// All of them, found in one pass, each judged without the others.
         refused: Vec<(CommitId, Poison)>,
@@ -76,7 +90,7 @@ pub enum Materialised {
     UnknownOutcome(StorageFailure),
 }
 
-/// A confirmed entry without effect on the state.
+/// An entry without effect on the state: the backend has it, and it can't be applied here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skip {
     /// Where it stands.

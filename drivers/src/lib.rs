@@ -53,6 +53,8 @@ pub mod guide;
 #[cfg(feature = "livestore")]
 pub mod livestore;
 mod receipt;
+#[cfg(feature = "server")]
+pub mod server;
 mod session;
 mod state;
 mod storage;
@@ -78,7 +80,7 @@ pub use state::{
 };
 pub use storage::{
     Durability, Found, LogRow, LogState, OpenError, PendingCommit, Progress, QuarantineRow, ReadError, Reader, Rows, Settings,
-    Status, Writer,
+    Status, TokenPlace, Writer,
 };
 pub use store::{
     BarrierError, Changed, CloseReport, CommitError, FailureError, LookupError, News, Opener, ReachedError, Refused, Risk,

@@ -7,6 +7,8 @@ use countersign::backend::EmbeddedBackend;
 use countersign::{Config, EventType, OpenError, Opener, Outcome, Reader, Schema, SchemaBuilder, Store, SyncStage, Waited};
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Start as _;
+
 /// Longer than anything here takes: a test that waits so long has failed.
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -120,7 +122,7 @@ pub fn opener(path: &Path) -> Opener {
 /// If it can't be opened.
 #[must_use]
 pub fn local(path: &Path) -> Store {
-    opener(path).blocking().expect("the store opens")
+    opener(path).start().expect("the store opens")
 }
 
 /// A local store in this file, as soon as whoever has it has let it go.
@@ -132,7 +134,7 @@ pub fn local(path: &Path) -> Store {
 pub fn reopened(path: &Path) -> Store {
     let mut store = None;
     until("the file is let go", || {
-        store = match opener(path).blocking() {
+        store = match opener(path).start() {
             Err(OpenError::Locked { .. }) => None,
             opened => Some(opened.expect("the store opens")),
         };
@@ -148,7 +150,7 @@ pub fn reopened(path: &Path) -> Store {
 /// If it can't be opened.
 #[must_use]
 pub fn synced(path: &Path, backend: &EmbeddedBackend) -> Store {
-    opener(path).backend(backend.clone()).blocking().expect("the store opens")
+    opener(path).backend(backend.clone()).start().expect("the store opens")
 }
 
 /// How the stage settles.

@@ -65,6 +65,7 @@ impl Leader {
             bytes,
             settled_end: self.tail.settled_end(),
             pending_end: self.tail.pending_end(),
+            failed: None,
         });
         if config.backend && closing.is_some() {
             self.end_if_stopped(config, commit);

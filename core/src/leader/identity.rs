@@ -14,9 +14,14 @@ use crate::seq::Pos;
 
 use super::tail::{Pending, Tail};
 
-/// The session of this client that wrote the event, if one did.
-pub(super) fn own_session(client: &str, pulled: &PulledEvent) -> Option<SessionId> {
-    if *pulled.client == *client { pulled.session.parse().ok() } else { None }
+/// The session of this client that wrote the event, if one did; none either if it can't be one that waits. Where the backend strips
+/// identities, an old event of a session could pass for a new one: but the new ones stand after `own_after`.
+pub(super) fn own_session(client: &str, own_after: u64, pulled: &PulledEvent) -> Option<SessionId> {
+    if may_be_own(client, own_after, pulled) { pulled.session.parse().ok() } else { None }
+}
+
+fn may_be_own(client: &str, own_after: u64, pulled: &PulledEvent) -> bool {
+    *pulled.client == *client && (pulled.ids.is_some() || pulled.seq > own_after)
 }
 
 /// Whether this is that event: by identity where the backend keeps it, else by content.
@@ -43,7 +48,7 @@ pub(super) struct AgainstBackend<'a> {
 impl<'a> AgainstBackend<'a> {
     /// The session of this client that wrote the event, if one did.
     fn session(&mut self, pulled: &PulledEvent) -> Option<SessionId> {
-        if *pulled.client != *self.client {
+        if !may_be_own(self.client, self.tail.own_after(), pulled) {
             return None;
         }
         match &self.last {

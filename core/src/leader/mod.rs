@@ -35,6 +35,7 @@ use crate::message::Down;
 use crate::outbox::Outbox;
 use crate::seq::Pos;
 use crate::time::Time;
+use crate::txn::Heads;
 use crate::waiting::LastError;
 
 pub(crate) use admit::Arrival;
@@ -77,6 +78,7 @@ pub(crate) struct Leader {
     ages: Ages,
     jitter: Jitter,
     now: Time,
+    closing: bool,
     /// Messages for sessions, in order.
     pub(crate) down: Vec<Down>,
 }
@@ -84,7 +86,7 @@ pub(crate) struct Leader {
 impl Leader {
     pub(crate) fn new(config: &Config, boot: Boot, seed: u64) -> Result<Self, BootError> {
         let heads = boot.heads;
-        let mut tail = Tail::new(config.backend, heads.generation, boot.settled_head, heads.upstream, heads.upstream_parent);
+        let mut tail = Tail::new(config.backend, &heads, boot.settled_head);
         let anchor = boot.anchor.map(|entry| anchor(&entry, &boot.client));
         if anchor.as_ref().map_or(0, |anchor| anchor.seq) != heads.upstream {
             return Err(BootError::NoAnchor { upstream: heads.upstream });
@@ -107,8 +109,9 @@ impl Leader {
             ages: Ages::default(),
             jitter: Jitter(seed),
             now: Time::ZERO,
+            closing: false,
             down: Vec::new(),
-            tail: Tail::new(false, 0, Pos::ROOT, 0, 0),
+            tail: Tail::new(false, &Heads::default(), Pos::ROOT),
         };
         let last_synced = closing_events(&boot.pending);
         for entry in &boot.pending {
@@ -117,6 +120,9 @@ impl Leader {
             };
             let own = OwnEvent { id, commit, last, event: entry.event.clone() };
             let closes = last_synced.get(&own.commit_id()) == Some(&id);
+            if config.backend && !entry.event.client_only && entry.seq.pos.global <= tail.acknowledged() {
+                leader.accepted_before(own.commit_id(), closes, entry.seq.pos.global);
+            }
             leader.count_pending(&own, 1);
             tail.push_own(own, closes, rebases);
             let place = tail.local_head();
@@ -163,7 +169,8 @@ impl Leader {
             }
         };
         offer(self.persisting.retry.at, Reason::StorageRetry);
-        if config.backend && self.may_sync() {
+        offer(self.acknowledgement_deadline(config), Reason::Acknowledgement);
+        if config.backend && self.may_sync() && !self.closing {
             offer(self.pulling.retry.at, Reason::PullRetry);
             offer(self.pushing.retry.at.filter(|_| self.wants_push()), Reason::PushRetry);
         }
@@ -180,8 +187,14 @@ impl Leader {
         self.pulling.caught_up()
     }
 
+    /// Whether everything admitted, decided and said is stored.
     pub(crate) fn drained(&self) -> bool {
-        self.persisting.drained()
+        self.persisting.drained() && self.tail.acknowledged_is_stored()
+    }
+
+    /// No more commits: what is left is stored, and the network has nothing more to do.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
     }
 
     /// Why nothing can be stored any more, if so.

@@ -11,10 +11,11 @@ use smallvec::SmallVec;
 use crate::config::Config;
 use crate::effect::{Effect, Notice};
 use crate::error::{Poison, Quarantined, StorageClass, StorageFailure, SyncError};
-use crate::event::Standing;
+use crate::event::{Entry, Standing};
 use crate::id::{CommitId, EffectId, SessionId};
 use crate::message::Down;
 use crate::outbox::Outbox;
+use crate::time::Time;
 use crate::txn::{Heads, Materialised, Txn};
 
 use super::Leader;
@@ -56,9 +57,25 @@ impl Leader {
             return true;
         }
         let planned = self.tail.planned();
+        if planned.own_after != self.tail.own_after() || self.acknowledgement_is_due(config) {
+            return true;
+        }
         let changed = planned.beyond || planned.upstream != self.tail.upstream() || self.tail.unstored_settled() > 0;
         // A rebase costs as much as is pending: while more pages are on their way, it waits until they are as many.
-        changed && !(planned.beyond && self.more_is_coming() && self.room_for_pages(config))
+        changed && (self.closing || !(planned.beyond && self.more_is_coming() && self.room_for_pages(config)))
+    }
+
+    /// Whether an acknowledgement has waited long enough for something else to be stored with.
+    fn acknowledgement_is_due(&self, config: &Config) -> bool {
+        self.tail.planned().acknowledged < self.tail.acknowledged()
+            && (self.closing || self.persisting.acknowledged.is_none_or(|at| at.after(config.acknowledgement_delay) <= self.now))
+    }
+
+    /// When an acknowledgement gets a transaction of its own.
+    pub(super) fn acknowledgement_deadline(&self, config: &Config) -> Option<Time> {
+        let waits = self.tail.planned().acknowledged < self.tail.acknowledged() && self.persisting.flights.is_empty();
+        let at = self.persisting.acknowledged.filter(|_| waits && self.persisting.can_write())?;
+        Some(at.after(config.acknowledgement_delay))
     }
 
     fn begin(&mut self, config: &Config, out: &mut Outbox) {
@@ -66,7 +83,9 @@ impl Leader {
         let planned = *self.tail.planned();
         let complete = to.settled == self.tail.settled_end();
         let (upstream, upstream_parent) = self.tail.upstream_at(to.settled);
-        let to = View { upstream, upstream_parent, ..to };
+        let to =
+            View { upstream, upstream_parent, acknowledged: self.tail.acknowledged(), own_after: self.tail.own_after(), ..to };
+        debug_assert!(to.pending >= self.tail.acked(), "what is acknowledged was pushed, so it is in every transaction");
         let (first_admission, first_decision) = self.persisting.planned();
         let decisions = self.persisting.decisions_first + self.persisting.decisions.len() as u64;
 
@@ -80,6 +99,8 @@ impl Leader {
             heads: Heads {
                 upstream,
                 upstream_parent,
+                acknowledged: to.acknowledged,
+                own_after: to.own_after,
                 settled: if complete { self.tail.head() } else { self.tail.settled_place(to.settled) },
                 generation: self.tail.generation,
                 backend: self.backend.clone(),
@@ -87,6 +108,12 @@ impl Leader {
             marks: self.marks(first_admission, admissions),
         };
         debug_assert!(to.settled >= planned.settled);
+        let held = self.persisting.admissions_first;
+        for admission in self.persisting.admissions.range((first_admission - held) as usize..(admissions - held) as usize) {
+            if let Some(error) = admission.failed.clone() {
+                txn.failed.push(Quarantined { commit: admission.commit, events: Vec::new(), error });
+            }
+        }
         for decision in self.persisting.decisions.range((first_decision - self.persisting.decisions_first) as usize..) {
             match decision {
                 Decision::Fail { quarantined, decides } => {
@@ -160,6 +187,12 @@ impl Leader {
             set_mark(&mut marks, admission.commit);
         }
         marks
+    }
+
+    /// The commits in transactions of which nobody knows yet whether they were committed.
+    pub(crate) fn uncertain_commits(&self) -> impl Iterator<Item = CommitId> + '_ {
+        let uncertain = self.persisting.flights.iter().filter(|flight| flight.uncertain);
+        uncertain.flat_map(|flight| flight.txn.append.iter().filter_map(Entry::commit_id))
     }
 
     /// The last commit of a session that the transactions under way up to this number decide; 0 if they decide none.
@@ -247,6 +280,9 @@ impl Leader {
         let flight = self.persisting.flights.remove(0);
         self.persisting.number = flight.txn.number;
         self.tail.committed();
+        if self.tail.acknowledged_is_stored() {
+            self.persisting.acknowledged = None;
+        }
 
         let decided = flight.decisions - self.persisting.decisions_first;
         self.persisting.decisions_first = flight.decisions;
@@ -264,10 +300,21 @@ impl Leader {
         }
         let admitted = flight.admissions - self.persisting.admissions_first;
         self.persisting.admissions_first = flight.admissions;
+        let mut failed_meanwhile = Vec::new();
         for admission in self.persisting.admissions.drain(..admitted as usize) {
             self.persisting.events -= admission.events;
             self.persisting.bytes -= admission.bytes;
+            let commit = admission.commit;
+            match admission.failed {
+                Some(error) if flight.txn.failed.iter().any(|failed| failed.commit == commit) => {
+                    self.down.push(Down::Failed { commit, error });
+                }
+                // It failed while it was being stored.
+                Some(error) => failed_meanwhile.push(Decision::queued(commit, error)),
+                None => {}
+            }
         }
+        failed_meanwhile.into_iter().for_each(|decision| self.persisting.decide(decision));
         for &(session, through) in &flight.txn.marks {
             self.down.push(Down::Persisted { session, through });
         }
@@ -276,6 +323,7 @@ impl Leader {
 
     fn rolled_back(&mut self, config: &Config, refused: Vec<(CommitId, Poison)>) {
         self.persisting.retry_until = self.persisting.flights[0].admissions;
+        let known = self.persisting.flights[0].txn.heads.acknowledged;
         self.forget_flights(0);
         let error = |(commit, poison)| {
             let error = |certainty| match poison {
@@ -285,9 +333,9 @@ impl Leader {
             (commit, error)
         };
         let any = self.withdraw_all(refused.into_iter().map(error).collect());
-        if !any {
-            // The backend has acknowledged all of them, so they can't be withdrawn: once a pull has brought them back, storage
-            // skips them. The same transaction before that would end the same.
+        // What the backend has acknowledged meanwhile can't be withdrawn: in a transaction that says so, storage skips it.
+        if !any && known == self.tail.acknowledged() {
+            // The same transaction would end the same: storage does not keep to what it was told, or a copy of the file came back.
             self.pulling.look_again();
             self.wait_for_storage(config);
         }

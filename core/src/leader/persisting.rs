@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use crate::backoff::Backoff;
-use crate::error::{Quarantined, StorageFailure};
+use crate::error::{Quarantined, StorageFailure, SyncError};
 use crate::id::{CommitId, EffectId, EventId};
+use crate::time::Time;
 use crate::txn::Txn;
 
 use super::tail::Tail;
@@ -21,6 +22,8 @@ pub(super) struct Admission {
     pub(super) bytes: usize,
     pub(super) settled_end: u64,
     pub(super) pending_end: u64,
+    /// Its backend stage has failed already: stored with the commit, or the file would know of a failure and not of the commit.
+    pub(super) failed: Option<SyncError>,
 }
 
 /// Something that has to be stored beside the log.
@@ -38,6 +41,13 @@ pub(super) enum Decision {
     Heads,
     /// All history goes.
     Wipe,
+}
+
+impl Decision {
+    /// The backend stage of a stored commit has failed, and its events stay queued.
+    pub(super) fn queued(commit: CommitId, error: SyncError) -> Self {
+        Self::Fail { quarantined: Quarantined { commit, events: Vec::new(), error }, decides: false }
+    }
 }
 
 /// A transaction under way.
@@ -68,6 +78,8 @@ pub(super) struct Persisting {
     /// The file is damaged: nothing will ever be stored again.
     pub(super) broken: Option<Arc<str>>,
     pub(super) trouble: Option<StorageFailure>,
+    /// Since when something is acknowledged that is not stored as such.
+    pub(super) acknowledged: Option<Time>,
     /// Admitted and not yet stored.
     pub(super) events: usize,
     pub(super) bytes: usize,
@@ -86,6 +98,7 @@ impl Persisting {
             retry: Backoff::default(),
             broken: None,
             trouble: None,
+            acknowledged: None,
             events: 0,
             bytes: 0,
         }
@@ -97,6 +110,14 @@ impl Persisting {
         self.admissions.push_back(admission);
     }
 
+    /// The backend stage of a commit has failed, and its events stay queued.
+    pub(super) fn fail_queued(&mut self, commit: CommitId, error: SyncError) {
+        match self.admissions.iter_mut().rev().find(|admission| admission.commit == commit) {
+            Some(admission) => admission.failed = Some(error),
+            None => self.decide(Decision::queued(commit, error)),
+        }
+    }
+
     pub(super) fn decide(&mut self, decision: Decision) {
         self.decisions.push_back(decision);
     }
@@ -106,9 +127,19 @@ impl Persisting {
         self.flights.is_empty()
     }
 
+    /// Whether nothing keeps a transaction from being begun.
+    pub(super) fn can_write(&self) -> bool {
+        self.broken.is_none() && self.retry.at.is_none()
+    }
+
     /// Whether what a poisoned transaction held has not been stored yet.
     pub(super) fn tries_again(&self) -> bool {
         self.retry_until > self.admissions_first
+    }
+
+    /// Whether a commit has failed, or more than that, and this is not stored.
+    pub(super) fn decides_any(&self) -> bool {
+        self.decisions.iter().any(|decision| !matches!(decision, Decision::Heads | Decision::Release(_)))
     }
 
     /// Whether everything admitted and decided is stored.

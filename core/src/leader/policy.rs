@@ -10,8 +10,9 @@ use crate::error::{BackendFailure, Certainty, InvalidPush, SyncError, Whereabout
 use crate::id::{BackendId, CommitId};
 use crate::input::IdentityPolicy;
 use crate::outbox::Outbox;
-use crate::seq::Pos;
+use crate::seq::{GLOBAL_MAX, Pos};
 use crate::time::Time;
+use crate::txn::Heads;
 
 use super::ages::Ages;
 use super::persisting::{Admission, Decision};
@@ -332,8 +333,10 @@ impl Leader {
             (commit, |certainty| SyncError::InvalidPush { cause, certainty, events: Whereabouts::Quarantine })
         };
         self.withdraw_all(commits.into_iter().map(gone).collect());
-        let generation = self.tail.generation;
-        self.tail = Tail::new(config.backend, generation, Pos::ROOT, 0, 0);
+        // What this client's sessions have in the new log already is from before: none of it is what waits now.
+        let heads = Heads { generation: self.tail.generation, own_after: GLOBAL_MAX, ..Heads::default() };
+        self.tail = Tail::new(config.backend, &heads, Pos::ROOT);
+        self.persisting.acknowledged = None;
         for admission in empty {
             // An empty commit has nothing that could go: it settles as if nothing had happened.
             self.persisting.admit(Admission { settled_end: 0, pending_end: 0, ..admission });

@@ -35,6 +35,11 @@ pub(super) struct Pulling {
     pub(super) caught_up_once: bool,
     /// Whether the last page said that more follows at once.
     more: bool,
+    /// Counts the streams, and how far the one that runs has to reach: what had been acknowledged before it was begun.
+    stream: u64,
+    promised: u64,
+    /// Where a stream has ended short of that: the next one shows whether it is lost.
+    ended_short_at: Option<u64>,
     pub(super) retry: Backoff,
     /// The last confirmed event, as the backend sends it.
     anchor: Option<PulledEvent>,
@@ -57,6 +62,9 @@ impl Pulling {
             caught_up: false,
             caught_up_once: false,
             more: false,
+            stream: 0,
+            promised: 0,
+            ended_short_at: None,
             retry: Backoff::default(),
             anchor,
             broken_at: None,
@@ -66,6 +74,11 @@ impl Pulling {
 
     pub(super) fn caught_up(&self) -> bool {
         self.caught_up
+    }
+
+    /// The stream that runs, counted.
+    pub(super) fn stream(&self) -> u64 {
+        self.stream
     }
 
     /// What is known of the backend is out of date: asks anew, however long the pull under way would wait.
@@ -97,7 +110,7 @@ impl Leader {
 
     /// Orders the next pull, if one is due.
     pub(super) fn pull(&mut self, config: &Config, out: &mut Outbox) {
-        if !self.may_sync() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
+        if self.closing || !self.may_sync() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
             return;
         }
         if let Some(outstanding) = &self.pulling.outstanding {
@@ -107,6 +120,10 @@ impl Leader {
             out.effect(Effect::Abandon { pull: outstanding.effect });
         }
         let fresh = core::mem::take(&mut self.pulling.fresh);
+        if fresh {
+            self.pulling.stream += 1;
+            self.pulling.promised = self.tail.acknowledged();
+        }
         let after = if fresh { self.tail.upstream_parent() } else { self.tail.upstream() };
         let effect = out.effect(Effect::Pull(Pull { after, fresh, backend: self.backend.clone() }));
         self.pulling.outstanding = Some(Outstanding { effect, fresh });
@@ -156,11 +173,32 @@ impl Leader {
         self.pulling.broken_at = None;
         if gap {
             self.pulling.look_again();
+        } else if !page.more && self.tail.upstream() < self.pulling.promised {
+            self.ended_short(config, out);
         } else if !self.pulling.fresh {
             self.pulling.caught_up = !page.more;
-            self.pulling.caught_up_once |= !page.more;
+            if !page.more {
+                self.pulling.caught_up_once = true;
+                self.pulling.ended_short_at = None;
+                self.tail.caught_up();
+            }
         }
         true
+    }
+
+    /// A stream has shown all that the backend has, and not all that it had acknowledged before. If the next one shows no more, it is
+    /// lost; some backends take a moment to show what they have taken.
+    fn ended_short(&mut self, config: &Config, out: &mut Outbox) {
+        let at = self.tail.upstream();
+        if self.pulling.ended_short_at == Some(at) {
+            let message = alloc::format!("the backend had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
+            self.pulling.ended_short_at = None;
+            self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
+            return;
+        }
+        self.pulling.ended_short_at = Some(at);
+        self.pulling.look_again();
+        self.retry_pull(config);
     }
 
     fn log_broken(&mut self, config: &Config, out: &mut Outbox) {
@@ -321,7 +359,7 @@ impl Leader {
 
     /// If this is a quarantined event, takes it out of quarantine. Its receipt stays as it settled.
     fn release(&mut self, pulled: &PulledEvent, out: &mut Outbox) -> Option<Origin> {
-        let session = own_session(&self.client, pulled)?;
+        let session = own_session(&self.client, self.tail.own_after(), pulled)?;
         let is_it = |own: &crate::event::OwnEvent| !own.event.client_only && is_same(own, session, pulled);
         let (at, index) = self
             .uncertain

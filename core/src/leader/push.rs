@@ -34,6 +34,8 @@ struct InFlight {
     commits: u32,
     /// What was exposed before it was sent.
     exposed_before: u64,
+    /// The pull stream that ran when it was sent.
+    stream: u64,
     /// Whether the events have been renumbered since.
     overtaken: bool,
 }
@@ -114,7 +116,7 @@ impl Leader {
     /// Whether there is anything that the backend has not acknowledged, and nothing but time may be in the way of sending it.
     pub(super) fn wants_push(&self) -> bool {
         let ready = self.pushing.in_flight.is_none() && self.may_sync() && self.pulling.caught_up();
-        ready && self.tail.acked() < self.tail.pending_end()
+        ready && !self.closing && self.tail.acked() < self.tail.pending_end()
     }
 
     /// Orders the next push, if one is due.
@@ -124,10 +126,14 @@ impl Leader {
         }
         let first = self.tail.acked();
         let stored = self.tail.stored();
+        if stored.own_after != self.tail.own_after() {
+            return;
+        }
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
         let end = if self.tail.in_place(first + 1) {
             stored.pending
-        } else if self.pushing.ahead_streak >= AHEAD_STREAK {
+        } else if self.pushing.ahead_streak >= AHEAD_STREAK && !self.persisting.decides_any() {
+            // A rebase that is lost is found again at the backend; a withdrawal that is lost would put a commit behind later ones.
             stored.durable
         } else {
             return;
@@ -144,6 +150,7 @@ impl Leader {
             end: batch.end,
             commits: batch.commits,
             exposed_before,
+            stream: self.pulling.stream(),
             overtaken: false,
         });
     }
@@ -219,6 +226,10 @@ impl Leader {
             self.confirm(&event, at, self.tail.rebases_of(&event));
         }
         self.tail.set_acked(flight.end);
+        if flight.stream != self.pulling.stream() && self.tail.acknowledged() > self.tail.upstream() {
+            // The stream was begun before this was known: only a new one has to show it.
+            self.pulling.look_again();
+        }
         true
     }
 

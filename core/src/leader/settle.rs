@@ -16,6 +16,9 @@ use super::tail::Pending;
 impl Leader {
     /// The backend holds this own event, at its final place, after so many rebases. Called once for each.
     pub(super) fn confirm(&mut self, event: &Pending, at: u64, rebases: u32) {
+        self.tail.accept(at);
+        let now = self.now;
+        self.persisting.acknowledged.get_or_insert(now);
         let commit = event.own.commit_id();
         if !event.closes {
             self.partly.entry(commit).or_default().push(at);
@@ -28,6 +31,16 @@ impl Leader {
         self.pushing.stuck.take_if(|stuck| stuck.commit == commit);
         let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
         self.down.push(Down::Confirmed { session: commit.session, confirmed });
+    }
+
+    /// An event that was found pending had been acknowledged: whoever waited for it knows.
+    pub(super) fn accepted_before(&mut self, commit: CommitId, closes: bool, at: u64) {
+        if closes {
+            self.partly.remove(&commit);
+            self.failed.remove(&commit);
+        } else {
+            self.partly.entry(commit).or_default().push(at);
+        }
     }
 
     /// Takes what is left of a commit out of the queue, into quarantine. Does nothing if nothing is left: told by `false`.
@@ -125,8 +138,7 @@ impl Leader {
     /// A commit's receipt fails while its events stay queued.
     pub(super) fn fail_queued(&mut self, commit: CommitId, error: SyncError) {
         if self.failed.insert(commit) {
-            let quarantined = Quarantined { commit, events: Vec::new(), error };
-            self.persisting.decide(Decision::Fail { quarantined, decides: false });
+            self.persisting.fail_queued(commit, error);
         }
     }
 

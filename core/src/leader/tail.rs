@@ -16,7 +16,8 @@ use smallvec::SmallVec;
 
 use crate::event::{Entry, Origin, OwnEvent, Standing};
 use crate::id::{CommitId, EventId};
-use crate::seq::Pos;
+use crate::seq::{GLOBAL_MAX, Pos};
+use crate::txn::Heads;
 
 use super::persisting::count_before;
 pub(crate) use super::view::View;
@@ -46,6 +47,10 @@ pub(crate) struct Tail {
     /// The last place confirmed by a pull, and its parent.
     upstream: u64,
     upstream_parent: u64,
+    /// The last place that an own event has at the backend, as [`Heads::acknowledged`] says.
+    acknowledged: u64,
+    /// As [`Heads::own_after`] says.
+    own_after: u64,
     /// The place before the first settled entry that is held here.
     base: Pos,
     settled: VecDeque<Entry>,
@@ -62,14 +67,18 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    pub(crate) fn new(backend: bool, generation: u32, head: Pos, upstream: u64, upstream_parent: u64) -> Self {
-        let stored = View { upstream, upstream_parent, ..View::default() };
+    /// A tail that begins at `head`, after what storage holds.
+    pub(crate) fn new(backend: bool, heads: &Heads, head: Pos) -> Self {
+        let &Heads { upstream, upstream_parent, acknowledged, own_after, generation, .. } = heads;
+        let stored = View { upstream, upstream_parent, acknowledged, own_after, ..View::default() };
         Self {
             backend,
             generation,
             head,
             upstream,
             upstream_parent,
+            acknowledged,
+            own_after,
             base: head,
             settled: VecDeque::new(),
             settled_first: 0,
@@ -85,6 +94,9 @@ impl Tail {
     /// Everything so far is stored where it stands, and may have been pushed by an earlier process.
     pub(crate) fn loaded(&mut self) {
         self.exposed = self.pending_end();
+        let acknowledged = |event: &Pending| !event.own.event.client_only && self.place_of(event).global <= self.acknowledged;
+        let acked = self.pending.iter().rposition(acknowledged).map_or(0, |last| last as u64 + 1);
+        self.acked = self.pending_first + acked;
         let stored = self.complete_view();
         self.views[0] = stored;
         self.trim();
@@ -107,6 +119,21 @@ impl Tail {
 
     pub(crate) fn upstream_parent(&self) -> u64 {
         self.upstream_parent
+    }
+
+    /// The last place that an own event has at the backend.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Whether that is stored: then no receipt that has settled can be found open again.
+    pub(crate) fn acknowledged_is_stored(&self) -> bool {
+        self.stored().acknowledged >= self.acknowledged
+    }
+
+    /// Where the backend's log ended when the store began with it; not known for as long as this is [`GLOBAL_MAX`].
+    pub(crate) fn own_after(&self) -> u64 {
+        self.own_after
     }
 
     pub(crate) fn pending(&self) -> &VecDeque<Pending> {
@@ -160,6 +187,18 @@ impl Tail {
     pub(crate) fn set_acked(&mut self, end: u64) {
         debug_assert!(end <= self.pending_end());
         self.acked = self.acked.max(end);
+    }
+
+    /// An own event stands here at the backend, for good.
+    pub(crate) fn accept(&mut self, at: u64) {
+        self.acknowledged = self.acknowledged.max(at);
+    }
+
+    /// All of the backend's log is here.
+    pub(crate) fn caught_up(&mut self) {
+        if self.own_after == GLOBAL_MAX {
+            self.own_after = self.upstream;
+        }
     }
 
     pub(crate) fn set_exposed(&mut self, end: u64) {
@@ -357,6 +396,12 @@ impl Tail {
         rule(self.backend || self.pending.is_empty(), "nothing is pending without a backend")?;
         rule(self.upstream <= self.head.global, "the upstream head is not after the local one")?;
         rule(!self.backend || self.upstream == self.head.global, "with a backend the settled head is the upstream head")?;
+        let acked = || self.pending.iter().take((self.acked() - self.pending_first) as usize);
+        let place = |event: &Pending| event.own.event.client_only || self.place_of(event).global <= self.acknowledged;
+        rule(acked().all(place), "what is acknowledged stands where that is noted")?;
+        let mut waiting = self.pending.iter().skip((self.acked() - self.pending_first) as usize);
+        let next = waiting.find(|event| !event.own.event.client_only);
+        rule(next.is_none_or(|event| !place(event)), "what is not acknowledged stands behind what is")?;
         rule(self.acked <= self.pending_end() && self.exposed <= self.pending_end(), "marks are within the pending events")?;
         let mut before = self.base;
         for entry in &self.settled {

@@ -15,4 +15,8 @@ pub(crate) struct View {
     pub(crate) upstream: u64,
     /// The parent of the event at the stored cursor.
     pub(crate) upstream_parent: u64,
+    /// The last place that an own event is known to have at the backend.
+    pub(crate) acknowledged: u64,
+    /// Where the backend's log ended when the store began with it.
+    pub(crate) own_after: u64,
 }

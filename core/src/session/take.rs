@@ -10,7 +10,7 @@ use crate::event::{Entry, OwnEvent, Standing};
 use crate::merge::{self, Boundary, Delta};
 use crate::outbox::Outbox;
 use crate::seq::Pos;
-use crate::txn::{SessionTxn, Txn, Unit};
+use crate::txn::{Heads, SessionTxn, Txn, Unit};
 
 use super::{Phase, Session, Upstream};
 
@@ -112,12 +112,12 @@ impl Session {
         for entry in &txn.append[..taken] {
             // The first pending event, where it stands: the unit stays, and now counts as one of the leader's.
             self.pop_pending();
-            self.put(entry);
+            self.put(entry, &txn.heads);
         }
         self.remove_moved(&moved, taken);
         for entry in &txn.append[taken..] {
             self.agreed = self.agreed.min(self.upstream.len());
-            self.put(entry);
+            self.put(entry, &txn.heads);
         }
         self.settle(txn.heads.settled);
         self.upstream_taken = txn.heads.upstream;
@@ -130,10 +130,11 @@ impl Session {
         events - self.pending.range(..events).rev().take_while(|own| own.commit == next.commit).count()
     }
 
-    /// Puts a stored entry behind the leader's others.
-    fn put(&mut self, entry: &Entry) {
+    /// Puts a stored entry behind the leader's others. What the backend has is applied or left out by itself, as it was there.
+    fn put(&mut self, entry: &Entry, heads: &Heads) {
         self.head = entry.seq.pos;
-        let unit = Unit { event: entry.event.clone(), commit: entry.commit_id(), undoable: true };
+        let commit = if entry.is_accepted(heads) { None } else { entry.commit_id() };
+        let unit = Unit { event: entry.event.clone(), commit, undoable: true };
         if entry.standing == Standing::Pending {
             self.upstream.push_back(Upstream { at: entry.seq.pos, unit });
             return;
@@ -153,7 +154,7 @@ impl Session {
                 self.depth -= 1;
                 self.forget += 1;
             } else {
-                self.settled.push(Unit { undoable: false, ..entry.unit });
+                self.settled.push(Unit { undoable: false, commit: None, ..entry.unit });
             }
         }
     }
@@ -229,7 +230,6 @@ mod tests {
     use crate::id::{EventId, SessionId};
     use crate::seq::Seq;
     use crate::session::Ledger;
-    use crate::txn::Heads;
 
     fn own(ordinal: u64) -> OwnEvent {
         let id = EventId { session: SessionId([1; 16]), ordinal };

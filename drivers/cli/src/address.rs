@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use countersign::backend::EmbeddedBackend;
+use countersign::livestore::{AddressError, LiveStoreBackend};
+use countersign::{Opener, TokenPlace};
 
 use crate::failure::{Failure, Result};
 
@@ -12,6 +14,8 @@ use crate::failure::{Failure, Result};
 pub(crate) enum Address {
     /// A file on this machine.
     Embedded(PathBuf),
+    /// A server that speaks LiveStore's protocol.
+    Server(String),
 }
 
 const EMBEDDED: &str = "embedded:";
@@ -21,39 +25,77 @@ impl Address {
         match text.strip_prefix(EMBEDDED) {
             Some("") => Err(Failure::input("address", "the backend's address `embedded:` names no file: write embedded:FILE")),
             Some(path) => Ok(Self::Embedded(PathBuf::from(path))),
-            None => {
-                let message = format!("`{text}` is no backend's address: write embedded:FILE for a file on this machine");
-                Err(Failure::input("address", message))
-            }
+            None => server(text).map(|_| Self::Server(text.to_owned())),
         }
     }
 
-    /// As it is remembered: relative to the store's folder for what lies in it, so that the folder can be moved as a whole; else absolute.
+    /// As it is remembered: a file as [`remembered`] has it.
     pub(crate) fn remembered(&self, store: &Path) -> Result<Self> {
-        let Self::Embedded(path) = self;
-        let (path, store) = (absolute(path)?, absolute(store)?);
-        let relative = store.parent().and_then(|folder| path.strip_prefix(folder).ok());
-        Ok(Self::Embedded(relative.map_or_else(|| path.clone(), Path::to_owned)))
+        match self {
+            Self::Embedded(path) => remembered(path, store).map(Self::Embedded),
+            Self::Server(url) => Ok(Self::Server(url.clone())),
+        }
     }
 
-    /// The file that a remembered address means.
-    pub(crate) fn file(&self, store: &Path) -> PathBuf {
-        let Self::Embedded(path) = self;
-        let store = std::fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
-        store.parent().map_or_else(|| path.clone(), |folder| folder.join(path))
+    /// The file that a remembered address means, if it is one.
+    pub(crate) fn file(&self, store: &Path) -> Option<PathBuf> {
+        match self {
+            Self::Embedded(path) => Some(beside(path, store)),
+            Self::Server(_) => None,
+        }
     }
 
-    /// The backend that a remembered address leads to, within reach or not. Only `init` makes one.
-    pub(crate) fn backend(&self, store: &Path) -> EmbeddedBackend {
-        EmbeddedBackend::at(self.file(store))
+    /// Gives a store the backend that a remembered address leads to, within reach or not. Only `init` makes one.
+    pub(crate) fn attach(&self, opener: Opener, store: &Path, token: Option<&TokenPlace>) -> Result<Opener> {
+        Ok(match self {
+            Self::Embedded(path) => opener.backend(EmbeddedBackend::at(beside(path, store))),
+            Self::Server(url) => {
+                let backend = server(url)?;
+                opener.backend(match token {
+                    Some(TokenPlace::File(path)) => backend.token_file(beside(path, store)),
+                    Some(TokenPlace::Env(variable)) => backend.token_env(variable),
+                    Some(_) | None => backend,
+                })
+            }
+        })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Embedded(path) = self;
-        write!(f, "{EMBEDDED}{}", path.display())
+        match self {
+            Self::Embedded(path) => write!(f, "{EMBEDDED}{}", path.display()),
+            Self::Server(url) => f.write_str(url),
+        }
     }
+}
+
+/// The address is not said back: it may hold a secret.
+fn server(url: &str) -> Result<LiveStoreBackend> {
+    LiveStoreBackend::new(url).map_err(|error| {
+        let advice = match &error {
+            AddressError::Credentials | AddressError::Query => {
+                "a token belongs where other users of the machine can't read it, in a file (--token-file) or in the environment \
+                 (--token-env); a store's id belongs in --store-id"
+            }
+            _ => "write embedded:FILE for a file on this machine, or the address of a server, such as ws://127.0.0.1:4000",
+        };
+        Failure::input("address", format!("no backend can be there: {error}; {advice}"))
+    })
+}
+
+/// As a path is remembered: relative to the store's folder for what lies in it, so that the folder can be moved as a whole; else
+/// absolute.
+pub(crate) fn remembered(path: &Path, store: &Path) -> Result<PathBuf> {
+    let (path, store) = (absolute(path)?, absolute(store)?);
+    let relative = store.parent().and_then(|folder| path.strip_prefix(folder).ok());
+    Ok(relative.map_or_else(|| path.clone(), Path::to_owned))
+}
+
+/// The file that a remembered path means.
+fn beside(path: &Path, store: &Path) -> PathBuf {
+    let store = std::fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+    store.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
 }
 
 /// With the folder's links resolved, so that two ways to say a path are one. The file need not be there.
@@ -79,13 +121,15 @@ mod tests {
         assert_eq!(remembered("embedded:/nowhere/x/b.db", "/nowhere/a.db").ok().as_deref(), Some("embedded:x/b.db"));
         assert_eq!(remembered("embedded:/else/b.db", "/nowhere/a.db").ok().as_deref(), Some("embedded:/else/b.db"));
         let address = Address::Embedded(PathBuf::from("b.db"));
-        assert_eq!(address.file(Path::new("/nowhere/a.db")), Path::new("/nowhere/b.db"));
+        assert_eq!(address.file(Path::new("/nowhere/a.db")).as_deref(), Some(Path::new("/nowhere/b.db")));
+        assert_eq!(remembered("wss://sync.example/a", "/nowhere/a.db").ok().as_deref(), Some("wss://sync.example/a"));
     }
 
     #[test]
     fn other_addresses_are_refused() {
-        for text in ["", "embedded:", "http://example.org", "b.db"] {
-            assert!(matches!(Address::parse(text), Err(Failure::Said(said)) if said.code == "address"), "{text}");
+        for text in ["", "embedded:", "ftp://example.org", "b.db", "ws://user:sesame@h", "ws://h?payload=sesame"] {
+            let Err(Failure::Said(said)) = Address::parse(text) else { panic!("{text}") };
+            assert!(said.code == "address" && !said.message.contains("sesame"), "{said}");
         }
     }
 }

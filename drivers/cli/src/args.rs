@@ -68,9 +68,18 @@ pub(crate) struct Init {
     /// The schema file: tables, events, and the SQL that applies them (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: PathBuf,
-    /// The sync backend, such as embedded:backend.db; without one the store stays local
+    /// The sync backend: embedded:FILE, or ws://, wss://, http:// or https:// and a server; without one the store stays local
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) backend: Option<String>,
+    /// The file that holds the token for the backend; read whenever the token is needed
+    #[arg(long, value_name = "FILE", requires = "backend", conflicts_with = "token_env")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The environment variable that holds the token for the backend
+    #[arg(long, value_name = "VARIABLE", requires = "backend")]
+    pub(crate) token_env: Option<String>,
+    /// Refused, with help: other users of the machine can read a command line
+    #[arg(long, hide = true, num_args = 0.., value_name = "TOKEN")]
+    pub(crate) token: Option<Vec<String>>,
     /// Which of the backend's logs is meant
     #[arg(long, value_name = "ID", default_value = "main", value_parser = store_id)]
     pub(crate) store_id: String,

@@ -28,7 +28,7 @@ fn with_backend(path: &Path, output: &Output) -> Result<countersign::Opener> {
     let settings = settings(path)?;
     let mut opener = opener(path, &settings, output)?;
     if let Some(address) = &settings.backend {
-        opener = opener.backend(Address::parse(address)?.backend(path));
+        opener = Address::parse(address)?.attach(opener, path, settings.token.as_ref())?;
     }
     Ok(opener)
 }

@@ -71,6 +71,20 @@ pub enum BackendOpenError {
         /// The newest format that is known.
         supported: i64,
     },
+    /// The file was written by an older version, and may only be read here. It was left as it is.
+    #[error(
+        "the backend's file {} has format {found}, and only formats from {needed} on can be read without writing; let a store that \
+         uses it, or a server, open it once, which brings it up to date",
+        .path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The oldest format that can be read as it is.
+        needed: i64,
+    },
     /// The file is damaged.
     #[error("the backend's file {} is damaged: {message}; restore it from a backup, or open the backend at another path", .path.display())]
     Damaged {

@@ -114,7 +114,7 @@ impl EmbeddedPull {
             return Err(switched_off(false));
         }
         self.faults.credentials()?;
-        let Slice { page, head } = slice?.ok_or_else(cut_short)?;
+        let Slice { page, head, .. } = slice?.ok_or_else(cut_short)?;
         if head < pull.after {
             let message = format!("the backend's log ends at e{head}, and e{} was asked for: it has lost history", pull.after);
             return Err(BackendFailure::Truncated { message: message.into() });
@@ -135,5 +135,6 @@ fn draft(client: &ClientId, own: &OwnEvent) -> Draft {
         session: id.session.to_string().into(),
         ids: Some(WireIds { ordinal: id.ordinal, commit: *commit, last: *last }),
         event: event.clone(),
+        void: false,
     }
 }

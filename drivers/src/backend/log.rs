@@ -20,6 +20,10 @@ const AUTHOR_BYTES: usize = 500;
 /// The engine that keeps a backend's log. Each page names the log, and an identity that is `expected` is checked in the same
 /// step as what depends on it.
 pub(crate) trait Log: Send {
+    /// Whether this handle can still be used. After a failure it may not be; the log itself is not touched by that.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "who knows the engine asks it directly"))]
+    fn is_usable(&self) -> bool;
+
     /// Appends all drafts at `parent + 1` and on, if `parent` is the head, and returns when they are durable.
     ///
     /// A batch that stands there already, with the same identities and the same content, is acknowledged and not stored again:
@@ -52,6 +56,8 @@ pub(crate) struct Draft {
     pub(crate) ids: Option<WireIds>,
     /// What it says.
     pub(crate) event: Arc<Event>,
+    /// Whether its author has sent no arguments at all. Means `null`, and is kept: some clients tell one from the other.
+    pub(crate) void: bool,
 }
 
 impl Draft {
@@ -105,6 +111,18 @@ pub(crate) struct Slice {
     pub(crate) page: Page,
     /// The position of the log's last event.
     pub(crate) head: u64,
+    /// What the log knows of the page's events beside what they say, in their order.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only told over the network"))]
+    pub(crate) notes: Vec<Note>,
+}
+
+/// What a log knows of an event beside what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// When it was taken (ISO 8601); unknown for events from before this was written down.
+    pub(crate) created_at: Option<Arc<str>>,
+    /// As [`Draft::void`].
+    pub(crate) void: bool,
 }
 
 /// How much room an event takes in a page at most.
@@ -119,7 +137,7 @@ pub(crate) fn refusals(drafts: &[Draft]) -> Vec<(u32, Arc<str>)> {
 }
 
 fn refusal(draft: &Draft) -> Option<String> {
-    let Draft { client, session, ids, event } = draft;
+    let Draft { client, session, ids, event, .. } = draft;
     let bytes = event.encoded_bytes();
     if event.client_only {
         return Some(format!("{} is client-only and never leaves its client", event.name));
@@ -145,7 +163,7 @@ mod tests {
     fn draft(args: usize) -> Draft {
         let event = Event { name: "v1.Noted".into(), args: "x".repeat(args).into(), client_only: false };
         let ids = Some(WireIds { ordinal: 1, commit: 1, last: true });
-        Draft { client: "c".into(), session: "s".into(), ids, event: Arc::new(event) }
+        Draft { client: "c".into(), session: "s".into(), ids, event: Arc::new(event), void: false }
     }
 
     // Verifies: L7

@@ -1,27 +1,31 @@
 //! Sync backends: what the driver's loop asks of one, and the backend for one machine.
 //!
 //! A [`Backend`] hands out a pair of lanes for each store. A lane is blocking and lives on a thread of its own, so that a
-//! pull that waits for news never stands in the way of a push. What a backend answers is said in the classes of
+//! pull that waits for news never stands in the way of a push. A backend whose lanes need no thread can hand them out as futures too,
+//! for drivers that have an executor: [`Backend::async_lanes`]. What a backend answers is said in the classes of
 //! [`BackendFailure`]; whether and when to try again is the machine's business, not a lane's.
 //!
 //! [`EmbeddedBackend`] keeps the global order in a SQLite file of its own, which several stores, handles and processes share.
 
+mod async_lanes;
 mod bell;
 mod embedded;
 mod error;
 mod faults;
 mod lanes;
 mod line;
-mod log;
+pub(crate) mod log;
 mod rows;
-mod sqlite_file;
-mod sqlite_log;
+pub(crate) mod sqlite_file;
+pub(crate) mod sqlite_log;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use countersign_core::{BackendFailure, ClientId, Page, Pull, Push};
 
+pub use async_lanes::{AsyncLanes, AsyncPullLane, AsyncPushLane, LaneFuture};
 pub use embedded::EmbeddedBackend;
 pub use error::BackendOpenError;
 pub use line::Switch;
@@ -34,6 +38,17 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// If no lane can be made for this store at all, such as for an address that is no address.
     fn lanes(&self, who: &Who) -> Result<Lanes, BackendFailure>;
+
+    /// The same as futures, for drivers that have an executor; `None` if this backend's lanes need a thread. Cheap as
+    /// [`Backend::lanes`], of which a store uses either.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::lanes`].
+    fn async_lanes(&self, who: &Who) -> Result<Option<AsyncLanes>, BackendFailure> {
+        let _ = who;
+        Ok(None)
+    }
 
     /// Which backend this is, for status lines. Never holds a secret.
     fn describe(&self) -> String;
@@ -72,6 +87,18 @@ pub trait PushLane: Send {
     ///
     /// Nothing of the batch was taken, except after [`BackendFailure::Unreachable`] with `maybe_applied`.
     fn push(&mut self, push: &Push) -> Result<(), BackendFailure>;
+
+    /// Called when there is nothing to push: tidies up what is due, such as a connection that nobody has used for a while, and answers
+    /// when to be called again. Must not block.
+    fn idle(&mut self) -> Option<Instant> {
+        None
+    }
+
+    /// Whether there are credentials now that this lane has not tried. Asked now and then after [`BackendFailure::NeedsAuth`]; if there
+    /// are, syncing goes on as if the user had said so. Must not block for long.
+    fn has_new_credentials(&mut self) -> bool {
+        false
+    }
 }
 
 /// Receives pages, one at a time.
@@ -87,6 +114,11 @@ pub trait PullLane: Send {
 
     /// Ends this lane's pulls from another thread.
     fn interrupter(&self) -> Interrupter;
+
+    /// As [`PushLane::has_new_credentials`].
+    fn has_new_credentials(&mut self) -> bool {
+        false
+    }
 }
 
 /// Ends a pull from another thread.

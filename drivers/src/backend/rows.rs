@@ -6,16 +6,19 @@ use countersign_core::{BackendId, Event, PulledEvent, WireIds};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::log::{Draft, PAGE_BYTES, PAGE_EVENTS, page_bytes};
+use super::log::{Draft, Note, PAGE_BYTES, PAGE_EVENTS, page_bytes};
 
 const HEAD: &str = "SELECT ifnull(max(seq), 0) FROM eventlog";
 const EVENT_AT: &str =
     "SELECT seq, parent, client, session, name, args, ordinal, commit_ordinal, last FROM eventlog WHERE seq = ?1";
-const EVENTS_AFTER: &str =
-    "SELECT seq, parent, client, session, name, args, ordinal, commit_ordinal, last FROM eventlog WHERE seq > ?1 ORDER BY seq";
+const EVENTS_AFTER: &str = "
+    SELECT seq, parent, client, session, name, args, ordinal, commit_ordinal, last, created_at, void
+    FROM eventlog WHERE seq > ?1 ORDER BY seq";
 const INSERT: &str = "
-    INSERT INTO eventlog (seq, parent, client, session, name, args, ordinal, commit_ordinal, last)
-    VALUES (:seq, :parent, :client, :session, :name, :args, :ordinal, :commit, :last)";
+    INSERT INTO eventlog (seq, parent, client, session, name, args, ordinal, commit_ordinal, last, created_at, void)
+    VALUES (:seq, :parent, :client, :session, :name, :args, :ordinal, :commit, :last, :created_at, :void)";
+/// As JavaScript's `toISOString` writes it.
+const NOW: &str = "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
 pub(super) fn identity(db: &Connection) -> rusqlite::Result<BackendId> {
     db.prepare_cached("SELECT identity FROM backend")?.query_row([], |row| row.get(0))
@@ -42,23 +45,25 @@ pub(super) fn delete_after(db: &Connection, after: u64) -> rusqlite::Result<u64>
     db.execute("DELETE FROM eventlog WHERE seq > ?1", [signed(after)]).map(|rows| rows as u64)
 }
 
-/// As many events as a page takes, and at least one.
-pub(super) fn page_after(db: &Connection, after: u64) -> rusqlite::Result<Vec<PulledEvent>> {
+/// As many events as a page takes, and at least one; and what is known of them.
+pub(super) fn page_after(db: &Connection, after: u64) -> rusqlite::Result<(Vec<PulledEvent>, Vec<Note>)> {
     let mut statement = db.prepare_cached(EVENTS_AFTER)?;
-    let mut events = Vec::new();
+    let (mut events, mut notes) = (Vec::new(), Vec::new());
     let mut bytes = 0;
-    for event in statement.query_map([signed(after)], pulled_event)? {
-        let event = event?;
+    let noted = |row: &Row<'_>| Ok((pulled_event(row)?, Note { created_at: row.get(9)?, void: row.get(10)? }));
+    for event in statement.query_map([signed(after)], noted)? {
+        let (event, note) = event?;
         bytes += page_bytes(&event);
         if !events.is_empty() && bytes > PAGE_BYTES {
             break;
         }
         events.push(event);
+        notes.push(note);
         if events.len() == PAGE_EVENTS {
             break;
         }
     }
-    Ok(events)
+    Ok((events, notes))
 }
 
 /// Whether the log holds exactly these events at exactly these positions.
@@ -75,8 +80,9 @@ pub(super) fn is_repetition(db: &Connection, head: u64, parent: u64, drafts: &[D
 }
 
 pub(super) fn insert(db: &Connection, parent: u64, drafts: &[Draft]) -> rusqlite::Result<()> {
+    let created_at: String = db.prepare_cached(NOW)?.query_row([], |row| row.get(0))?;
     let mut statement = db.prepare_cached(INSERT)?;
-    for (parent, Draft { client, session, ids, event }) in (parent..).zip(drafts) {
+    for (parent, Draft { client, session, ids, event, void }) in (parent..).zip(drafts) {
         statement.execute(named_params! {
             ":seq": signed(parent + 1),
             ":parent": signed(parent),
@@ -87,6 +93,8 @@ pub(super) fn insert(db: &Connection, parent: u64, drafts: &[Draft]) -> rusqlite
             ":ordinal": ids.map(|ids| signed(ids.ordinal)),
             ":commit": ids.map(|ids| signed(ids.commit)),
             ":last": ids.map(|ids| ids.last),
+            ":created_at": created_at,
+            ":void": void,
         })?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::error::BackendOpenError;
 /// "CSbk": a SQLite file with this application id is the log of a backend.
 const APPLICATION_ID: i64 = 0x4353_626b;
 /// The format of the tables below.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// How long to wait for another connection that writes. Writers hold the file for one fsync each; a push that has waited this
 /// long is better tried again later than kept in its lane.
 const BUSY: Duration = Duration::from_secs(5);
@@ -34,8 +34,15 @@ const TABLES: &str = "
         ordinal INTEGER,
         commit_ordinal INTEGER,
         last INTEGER,
+        created_at TEXT,
+        void INTEGER NOT NULL DEFAULT 0,
         CHECK ((ordinal IS NULL) = (commit_ordinal IS NULL) AND (ordinal IS NULL) = (last IS NULL))
     ) STRICT;
+";
+/// From format 1 to 2.
+const UPGRADE: &str = "
+    ALTER TABLE eventlog ADD COLUMN created_at TEXT;
+    ALTER TABLE eventlog ADD COLUMN void INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// What opening a file may do to it.
@@ -82,11 +89,15 @@ impl SqliteFile {
             let synced = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             synced.map_err(failed("sync what a crash has left"))?;
         }
-        if !recognised {
-            if mode == Mode::Read {
+        match (recognised, mode) {
+            (Some(FORMAT), _) => {}
+            (None, Mode::Read) => {
                 return Err(BackendOpenError::NotALog { path: path.to_path_buf(), what: "an empty file" });
             }
-            set_up(&mut connection, &path)?;
+            (Some(found), Mode::Read) => {
+                return Err(BackendOpenError::Older { path: path.to_path_buf(), found, needed: FORMAT });
+            }
+            _ => set_up(&mut connection, &path)?,
         }
         let mark = Mark::of(&path).map_err(|error| missing(&path, &error))?;
         Ok(Self { connection, path, mark })
@@ -158,38 +169,41 @@ fn connect(path: &Path, mode: Mode) -> Result<Connection, BackendOpenError> {
     Ok(connection)
 }
 
-/// Whether the file holds a log; if not, it is empty. Anything else is an error. To be asked within a transaction.
-fn recognise(connection: &Connection, path: &Path) -> Result<bool, BackendOpenError> {
+/// The format of the log in the file; none if it is empty. Anything else is an error. To be asked within a transaction.
+fn recognise(connection: &Connection, path: &Path) -> Result<Option<i64>, BackendOpenError> {
     let look = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let looked = || -> rusqlite::Result<_> {
         Ok((look("PRAGMA application_id")?, look("PRAGMA user_version")?, look("SELECT count(*) FROM sqlite_schema")?))
     };
     let path = || PathBuf::from(path);
     match looked().map_err(|error| cant_open(&path(), "read its header", &error))? {
-        (APPLICATION_ID, FORMAT, _) => Ok(true),
+        (APPLICATION_ID, found @ 1..=FORMAT, _) => Ok(Some(found)),
         (APPLICATION_ID, found, _) if found > FORMAT => Err(BackendOpenError::Newer { path: path(), found, supported: FORMAT }),
         (APPLICATION_ID, found, _) => {
             Err(BackendOpenError::Damaged { path: path(), message: format!("there is no format {found}").into() })
         }
-        (0, 0, 0) => Ok(false),
+        (0, 0, 0) => Ok(None),
         _ => Err(BackendOpenError::NotALog { path: path(), what: "another application's database" }),
     }
 }
 
-/// Creates the tables and draws the identity, unless another process was faster.
+/// Creates the tables and draws the identity, or brings older tables up to date, unless another process was faster.
 fn set_up(connection: &mut Connection, path: &Path) -> Result<(), BackendOpenError> {
     let failed = |error: rusqlite::Error| cant_open(path, "create the log", &error);
     let identity = draw_identity(path)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    if recognise(&transaction, path)? {
-        return Ok(());
+    match recognise(&transaction, path)? {
+        Some(FORMAT) => return Ok(()),
+        Some(_) => transaction.execute_batch(UPGRADE).map_err(failed)?,
+        None => {
+            transaction.execute_batch(TABLES).map_err(failed)?;
+            transaction.execute("INSERT INTO backend (only, identity) VALUES (1, ?1)", [&identity]).map_err(failed)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+        }
     }
-    transaction.execute_batch(TABLES).map_err(failed)?;
-    transaction.execute("INSERT INTO backend (only, identity) VALUES (1, ?1)", [&identity]).map_err(failed)?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
     transaction.pragma_update(None, "user_version", FORMAT).map_err(failed)?;
     transaction.commit().map_err(failed)?;
-    tracing::info!(path = %path.display(), identity, "created the log of a backend");
+    tracing::info!(path = %path.display(), "the log of a backend is set up");
     Ok(())
 }
 
@@ -305,10 +319,26 @@ mod tests {
         let file = SqliteFile::open(&path, Mode::Create).unwrap();
         file.connection.pragma_update(None, "user_version", FORMAT + 1).unwrap();
         let error = open_error(&path, Mode::Create);
-        assert!(matches!(error, BackendOpenError::Newer { found: 2, supported: 1, .. }), "{error}");
-        path_of(error, &["log.db", "format 2", "use a newer version"]);
+        assert!(matches!(error, BackendOpenError::Newer { found: 3, supported: 2, .. }), "{error}");
+        path_of(error, &["log.db", "format 3", "use a newer version"]);
         file.connection.pragma_update(None, "user_version", 0).unwrap();
         path_of(open_error(&path, Mode::Write), &["damaged", "restore it from a backup"]);
+    }
+
+    #[test]
+    fn an_older_format_is_brought_up_to_date_by_the_first_who_may_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.db");
+        let old = SqliteFile::open(&path, Mode::Create).unwrap().connection;
+        let downgrade = "INSERT INTO eventlog VALUES (1, 0, 'c', 's', 'v1.Noted', 'null', NULL, NULL, NULL, NULL, 0);
+            ALTER TABLE eventlog DROP COLUMN created_at; ALTER TABLE eventlog DROP COLUMN void; PRAGMA user_version = 1";
+        old.execute_batch(downgrade).unwrap();
+        path_of(open_error(&path, Mode::Read), &["log.db", "format 1", "open it once"]);
+        let upgraded = SqliteFile::open(&path, Mode::Write).unwrap().connection;
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, bool>(2)?));
+        let found = upgraded.query_row("SELECT seq, created_at, void FROM eventlog", [], row).unwrap();
+        assert_eq!(found, (1, None, false));
+        assert!(SqliteFile::open(&path, Mode::Read).is_ok());
     }
 
     #[test]

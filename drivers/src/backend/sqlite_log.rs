@@ -135,6 +135,10 @@ impl SqliteLog {
 }
 
 impl Log for SqliteLog {
+    fn is_usable(&self) -> bool {
+        self.is_good()
+    }
+
     fn append(&mut self, expected: Option<&BackendId>, parent: u64, drafts: &[Draft]) -> Result<(), BackendFailure> {
         let refused = refusals(drafts);
         if !refused.is_empty() {
@@ -167,9 +171,10 @@ impl Log for SqliteLog {
                 let message = format!("the backend has lost e{}, which it has sent; its log ends at e{head}", last.seq).into();
                 return Err(Stop::Answer(BackendFailure::Truncated { message }));
             }
-            let events = if cursor.position() < head { rows::page_after(tx, cursor.position())? } else { Vec::new() };
+            let (events, notes) =
+                if cursor.position() < head { rows::page_after(tx, cursor.position())? } else { Default::default() };
             let more = events.last().is_some_and(|last| last.seq < head);
-            Ok(Slice { page: Page { events, more, backend }, head })
+            Ok(Slice { page: Page { events, more, backend }, head, notes })
         })
     }
 
@@ -266,7 +271,7 @@ mod tests {
     fn draft(ordinal: u64, args: &str) -> Draft {
         let event = Event { name: "v1.Noted".into(), args: args.into(), client_only: false };
         let ids = Some(WireIds { ordinal, commit: ordinal, last: true });
-        Draft { client: "client".into(), session: "session".into(), ids, event: Arc::new(event) }
+        Draft { client: "client".into(), session: "session".into(), ids, event: Arc::new(event), void: false }
     }
 
     type Tail = std::thread::JoinHandle<Result<Option<Slice>, BackendFailure>>;
@@ -297,7 +302,7 @@ mod tests {
         let tail = tail_in_thread(open(&path));
         // As another process would: a connection that knows of no bell.
         let stranger = Connection::open(&path).unwrap();
-        let insert = "INSERT INTO eventlog VALUES (1, 0, 'c', 's', 'v1.Noted', 'null', NULL, NULL, NULL)";
+        let insert = "INSERT INTO eventlog VALUES (1, 0, 'c', 's', 'v1.Noted', 'null', NULL, NULL, NULL, NULL, 0)";
         stranger.execute(insert, []).unwrap();
         let slice = tail.join().unwrap().unwrap().unwrap();
         assert_eq!((slice.head, slice.page.events[0].ids), (1, None));
@@ -365,7 +370,7 @@ mod tests {
     fn the_last_position_is_2_to_the_53_minus_1() {
         let (_dir, path) = place();
         let mut log = open(&path);
-        let insert = "INSERT INTO eventlog VALUES (?1, ?1 - 1, 'c', 's', 'v1.Noted', 'null', NULL, NULL, NULL)";
+        let insert = "INSERT INTO eventlog VALUES (?1, ?1 - 1, 'c', 's', 'v1.Noted', 'null', NULL, NULL, NULL, NULL, 0)";
         log.connection().execute(insert, [(GLOBAL_MAX - 1) as i64]).unwrap();
         let failure = log.append(None, GLOBAL_MAX - 1, &[draft(1, "1"), draft(2, "2")]).unwrap_err();
         let BackendFailure::Unknown { message } = failure else { panic!("{failure:?}") };

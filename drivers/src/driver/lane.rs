@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex};
+#[cfg(feature = "smol")]
+use std::task::Poll;
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::sync::{lock, wait_until};
@@ -15,6 +18,8 @@ pub(crate) struct Lane<T> {
 struct Queue<T> {
     orders: VecDeque<T>,
     closed: bool,
+    /// The task that carries the orders out, if it is a task.
+    task: Option<Waker>,
 }
 
 /// What there is to do in a lane.
@@ -29,7 +34,7 @@ pub(crate) enum Next<T> {
 
 impl<T> Default for Lane<T> {
     fn default() -> Self {
-        Self { queue: Mutex::new(Queue { orders: VecDeque::new(), closed: false }), news: Condvar::new() }
+        Self { queue: Mutex::new(Queue { orders: VecDeque::new(), closed: false, task: None }), news: Condvar::new() }
     }
 }
 
@@ -39,7 +44,7 @@ impl<T> Lane<T> {
         let mut queue = lock(&self.queue);
         if !queue.closed {
             queue.orders.push_back(order);
-            self.news.notify_one();
+            self.tell(&mut queue);
         }
     }
 
@@ -70,9 +75,42 @@ impl<T> Lane<T> {
     pub(crate) fn close_after(&self, wanted: impl Fn(&T) -> bool) -> VecDeque<T> {
         let mut queue = lock(&self.queue);
         queue.closed = true;
-        self.news.notify_all();
+        self.tell(&mut queue);
         let (wanted, dropped) = std::mem::take(&mut queue.orders).into_iter().partition(wanted);
         queue.orders = wanted;
         dropped
+    }
+
+    /// The next order, for a task, which is woken when there is one. Never [`Next::Late`].
+    #[cfg(feature = "smol")]
+    pub(crate) fn poll_take(&self, task: &Waker) -> Poll<Next<T>> {
+        let mut queue = lock(&self.queue);
+        if let Some(order) = queue.orders.pop_front() {
+            return Poll::Ready(Next::Order(order));
+        }
+        if queue.closed {
+            return Poll::Ready(Next::Closed);
+        }
+        queue.task = Some(task.clone());
+        Poll::Pending
+    }
+
+    /// Ready once the lane is closed; the task is woken then.
+    #[cfg(feature = "smol")]
+    pub(crate) fn poll_closed(&self, task: &Waker) -> Poll<()> {
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            return Poll::Ready(());
+        }
+        queue.task = Some(task.clone());
+        Poll::Pending
+    }
+
+    /// There is one who carries orders out, a thread or a task.
+    fn tell(&self, queue: &mut Queue<T>) {
+        self.news.notify_all();
+        if let Some(task) = queue.task.take() {
+            task.wake();
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The driver: carries out what the machine orders, on lanes.
 //!
-//! Storage, push and pull have a thread each, since SQLite and sockets block. Whoever hands the machine an input also drains
+//! Storage, push and pull have a thread each, since SQLite and sockets block; with `smol`, push and pull are tasks, if the backend has
+//! lanes that don't block. Whoever hands the machine an input also drains
 //! its outputs, so a commit is one hop from the storage thread and its receipt one hop back; the loop is left with timers.
 //!
 //! Two locks, a session's before the machine's. The machine's is held for microseconds, never during SQLite work. A session's
@@ -10,6 +11,7 @@
 //! everything else is written once.
 
 pub(crate) mod blocking;
+mod credentials;
 mod hub;
 mod lane;
 mod pull;

@@ -8,6 +8,8 @@ mod backend;
 pub(crate) mod client;
 mod lanes;
 pub(crate) mod protocol;
+mod token;
 
 pub use backend::LiveStoreBackend;
 pub use protocol::AddressError;
+pub use token::Token;

@@ -16,6 +16,8 @@ pub enum Found {
     InLog {
         /// Its entries, in order; each says where and how firmly it stands.
         entries: Vec<Entry>,
+        /// Whether the backend has every synced entry, by its acknowledgement or by a pull. So it is for a commit that has none.
+        accepted: bool,
         /// What its receipt settled with, and those of its events that left the log, if a part of it is or was in quarantine.
         quarantined: Option<QuarantineRow>,
     },
@@ -30,13 +32,13 @@ pub enum Found {
 }
 
 impl Found {
-    /// Whether every synced event of the commit is in the global order. Not so for a commit that has none.
+    /// Whether every synced event of the commit has its place in the global order. Not so for a commit that has none.
     #[must_use]
     pub fn confirmed(&self) -> bool {
-        let Self::InLog { entries, quarantined } = self else { return false };
-        let mut synced = entries.iter().filter(|entry| !entry.event.client_only).peekable();
+        let Self::InLog { entries, accepted, quarantined } = self else { return false };
+        let synced = entries.iter().any(|entry| !entry.event.client_only && entry.standing != Standing::Local);
         let rest = quarantined.iter().flat_map(|row| &row.quarantined.events).any(|own| !own.event.client_only);
-        !rest && synced.peek().is_some() && synced.all(|entry| entry.standing == Standing::Confirmed)
+        !rest && synced && *accepted
     }
 }
 
@@ -46,8 +48,10 @@ pub(super) fn find(conn: &Connection, log: &mut Eventlog, commit: CommitId) -> R
     let rows = log.of_commit(conn, commit)?;
     let quarantined = quarantine::find(conn, commit)?;
     if !rows.is_empty() {
-        let entries = rows.into_iter().map(|row| row.into_entry(&heads)).collect();
-        return Ok(Found::InLog { entries, quarantined });
+        let entries: Vec<Entry> = rows.into_iter().map(|row| row.into_entry(&heads)).collect();
+        let waits = |entry: &Entry| entry.standing == Standing::Pending && !entry.event.client_only && !entry.is_accepted(&heads);
+        let accepted = !entries.iter().any(waits);
+        return Ok(Found::InLog { entries, accepted, quarantined });
     }
     if let Some(row) = quarantined {
         return Ok(Found::Quarantined(row));

@@ -22,8 +22,8 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn read(conn: &Connection) -> Result<Self> {
         let mut select = conn.prepare_cached(
-            "SELECT number, upstream, upstream_parent, settled_global, settled_client, generation, backend, mark, forgotten
-             FROM countersign_heads WHERE id = 1",
+            "SELECT number, upstream, upstream_parent, settled_global, settled_client, generation, backend, mark, forgotten,
+             acknowledged, own_after FROM countersign_heads WHERE id = 1",
         )?;
         let mut rows = select.query([])?;
         let Some(row) = rows.next()? else { return Err(super::error::Trouble::damaged("the heads are missing".to_owned())) };
@@ -32,6 +32,8 @@ impl Ledger {
             heads: Heads {
                 upstream: nat(row.get(1)?)?,
                 upstream_parent: nat(row.get(2)?)?,
+                acknowledged: nat(row.get(9)?)?,
+                own_after: nat(row.get(10)?)?,
                 settled: Pos { global: nat(row.get(3)?)?, client: row.get(4)? },
                 generation: row.get(5)?,
                 backend: row.get::<_, Option<String>>(6)?.map(Arc::from),
@@ -45,7 +47,8 @@ impl Ledger {
         let heads = &self.heads;
         conn.prepare_cached(
             "UPDATE countersign_heads SET number = ?1, upstream = ?2, upstream_parent = ?3, settled_global = ?4,
-             settled_client = ?5, generation = ?6, backend = ?7, mark = ?8, forgotten = ?9 WHERE id = 1",
+             settled_client = ?5, generation = ?6, backend = ?7, mark = ?8, forgotten = ?9, acknowledged = ?10,
+             own_after = ?11 WHERE id = 1",
         )?
         .execute(params![
             int(self.number)?,
@@ -57,6 +60,8 @@ impl Ledger {
             heads.backend.as_deref(),
             self.mark,
             self.forgotten,
+            int(heads.acknowledged)?,
+            int(heads.own_after)?,
         ])?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Why the lock was not taken.
-pub(super) enum LockError {
+pub(crate) enum LockError {
     /// Somebody else holds it; their process id, if it could be read.
     Held(Option<u32>),
     /// The lock file can't be opened or locked.
@@ -31,13 +31,13 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Held for as long as this value lives.
 #[derive(Debug)]
-pub(super) struct StoreLock {
+pub(crate) struct StoreLock {
     file: File,
 }
 
 impl StoreLock {
     /// Takes the lock of the store at `path`, or says who holds it, at once but for the time it takes to ask.
-    pub(super) fn take(path: &Path) -> Result<Self, LockError> {
+    pub(crate) fn take(path: &Path) -> Result<Self, LockError> {
         let mut file = owner_only(OpenOptions::new().read(true).write(true).create(true).truncate(false))
             .open(lock_path(path))
             .map_err(LockError::Io)?;

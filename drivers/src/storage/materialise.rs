@@ -159,10 +159,13 @@ impl OpenFile {
         for quarantined in &txn.failed {
             quarantine::put(&self.conn, quarantined, now)?;
         }
+        if txn.wipe {
+            quarantine::forget_backend(&self.conn)?;
+        }
         for &id in &txn.release {
             quarantine::release(&self.conn, id)?;
         }
-        let skipped = self.append(&mut ledger, &txn.append, care)?;
+        let skipped = self.append(&mut ledger, txn, care)?;
         let settled = std::mem::replace(&mut ledger.heads, txn.heads.clone()).settled;
         self.forget(&mut ledger, settled)?;
         self.note_times(txn, now)?;
@@ -221,14 +224,16 @@ impl OpenFile {
 
     /// Appends and applies. Collects all own commits that can't be applied, each judged with those left out; one is enough for
     /// the transaction to fail.
-    fn append(&mut self, ledger: &mut Ledger, entries: &[Entry], care: &Care) -> std::result::Result<Vec<Skip>, Halt> {
+    fn append(&mut self, ledger: &mut Ledger, txn: &Txn, care: &Care) -> std::result::Result<Vec<Skip>, Halt> {
+        let movable = |entry: &Entry| if entry.is_accepted(&txn.heads) { None } else { entry.commit_id() };
         let mut refused = Vec::new();
         let mut skipped = Vec::new();
-        for unit in entries.chunk_by(|a, b| movable(a).is_some() && movable(a) == movable(b)) {
+        for unit in txn.append.chunk_by(|a, b| movable(a).is_some() && movable(a) == movable(b)) {
             if care.savepoints {
                 apply::savepoint(&self.conn)?;
             }
-            let outcome = self.append_unit(ledger, unit, care, refused.is_empty(), &mut skipped)?;
+            let outcome =
+                self.append_unit(ledger, unit, unit.first().and_then(movable), care, refused.is_empty(), &mut skipped)?;
             if care.savepoints {
                 match outcome {
                     None => apply::keep(&self.conn)?,
@@ -245,6 +250,7 @@ impl OpenFile {
         &mut self,
         ledger: &mut Ledger,
         unit: &[Entry],
+        movable: Option<CommitId>,
         care: &Care,
         store: bool,
         skipped: &mut Vec<Skip>,
@@ -259,7 +265,7 @@ impl OpenFile {
                 Judged::Applied => None,
                 Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
                 Judged::Poisoned(_) if !care.savepoints => return Err(Halt::Careful),
-                Judged::Poisoned(poison) => match movable(entry) {
+                Judged::Poisoned(poison) => match movable {
                     Some(commit) => return Ok(Some((commit, poison))),
                     None => {
                         // The unit is this entry alone.
@@ -289,9 +295,4 @@ impl OpenFile {
         }
         Ok(())
     }
-}
-
-/// The commit that an entry is judged with: an own one that is not confirmed. Anything else stands in the log whatever it does.
-fn movable(entry: &Entry) -> Option<CommitId> {
-    if entry.standing == Standing::Confirmed { None } else { entry.commit_id() }
 }

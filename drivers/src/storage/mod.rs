@@ -39,13 +39,13 @@ pub(crate) use open::{OpenReport, Options};
 pub use pending::PendingCommit;
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
-pub use settings::Settings;
+pub use settings::{Settings, TokenPlace};
 
 use crate::clock::Clock;
 use crate::state::{Schema, Tables};
 use error::{Result, Trouble};
 use eventlog::Eventlog;
-use lock::StoreLock;
+pub(crate) use lock::{LockError, StoreLock};
 
 /// Which crash an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -78,6 +78,12 @@ pub(super) fn put(conn: &Connection, quarantined: &Quarantined, now: Time) -> Re
     Ok(())
 }
 
+/// What is in quarantine now was meant for a backend that the store is leaving: the next one's events are others.
+pub(super) fn forget_backend(conn: &Connection) -> Result<()> {
+    conn.execute("UPDATE countersign_quarantine SET forgotten = 1", [])?;
+    Ok(())
+}
+
 /// Takes one event out: it was found confirmed after all.
 pub(super) fn release(conn: &Connection, id: EventId) -> Result<()> {
     conn.prepare_cached("DELETE FROM countersign_quarantine_events WHERE session = ?1 AND ordinal = ?2")?
@@ -114,8 +120,16 @@ pub(super) fn list(conn: &Connection) -> Result<Vec<QuarantineRow>> {
 
 /// Those that the backend may still turn out to hold, oldest first.
 pub(super) fn uncertain(conn: &Connection) -> Result<Vec<Quarantined>> {
+    let mut select = conn.prepare_cached("SELECT session, commit_ordinal FROM countersign_quarantine WHERE forgotten = 1")?;
+    let mut rows = select.query([])?;
+    let mut forgotten = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        forgotten.insert(CommitId { session: session(&row.get::<_, String>(0)?)?, ordinal: nat(row.get(1)?)? });
+    }
     let list = list(conn)?.into_iter().map(|row| row.quarantined);
-    Ok(list.filter(|q| !q.events.is_empty() && q.error.certainty() == Certainty::Unknown).collect())
+    let may_be_there =
+        |q: &Quarantined| !q.events.is_empty() && q.error.certainty() == Certainty::Unknown && !forgotten.contains(&q.commit);
+    Ok(list.filter(may_be_there).collect())
 }
 
 /// The commits whose receipts have failed.

@@ -2,6 +2,10 @@
 //!
 //! The store itself reads none of it: whoever opens it decides.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
 use countersign_core::StorageClass;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -17,26 +21,61 @@ pub struct Settings {
     pub schema: String,
     /// The backend's address, such as `embedded:backend.db`; a relative path starts at the store's folder. `None`: a local store.
     pub backend: Option<String>,
+    /// Where the token for the backend is; the token itself is never remembered.
+    pub token: Option<TokenPlace>,
     /// Which of the backend's logs is meant.
     pub store_id: String,
     /// Which crash an acknowledged commit survives.
     pub durability: Durability,
 }
 
+/// Where a token is. Written as `file:PATH` or `env:VARIABLE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenPlace {
+    /// In this file; a relative path starts at the store's folder.
+    File(PathBuf),
+    /// In this variable of the environment.
+    Env(String),
+}
+
+impl TokenPlace {
+    fn parse(text: &str) -> Option<Self> {
+        let file = text.strip_prefix("file:").map(|path| Self::File(PathBuf::from(path)));
+        file.or_else(|| text.strip_prefix("env:").map(|variable| Self::Env(variable.to_owned())))
+    }
+}
+
+impl fmt::Display for TokenPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Env(variable) => write!(f, "env:{variable}"),
+        }
+    }
+}
+
 const SCHEMA: &str = "schema";
 const BACKEND: &str = "backend";
+const TOKEN: &str = "token";
 const STORE_ID: &str = "store_id";
 const DURABILITY: &str = "durability";
 
 impl Settings {
     /// A local store with this schema, everything else as [`crate::Store::open`] has it.
     pub fn new(schema: impl Into<String>) -> Self {
-        Self { schema: schema.into(), backend: None, store_id: "main".to_owned(), durability: Durability::default() }
+        let (store_id, durability) = ("main".to_owned(), Durability::default());
+        Self { schema: schema.into(), backend: None, token: None, store_id, durability }
     }
 
-    pub(crate) fn pairs(&self) -> Vec<(&'static str, &str)> {
-        let mut pairs = vec![(SCHEMA, &*self.schema), (STORE_ID, &self.store_id), (DURABILITY, self.durability.name())];
-        pairs.extend(self.backend.as_deref().map(|backend| (BACKEND, backend)));
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        let mut pairs: Vec<(_, Cow<'_, str>)> = vec![
+            (SCHEMA, (&*self.schema).into()),
+            (STORE_ID, (&*self.store_id).into()),
+            (DURABILITY, self.durability.name().into()),
+        ];
+        pairs.extend(self.backend.as_deref().map(|backend| (BACKEND, backend.into())));
+        pairs.extend(self.token.as_ref().map(|token| (TOKEN, token.to_string().into())));
         pairs
     }
 }
@@ -51,12 +90,19 @@ pub(super) fn read(conn: &Connection) -> Result<Option<Settings>> {
         })?,
     };
     let store_id = get(conn, STORE_ID)?.unwrap_or_else(|| "main".to_owned());
-    Ok(Some(Settings { schema, backend: get(conn, BACKEND)?, store_id, durability }))
+    let token = get(conn, TOKEN)?.map(|place| {
+        // Not what it is: whoever wrote it may have put the token there.
+        TokenPlace::parse(&place).ok_or_else(|| {
+            Trouble(failure(StorageClass::Other, "the store's token is in a place unknown here: update this program"))
+        })
+    });
+    Ok(Some(Settings { schema, backend: get(conn, BACKEND)?, token: token.transpose()?, store_id, durability }))
 }
 
 pub(super) fn write(conn: &Connection, settings: &Settings) -> Result<()> {
     set(conn, BACKEND, None)?;
-    settings.pairs().into_iter().try_for_each(|(key, value)| set(conn, key, Some(value)))
+    set(conn, TOKEN, None)?;
+    settings.pairs().into_iter().try_for_each(|(key, value)| set(conn, key, Some(&value)))
 }
 
 pub(super) fn get(conn: &Connection, key: &str) -> Result<Option<String>> {

@@ -23,7 +23,8 @@ pub struct CloseReport {
     pub unresolved: Vec<CommitId>,
     /// Commits that were not persisted in time, and their events: nobody else has them.
     pub unpersisted: Vec<(CommitId, Vec<Event>)>,
-    /// Commits that were being written when the time was over, and their events: they are stored, or not. After the next opening
+    /// Commits that were being written when the time was over, or whose writing failed without saying whether it was done, and their
+    /// events: they are stored, or not. After the next opening
     /// [`Store::receipt`] says so: only those that it does not know may be committed again.
     pub uncertain: Vec<(CommitId, Vec<Event>)>,
 }
@@ -49,8 +50,14 @@ impl Store {
         let deadline = if inside::may_wait_for_threads() { deadline } else { Duration::ZERO };
         let until = Instant::now().checked_add(deadline);
         take_no_more(shared);
-        wait_for_rest(shared, until, |_| is_over(&shared.status()));
-        let report = end(shared);
+        let report = loop {
+            wait_for_rest(shared, until, |_| is_over(&shared.status()));
+            let is_late = until.is_some_and(|until| until <= Instant::now());
+            // An answer may have come since it was looked at last: what it settles has to be stored too.
+            if let Some(report) = end(shared, |status| is_late || is_over(status)) {
+                break report;
+            }
+        };
         shared.close_lanes();
 
         let mut threads = std::mem::take(&mut *lock(&handle.threads));
@@ -95,17 +102,20 @@ fn wait_for_rest(shared: &Shared, until: Option<Instant>, holds: impl Fn(&Ended)
     }
 }
 
-/// What is left, and the end of every wait. Nothing is stored any more, but for what is being written just now.
-fn end(shared: &Arc<Shared>) -> CloseReport {
+/// What is left, and the end of every wait, if it is time for that. Nothing is stored any more, but for what is being written just now.
+fn end(shared: &Arc<Shared>, is_time: impl FnOnce(&Status) -> bool) -> Option<CloseReport> {
     let (report, woken) = shared.with(|hub, _| {
+        if !is_time(&hub.node.status()) {
+            return None;
+        }
         hub.ended = true;
         for order in shared.close_storage() {
             if let Job::Materialise(id, _) = order {
                 hub.storing.retain(|(storing, _)| *storing != id);
             }
         }
-        let writing: BTreeSet<CommitId> =
-            hub.storing.iter().flat_map(|(_, txn)| txn.append.iter().filter_map(Entry::commit_id)).collect();
+        let storing = hub.storing.iter().flat_map(|(_, txn)| txn.append.iter().filter_map(Entry::commit_id));
+        let writing: BTreeSet<CommitId> = storing.chain(hub.node.uncertain()).collect();
         let events = |own: Vec<OwnEvent>| own.into_iter().map(|own| (*own.event).clone()).collect();
         let left = hub.node.unpersisted().into_iter().map(|(id, own)| (id, events(own)));
         let (uncertain, unpersisted): (Vec<_>, Vec<_>) = left.partition(|(id, _)| writing.contains(id));
@@ -123,10 +133,10 @@ fn end(shared: &Arc<Shared>) -> CloseReport {
         });
         hub.goals.close(&hub.node, &mut woken);
         woken.add(Waiters::of(std::mem::take(&mut hub.listeners)));
-        (report, woken)
-    });
+        Some((report, woken))
+    })?;
     woken.wake();
-    report
+    Some(report)
 }
 
 fn unknown_fate() -> SyncError {
@@ -163,16 +173,19 @@ pub(super) fn abandon(shared: &Arc<Shared>) {
 /// Ends the lanes of a store that nobody holds any more, as soon as there is nothing left to persist, or no way to.
 pub(crate) fn close_if_abandoned(shared: &Arc<Shared>) {
     let Some(since) = shared.abandoned_for() else { return };
-    let status = shared.status();
-    let hopeless = is_broken(&status) || since >= DROP_MAX;
-    if status.drained || (status.storage.is_some() && hopeless) {
-        give_up(shared);
+    let is_time = |status: &Status| status.drained || (status.storage.is_some() && (is_broken(status) || since >= DROP_MAX));
+    if is_time(&shared.status()) {
+        end_lanes(shared, is_time);
     }
 }
 
 /// Ends what can still be ended.
 pub(crate) fn give_up(shared: &Arc<Shared>) {
-    let CloseReport { unpersisted, uncertain, .. } = end(shared);
+    end_lanes(shared, |_| true);
+}
+
+fn end_lanes(shared: &Arc<Shared>, is_time: impl FnOnce(&Status) -> bool) {
+    let Some(CloseReport { unpersisted, uncertain, .. }) = end(shared, is_time) else { return };
     let (commits, being_written) = (unpersisted.len(), uncertain.len());
     if commits + being_written > 0 {
         tracing::error!(path = %shared.path.display(), commits, being_written, "dropped before everything was persisted: use `close`");

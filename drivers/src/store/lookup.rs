@@ -66,12 +66,11 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
 }
 
 impl Found {
-    /// How the two stages of the commit stand, by the file alone; `None` if it can't say. A backend stage that has settled by an
-    /// acknowledgement alone may still be open here: the store that syncs knows more.
+    /// How the two stages of the commit stand, by the file alone; `None` if it can't say. A backend stage that has settled a moment ago
+    /// may still be open here: the store that syncs knows more.
     #[must_use]
     pub fn stages(&self) -> Option<Stages> {
-        let open = |entry: &Entry| !entry.event.client_only && entry.standing == Standing::Pending;
-        let is_open = matches!(self, Self::InLog { entries, quarantined: None } if entries.iter().any(open));
+        let is_open = matches!(self, Self::InLog { accepted: false, quarantined: None, .. });
         let (leader, backend) = outcomes(self, &Accepted::new(), None)?;
         Some(Stages { leader: Some(leader), backend: (!is_open).then_some(backend) })
     }
@@ -111,7 +110,7 @@ fn outcomes(found: &Found, accepted: &Accepted, log: Option<Arc<LogName>>) -> Op
     let persisted = Cell::persisted();
     match found {
         Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error.clone()))),
-        Found::InLog { entries, quarantined: None } => Some((persisted, Ok(confirmed(entries, accepted, log)))),
+        Found::InLog { entries, quarantined: None, .. } => Some((persisted, Ok(confirmed(entries, accepted, log)))),
         Found::Quarantined(row) => {
             let error = || Err(row.quarantined.error.clone());
             Some((if row.persisted { persisted } else { error() }, error()))

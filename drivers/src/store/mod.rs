@@ -87,7 +87,9 @@ impl Store {
     pub fn init(path: impl AsRef<Path>, settings: &Settings) -> Result<(), OpenError> {
         let path = path.as_ref();
         check(path, settings)?;
-        Storage::init(path, &settings.pairs(), None).map(drop)
+        let pairs = settings.pairs();
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| (*key, &**value)).collect();
+        Storage::init(path, &pairs, None).map(drop)
     }
 
     /// Changes what is remembered in a store that nobody has open for work. Another schema takes effect at the next opening, which

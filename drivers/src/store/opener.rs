@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use countersign_core::{Config, Input, Node};
+use countersign_core::{BackendFailure, Config, Input, Node};
 
 use super::{Handle, Session, Store};
-use crate::backend::{Backend, Lanes, Who};
+use crate::backend::{Backend, Who};
 use crate::clock::Clock;
 use crate::driver::{Hub, Shared, Timer, blocking};
 use crate::state::Schema;
@@ -107,11 +107,12 @@ impl Opener {
     ///
     /// What is wrong with the file, the schema or the system; the file is then as it was.
     pub fn blocking(self) -> Result<Store, OpenError> {
-        self.start(blocking::start)
+        self.start(|backend, who| backend.lanes(who), blocking::start)
     }
 
-    /// Opens the store for a program that runs on a smol executor: timers are async-io's, on a task of this executor, which has to
-    /// run for as long as the store is used. Storage, and backends that block, have threads of their own all the same.
+    /// Opens the store for a program that runs on a smol executor: timers and sockets are async-io's, on tasks of this executor, which
+    /// has to run for as long as the store is used; they end when the store is closed. Storage, and backends that block, have threads of
+    /// their own all the same.
     ///
     /// Blocks while the file is opened, as `Store::commit` does while it is applied.
     ///
@@ -120,12 +121,14 @@ impl Opener {
     /// As [`Opener::blocking`].
     #[cfg(feature = "smol")]
     pub fn smol(self, executor: &async_executor::Executor<'static>) -> Result<Store, OpenError> {
-        self.start(|shared, storage, lanes, timer| crate::driver::smol::start(shared, storage, lanes, timer, executor))
+        use crate::driver::smol::{EitherLanes, start};
+        self.start(EitherLanes::of, |shared, storage, lanes, timer| start(shared, storage, lanes, timer, executor))
     }
 
-    fn start(
+    fn start<L>(
         self,
-        start: impl FnOnce(&Arc<Shared>, Storage, Option<Lanes>, Arc<Timer>) -> io::Result<Vec<JoinHandle<()>>>,
+        lanes: impl FnOnce(&dyn Backend, &Who) -> Result<L, BackendFailure>,
+        start: impl FnOnce(&Arc<Shared>, Storage, Option<L>, Arc<Timer>) -> io::Result<Vec<JoinHandle<()>>>,
     ) -> Result<Store, OpenError> {
         let path = self.path;
         let schema = self.schema.ok_or_else(|| OpenError::NoSchema { path: path.clone() })?;
@@ -145,7 +148,7 @@ impl Opener {
         let who = Who { store_id: Arc::clone(&store_id), client: Arc::clone(&boot.client) };
         let described = self.backend.as_ref().map(|backend| backend.describe());
         let lanes = match self.backend {
-            Some(backend) => Some(backend.lanes(&who).map_err(|failure| OpenError::Backend { message: format!("{failure:?}") })?),
+            Some(backend) => Some(lanes(&*backend, &who).map_err(|failure| OpenError::Backend { message: said(&failure) })?),
             None => None,
         };
         let node = Node::new(config, boot, seed()?)
@@ -163,6 +166,17 @@ impl Opener {
         let handle = Arc::new(Handle { shared, threads: Mutex::new(threads) });
         let session = Session::open(&handle).map_err(|error| OpenError::Session { path, message: error.to_string() })?;
         Ok(Store { session })
+    }
+}
+
+/// What a backend says that has no lanes for this store.
+fn said(failure: &BackendFailure) -> String {
+    match failure {
+        BackendFailure::Unreachable { message, .. }
+        | BackendFailure::NeedsAuth { message }
+        | BackendFailure::Truncated { message }
+        | BackendFailure::Unknown { message } => message.to_string(),
+        other => format!("{other:?}"),
     }
 }
 

@@ -71,7 +71,8 @@ impl Model {
             return violated("R2", format!("{session}: commit {} is confirmed after {last}", confirmed.commit));
         }
         let Some(commit) = self.commits.get_mut(&id) else { return violated("R1", format!("{id} was never admitted")) };
-        if commit.backend_said || !matches!(commit.backend, Stage::Open | Stage::Ok(_)) {
+        let again = matches!(commit.backend, Stage::Ok(_)) && commit.resumed;
+        if commit.backend_said || !(commit.backend == Stage::Open || again) {
             return violated("R1", format!("the backend stage of {id} settles again, it was {:?}", commit.backend));
         }
         if commit.leader == Stage::Open {
@@ -129,6 +130,7 @@ impl Model {
         if stage == Of::Backend
             && matches!(commit.backend, Stage::Ok(_))
             && !commit.backend_said
+            && commit.resumed
             && (backend.incarnations.len() > 1 || given_up)
         {
             commit.backend = Stage::Open;
@@ -198,11 +200,14 @@ impl Model {
         let mut sessions = BTreeSet::new();
         for commit in self.commits.values_mut().filter(|commit| commit.client == c && !commit.lost) {
             sessions.insert(commit.id.session);
-            (commit.leader_said, commit.backend_said) = (false, false);
+            (commit.leader_said, commit.backend_said, commit.resumed) = (false, false, false);
             let here = commit.events.iter().filter(|own| disk.holds(&own.id)).count();
             let decided = disk.marks.get(&commit.id.session).is_some_and(|&through| through >= commit.id.ordinal);
             if commit.leader == Stage::Open {
                 if here == 0 && !decided {
+                    if let Some(error) = disk.failed.get(&commit.id) {
+                        return violated("R1", format!("{} was never stored, and its failure is: {error:?}", commit.id));
+                    }
                     commit.lost = true;
                     reach.mark("crash with a commit not stored");
                     continue;
@@ -229,21 +234,35 @@ impl Model {
     /// A process ends after everything was stored.
     pub(crate) fn closed(&self, c: usize, client: &Client) -> Result<(), Violation> {
         let open = |commit: &&Commit| commit.client == c && !commit.lost && commit.leader == Stage::Open;
-        match self.commits.values().find(open) {
-            Some(commit) => violated("L4", format!("{} was closed as drained, and {} is not stored", client.name, commit.id)),
+        if let Some(commit) = self.commits.values().find(open) {
+            return violated("L4", format!("{} was closed as drained, and {} is not stored", client.name, commit.id));
+        }
+        let said = |commit: &&Commit| commit.client == c && commit.backend_said && matches!(commit.backend, Stage::Ok(_));
+        match self.commits.values().filter(said).find(|commit| !client.disk.wiped && found(commit, client) == Stage::Open) {
+            Some(commit) => {
+                violated("R1", format!("{} was closed, and that {} is confirmed is not stored", client.name, commit.id))
+            }
             None => Ok(()),
         }
     }
 
     /// A process has started: receipts that are open are found again.
-    pub(crate) fn booted(&self, c: usize, client: &Client, reach: &mut Reach) -> Result<(), Violation> {
+    pub(crate) fn booted(&mut self, c: usize, client: &Client, reach: &mut Reach) -> Result<(), Violation> {
         let Some(node) = client.node() else { return Ok(()) };
-        let open = |commit: &&Commit| commit.client == c && !commit.lost && commit.backend == Stage::Open;
-        for commit in self.commits.values().filter(open) {
-            if node.find(commit.id).is_none_or(|stages| !stages.backend) {
-                return violated("R8", format!("the receipt of {} is not found again", commit.id));
+        for commit in self.commits.values_mut().filter(|commit| commit.client == c && !commit.lost) {
+            let waits = node.find(commit.id).is_some_and(|stages| stages.backend);
+            match &commit.backend {
+                Stage::Open if !waits => return violated("R8", format!("the receipt of {} is not found again", commit.id)),
+                Stage::Open => reach.mark("receipt found again after a restart"),
+                // Only a kill between an acknowledgement and its being stored leaves this.
+                Stage::Ok(_) if waits && found(commit, client) == Stage::Open => reach.mark("acknowledged, and found open again"),
+                settled if waits => return violated("R1", format!("{} is found open, and it was {settled:?}", commit.id)),
+                Stage::Ok(positions) if positions.iter().any(|&at| at > client.disk.heads.upstream) => {
+                    reach.mark("acknowledged, and known to be after a restart");
+                }
+                _ => {}
             }
-            reach.mark("receipt found again after a restart");
+            commit.resumed = waits;
         }
         Ok(())
     }
@@ -262,7 +281,7 @@ fn found(commit: &Commit, client: &Client) -> Stage {
     for own in commit.synced() {
         let row = disk.log.iter().find(|row| row.entry.own_id() == Some(own.id));
         match row.map(|row| row.entry.seq.pos.global) {
-            Some(at) if at <= disk.heads.upstream => positions.push(at),
+            Some(at) if at <= disk.heads.upstream.max(disk.heads.acknowledged) => positions.push(at),
             _ => return Stage::Open,
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Commit {
     /// Whether the stage was said in the process that lives now.
     leader_said: bool,
     backend_said: bool,
+    /// Whether the process that lives now has found it waiting for the backend.
+    resumed: bool,
     /// The process died before the commit was stored.
     lost: bool,
     withdrawn: bool,
@@ -78,6 +80,7 @@ impl Model {
             backend: Stage::Open,
             leader_said: false,
             backend_said: false,
+            resumed: false,
             lost: false,
             withdrawn: false,
         };

@@ -64,10 +64,6 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn forget_fresh(&mut self) {
-        self.fresh_ids.clear();
-    }
-
     pub(crate) fn check_fresh(&self) -> Result<(), Violation> {
         let confirmed = |id: &&CommitId| {
             let commit = self.commits.get(id);

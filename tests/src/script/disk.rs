@@ -43,6 +43,8 @@ pub(super) struct Disk {
     pub(super) failed: BTreeMap<CommitId, SyncError>,
     /// Commits that settled as not applicable, since there was no backend.
     local: BTreeSet<CommitId>,
+    /// What was in quarantine when the history was given up.
+    forgotten: BTreeSet<CommitId>,
     pub(super) heads: Heads,
     pub(super) marks: BTreeMap<SessionId, u64>,
 }
@@ -68,6 +70,9 @@ impl Disk {
             next.undo(to);
         }
         next.fail(&txn.failed);
+        if txn.wipe {
+            next.forgotten.extend(next.quarantine.iter().map(|held| held.commit));
+        }
         for event in &txn.release {
             let held = next.quarantine.iter_mut().find(|held| held.events.iter().any(|own| own.id == *event));
             let held = held.expect("only what is in quarantine is released");
@@ -80,13 +85,13 @@ impl Disk {
         for entry in &txn.append {
             next.check_follows(entry);
             if let Some(poison) = poisons.refuses(&next.log, entry) {
-                match (entry.standing, entry.commit_id()) {
-                    (Standing::Pending | Standing::Local, Some(commit)) => {
+                match entry.commit_id().filter(|_| !entry.is_accepted(&txn.heads)) {
+                    Some(commit) => {
                         if refused.iter().all(|(other, _)| *other != commit) {
                             refused.push((commit, poison));
                         }
                     }
-                    _ => skipped.push(Skip { at: entry.seq.pos, reason: "no such row".into() }),
+                    None => skipped.push(Skip { at: entry.seq.pos, reason: "no such row".into() }),
                 }
             }
             next.log.push(entry.clone());
@@ -190,7 +195,8 @@ impl Disk {
             settled.iter().filter(own).map(|entry| entry.seq.pos.global).collect()
         };
         let partly = commits.iter().map(|&commit| (commit, confirmed(commit))).filter(|(_, at)| !at.is_empty());
-        let uncertain = |held: &&Quarantined| held.error.certainty() == Certainty::Unknown;
+        let uncertain =
+            |held: &&Quarantined| held.error.certainty() == Certainty::Unknown && !self.forgotten.contains(&held.commit);
         Boot {
             client: Arc::from(super::CLIENT),
             number: self.number,

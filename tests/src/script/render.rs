@@ -1,8 +1,8 @@
 //! Event notation for people who know the protocol, and no Rust.
 
 use countersign_core::{
-    BackendFailure, Certainty, CommitError, CommitId, Effect, Entry, Event, InvalidPush, Notice, OwnEvent, PulledEvent, Reason,
-    SessionId, SessionTxn, Skip, Stage, Standing, Status, SyncError, SyncState, Txn, Whereabouts,
+    BackendFailure, Certainty, CommitError, CommitId, Effect, Entry, Event, GLOBAL_MAX, InvalidPush, Notice, OwnEvent,
+    PulledEvent, Reason, SessionId, SessionTxn, Skip, Stage, Standing, Status, SyncError, SyncState, Txn, Whereabouts,
 };
 
 use super::receipts::Outcome;
@@ -83,6 +83,14 @@ fn txn(txn: &Txn) -> String {
     }
     let heads = &txn.heads;
     parts.push(format!("heads e{}, settled {}", heads.upstream, heads.settled));
+    if heads.acknowledged > heads.upstream {
+        parts.push(format!("acknowledged e{}", heads.acknowledged));
+    }
+    match heads.own_after {
+        0 => {}
+        GLOBAL_MAX => parts.push("nothing of the backend's log is its own".to_owned()),
+        after => parts.push(format!("its own come after e{after}")),
+    }
     parts.extend(txn.marks.iter().map(|&(id, through)| format!("mark {}-{through}", session(id))));
     format!("txn {}: {}", txn.number, parts.join("; "))
 }
@@ -207,6 +215,7 @@ pub(super) fn reason(reason: Reason) -> &'static str {
         Reason::PullRetry => "pull again",
         Reason::StorageRetry => "write again",
         Reason::OfflineDeadline => "the offline deadline",
+        Reason::Acknowledgement => "store an acknowledgement",
         Reason::StuckPolicy => "the policy for stuck commits",
         _ => "?",
     }

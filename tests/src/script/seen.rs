@@ -134,6 +134,12 @@ impl Script {
         &self.outputs
     }
 
+    /// The commits whose failure is stored.
+    #[must_use]
+    pub fn stored_failures(&self) -> Vec<CommitId> {
+        self.disk.failed.keys().copied().collect()
+    }
+
     /// The machine.
     #[must_use]
     pub fn node(&self) -> &Node {

@@ -40,6 +40,8 @@ pub(crate) struct Disk {
     pub(crate) unsettled: Option<u64>,
     /// Whether all history was given up once.
     pub(crate) wiped: bool,
+    /// What was in quarantine then: the backend of today has none of it.
+    forgotten: BTreeSet<CommitId>,
 }
 
 impl Disk {
@@ -60,7 +62,7 @@ impl Disk {
         let (mut state, kept) = self.undone(txn)?;
         let before = if txn.wipe { Pos::ROOT } else { self.log[..kept].last().map_or(Pos::ROOT, |row| row.entry.seq.pos) };
         self.check_chain(txn, before)?;
-        let (rows, refused, skipped) = applied(&mut state, &txn.append);
+        let (rows, refused, skipped) = applied(&mut state, txn);
         if !refused.is_empty() {
             return Ok(Materialised::RolledBack { refused });
         }
@@ -78,6 +80,9 @@ impl Disk {
         for row in self.log[kept..].iter().rev() {
             if row.entry.seq.pos <= self.heads.settled {
                 return Err(Violation::new("L2", format!("{} is settled and was undone", row.entry.seq)));
+            }
+            if row.entry.is_accepted(&self.heads) {
+                return Err(Violation::new("L2", format!("{} is acknowledged and was undone", row.entry.seq)));
             }
             if let Some(undo) = &row.undo {
                 state.undo(undo);
@@ -119,6 +124,9 @@ impl Disk {
                 self.quarantine.push(failed.clone());
             }
         }
+        if txn.wipe {
+            self.forgotten.extend(self.quarantine.iter().map(|quarantined| quarantined.commit));
+        }
         for id in &txn.release {
             let found = self.quarantined.remove(id);
             self.quarantine.iter_mut().for_each(|quarantined| quarantined.events.retain(|own| own.id != *id));
@@ -151,6 +159,7 @@ impl Disk {
     fn check_heads(&mut self, txn: &Txn, backend: &Backend) -> Result<(), Violation> {
         let (old, new) = (&self.heads, &txn.heads);
         let back = new.upstream < old.upstream || new.settled < old.settled;
+        let back = back || new.acknowledged < old.acknowledged;
         if (back && !txn.wipe) || new.generation < old.generation {
             return Err(Violation::new("L2", format!("the heads went back from {old:?} to {new:?}")));
         }
@@ -179,7 +188,8 @@ impl Disk {
         let Some(id) = &self.heads.backend else { return Ok(()) };
         let confirmed = || {
             let synced = self.log[from..].iter().filter(|row| !row.entry.event.client_only);
-            synced.take_while(|row| row.entry.seq.pos.global <= self.heads.upstream)
+            let through = self.heads.upstream.max(self.heads.acknowledged);
+            synced.take_while(move |row| row.entry.seq.pos.global <= through)
         };
         let holds = backend.incarnations.iter().filter(|incarnation| incarnation.id == *id).any(|incarnation| {
             confirmed().all(|row| {
@@ -231,7 +241,9 @@ impl Disk {
         }
         let settled = self.log.len() - pending.len();
         let anchor = self.log[..settled].iter().rev().find(|row| row.entry.seq.pos == Pos::synced(self.heads.upstream));
-        let uncertain = |q: &&Quarantined| q.error.certainty() == Certainty::Unknown && !q.events.is_empty();
+        let uncertain = |q: &&Quarantined| {
+            q.error.certainty() == Certainty::Unknown && !q.events.is_empty() && !self.forgotten.contains(&q.commit)
+        };
         Boot {
             client: client.clone(),
             number: self.number,
@@ -260,13 +272,14 @@ impl Disk {
 
 type Applied = (Vec<Row>, Vec<(CommitId, Poison)>, Vec<Skip>);
 
-/// Applies what is appended: a savepoint for each commit that is not confirmed, each judged without the others.
-fn applied(state: &mut State, append: &[Entry]) -> Applied {
+/// Applies what is appended: a savepoint for each commit that the backend has not accepted, each judged without the others.
+fn applied(state: &mut State, txn: &Txn) -> Applied {
     let (mut rows, mut refused, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rest = append;
+    let judged_with = |entry: &Entry| if entry.is_accepted(&txn.heads) { None } else { entry.commit_id() };
+    let mut rest = &txn.append[..];
     while let Some(first) = rest.first() {
-        let own = first.commit_id().filter(|_| first.standing != Standing::Confirmed);
-        let of_commit = |entry: &&Entry| entry.standing != Standing::Confirmed && entry.commit_id() == own;
+        let own = judged_with(first);
+        let of_commit = |entry: &&Entry| judged_with(entry) == own;
         let len = if own.is_some() { rest.iter().take_while(of_commit).count() } else { 1 };
         let (group, behind) = rest.split_at(len);
         rest = behind;

@@ -78,12 +78,6 @@ impl World {
         self.transcript.line(self.now, "", || "FAULTS STOP".into());
         self.heal()?;
         self.rest()?;
-        if self.backend.incarnations.len() > 1 {
-            // A loss of what was only acknowledged shows when something is pushed after it.
-            self.fresh_commits()?;
-            self.model.forget_fresh();
-            self.rest()?;
-        }
         self.check_rest()?;
         self.fresh_commits()?;
         self.rest()?;
@@ -184,6 +178,9 @@ impl World {
             }
             if client.config.backend && status.sync != SyncState::Synced {
                 return Err(Violation::new("V1", format!("at rest and not synced: {status:#?}")));
+            }
+            if status.sessions_closed > 0 {
+                return Err(Violation::new("V5", format!("at rest with closed sessions: {status:#?}")));
             }
             client.disk.check_replay()?;
             client.disk.check_history(0, &self.backend)?;

@@ -194,10 +194,12 @@ impl World {
         if page.events.len() > keep && self.choices.chance(self.swarm.gap) {
             let index = keep + self.choices.index(page.events.len() - keep);
             page.events.remove(index);
+            // What did not come is still to come: no backend says that it has nothing more before it has sent everything.
+            page.more |= index == page.events.len();
         }
         if !stream.first && self.choices.chance(self.swarm.empty_page) {
-            let page = Page { events: Vec::new(), more: self.choices.chance(500), ..page };
-            return page;
+            let more = self.choices.chance(500) || stream.cursor < self.backend.head();
+            return Page { events: Vec::new(), more, ..page };
         }
         let cursor = page.events.last().map_or(stream.cursor, |last| last.seq).max(stream.cursor);
         self.clients[c].stream = Some(Stream { cursor, first: false, ..stream });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation, by name.
-pub const MARKS: [&str; 30] = [
+pub const MARKS: [&str; 32] = [
     "rebase during an in-flight push",
     "reply lost, then confirmed by a pull",
     "crash between commit and answer",
@@ -34,6 +34,8 @@ pub const MARKS: [&str; 30] = [
     "confirmed entry without effect",
     "gap seen again",
     "receipt found again after a restart",
+    "acknowledged, and found open again",
+    "acknowledged, and known to be after a restart",
 ];
 
 /// How often each situation was met.

@@ -140,15 +140,8 @@ impl Swarm {
             self.reset = c.strength(25);
             self.truncate = c.strength(25);
             self.decide = 60;
-            // Where identities are stripped, an old event of an own session that comes back from a backup can't be told from a
-            // pending one whose bytes the backend has changed.
-            self.keeps_ids |= self.truncate > 0;
         }
         self.config = config(c, calm);
-        if self.truncate > 0 {
-            // What a backup has lost and was only acknowledged shows when something is pushed, and has to leave room for that.
-            self.config.pending_events = Config::default().pending_events;
-        }
     }
 
     /// What is left when faults stop: the configuration, and a network that delays.

@@ -1,5 +1,6 @@
 //! How stages settle: for every row of the settlement table a transcript, and its essence asserted.
 
+mod acknowledged;
 mod failures;
 mod identity;
 mod limits;

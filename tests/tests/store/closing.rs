@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use countersign::backend::EmbeddedBackend;
 use countersign::{CommitError, Settled, SyncError, core};
+use tests::driver::Start as _;
 use tests::todos::{LONG, assert_sound, journal, local, note, opener, reopened, settled, synced, todo, todos};
 
 /// Verifies: R1, L4
@@ -112,7 +113,7 @@ fn waiting() -> (countersign::Schema, mpsc::Receiver<()>, mpsc::Sender<()>) {
 fn a_commit_that_is_being_applied_is_waited_for_by_close() {
     let dir = tempfile::tempdir().unwrap();
     let (schema, is_there, go_on) = waiting();
-    let store = opener(&dir.path().join("a.db")).schema(schema).blocking().unwrap();
+    let store = opener(&dir.path().join("a.db")).schema(schema).start().unwrap();
     let clone = store.clone();
     let committing = thread::spawn(move || clone.commit(note("slow")).unwrap());
     is_there.recv().unwrap();
@@ -131,7 +132,7 @@ fn a_commit_that_ends_after_the_store_was_closed_is_refused_and_happens_nowhere(
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let (schema, is_there, go_on) = waiting();
-    let store = opener(&path).schema(schema).blocking().unwrap();
+    let store = opener(&path).schema(schema).start().unwrap();
     let clone = store.clone();
     let committing = thread::spawn(move || (clone.commit(note("too late")), clone));
     is_there.recv().unwrap();
@@ -144,7 +145,7 @@ fn a_commit_that_ends_after_the_store_was_closed_is_refused_and_happens_nowhere(
     let (schema, ..) = waiting();
     let mut store = None;
     tests::todos::until("the file is let go", || {
-        store = opener(&path).schema(schema.clone()).blocking().ok();
+        store = opener(&path).schema(schema.clone()).start().ok();
         store.is_some()
     });
     assert_eq!(journal(&store.unwrap()), [""; 0]);

@@ -2,6 +2,7 @@
 
 use countersign::{CommitError, Config, EncodeError, NewEvent, QueryError, Settled, core};
 use serde_json::json;
+use tests::driver::Start as _;
 use tests::todos::{self, Panics, filter, journal, local, note, opener, settled, todo};
 
 #[test]
@@ -99,7 +100,7 @@ fn a_full_queue_is_a_typed_error_that_hands_the_events_back_to_be_committed_agai
     let backend = countersign::backend::EmbeddedBackend::open(dir.path().join("b.db")).unwrap();
     backend.switch().off();
     let config = Config { pending_events: 3, ..todos::config() };
-    let store = opener(&dir.path().join("a.db")).config(config).backend(backend.clone()).blocking().unwrap();
+    let store = opener(&dir.path().join("a.db")).config(config).backend(backend.clone()).start().unwrap();
     for n in 0..3 {
         store.commit(todo(n)).unwrap();
     }
@@ -121,7 +122,7 @@ fn a_full_queue_is_a_typed_error_that_hands_the_events_back_to_be_committed_agai
 fn commits_and_events_that_are_too_large_are_refused_by_size() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config { commit_events: 2, event_bytes: 1_000, ..todos::config() };
-    let store = opener(&dir.path().join("a.db")).config(config).blocking().unwrap();
+    let store = opener(&dir.path().join("a.db")).config(config).start().unwrap();
     let large = store.commit((note("small"), note("x".repeat(2_000)))).unwrap_err();
     assert!(matches!(large, CommitError::Refused(core::CommitError::EventTooLarge { index: 1, max: 1_000, .. })), "{large:?}");
     let many = store.commit(vec![note("a"), note("b"), note("c")]).unwrap_err();

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use countersign::backend::EmbeddedBackend;
 use countersign::{Durability, OpenError, Progress, Reader, Settled, Store};
+use tests::driver::Start as _;
 use tests::todos::{LONG, assert_sound, builder, journal, local, note, opener, settled, synced, todo};
 
 const STORE: &str = "TESTS_LOCKED_STORE";
@@ -31,7 +32,7 @@ fn a_store_that_another_process_has_open_is_refused_by_its_pid() {
         .spawn()
         .unwrap();
     tests::todos::until("the other process has it", || path.with_extension("ready").exists());
-    let error = opener(&path).blocking().unwrap_err();
+    let error = opener(&path).start().unwrap_err();
     assert_eq!(error, OpenError::Locked { path: path.clone(), holder: Some(child.id()) });
     assert!(error.to_string().contains(&child.id().to_string()), "{error}");
     assert_eq!(Reader::open(&path).unwrap().status().unwrap().entries, 1, "reading works beside it");
@@ -45,7 +46,7 @@ fn a_second_handle_of_this_process_is_refused_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = local(&path);
-    assert!(matches!(opener(&path).blocking(), Err(OpenError::Locked { holder: Some(pid), .. }) if pid == std::process::id()));
+    assert!(matches!(opener(&path).start(), Err(OpenError::Locked { holder: Some(pid), .. }) if pid == std::process::id()));
     drop(store);
     drop(local(&path));
 }
@@ -53,7 +54,7 @@ fn a_second_handle_of_this_process_is_refused_too() {
 #[test]
 fn no_schema_is_a_typed_error() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Store::open(dir.path().join("a.db")).blocking().unwrap_err();
+    let error = Store::open(dir.path().join("a.db")).start().unwrap_err();
     assert!(matches!(&error, OpenError::NoSchema { .. }) && error.to_string().contains("schema"), "{error}");
     assert!(!dir.path().join("a.db").exists());
 }
@@ -78,7 +79,7 @@ fn another_schema_builds_the_state_anew_with_progress() {
         .schema(new.clone())
         .backend(backend.clone())
         .progress(move |progress| into.lock().unwrap().push(progress))
-        .blocking()
+        .start()
         .unwrap();
     let told = told.lock().unwrap().clone();
     assert!(told.iter().map(|at| at.done).is_sorted() && told.iter().all(|at| at.total == 301), "{told:?}");
@@ -97,7 +98,7 @@ fn another_schema_builds_the_state_anew_with_progress() {
 fn a_store_that_need_only_survive_the_process_works_alike() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
-    let store = opener(&path).durability(Durability::Process).blocking().unwrap();
+    let store = opener(&path).durability(Durability::Process).start().unwrap();
     for n in 0..10 {
         assert_eq!(settled(&store.commit(note(n)).unwrap().leader_sync), Ok(Settled::Persisted));
     }
@@ -112,6 +113,6 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
     let path = dir.path().join("a.db");
     std::fs::write(&path, "a letter to a friend, which is longer than a header of a database would be").unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(opener(&path).blocking(), Err(OpenError::NotAStore { .. })));
+    assert!(matches!(opener(&path).start(), Err(OpenError::NotAStore { .. })));
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }

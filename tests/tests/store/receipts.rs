@@ -7,6 +7,7 @@ use std::time::Duration;
 use countersign::backend::EmbeddedBackend;
 use countersign::{CommitId, SessionId, Settled, Stage, SyncError, Waited};
 use futures_lite::future;
+use tests::driver::Start as _;
 use tests::todos::{LONG, filter, local, opener, schema, settled, synced, todo, until};
 
 fn backend(dir: &tempfile::TempDir) -> EmbeddedBackend {
@@ -199,7 +200,7 @@ fn a_backend_attached_later_that_others_have_written_to_comes_first() {
     let store = local(&path);
     store.commit(tests::todos::note("ours")).unwrap();
     drop(store);
-    let store = opener(&path).schema(schema()).backend(backend.clone()).blocking().unwrap();
+    let store = opener(&path).schema(schema()).backend(backend.clone()).start().unwrap();
     until("both have both", || store.status().pending_events == 0 && backend.head() == Ok(2));
     until("the session has it", || tests::todos::journal(&store) == ["theirs", "ours"]);
     drop(store);

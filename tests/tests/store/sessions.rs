@@ -5,6 +5,7 @@ use std::thread;
 
 use countersign::backend::EmbeddedBackend;
 use countersign::{CommitError, Session, Settled, core};
+use tests::driver::Start as _;
 use tests::todos::{LONG, filter, journal, local, note, settled, synced, todo, until};
 
 fn lines(session: &Session) -> i64 {
@@ -137,7 +138,7 @@ fn of_two_sessions_that_commit_the_same_at_once_one_is_taken_and_a_restart_chang
 fn a_session_that_fell_too_far_behind_is_seeded_anew_with_what_it_has_pending() {
     let dir = tempfile::tempdir().unwrap();
     let config = countersign::Config { session_backlog: 2, ..tests::todos::config() };
-    let store = tests::todos::opener(&dir.path().join("a.db")).config(config).blocking().unwrap();
+    let store = tests::todos::opener(&dir.path().join("a.db")).config(config).start().unwrap();
     let slow = store.session().unwrap();
     slow.query(|_| {
         let commit_all = || (0..20).for_each(|n| drop(settled(&store.commit(note(n)).unwrap().leader_sync).unwrap()));

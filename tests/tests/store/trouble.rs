@@ -8,6 +8,7 @@ use countersign::{
     Certainty, Config, Found, IdentityPolicy, InvalidPush, News, Reader, Settled, Store, SyncError, SyncState, Waited,
     Whereabouts,
 };
+use tests::driver::Start as _;
 use tests::todos::{LONG, assert_sound, backend_args, config, note, opener, settled, synced, todo, todos, until};
 
 fn backend(dir: &tempfile::TempDir) -> EmbeddedBackend {
@@ -97,7 +98,7 @@ fn a_policy_withdraws_what_is_stuck() {
     let backend = backend(&dir);
     backend.refuse(|own| own.event.args.contains("todo 1"), false, "not now");
     let config = Config { stuck: StuckPolicy::WithdrawAfter(Duration::from_millis(20)), ..config() };
-    let store = opener(&dir.path().join("a.db")).config(config).backend(backend).blocking().unwrap();
+    let store = opener(&dir.path().join("a.db")).config(config).backend(backend).start().unwrap();
     let (stuck, behind) = (store.commit(todo(1)).unwrap(), store.commit(todo(2)).unwrap());
     assert!(matches!(settled(&stuck.backend_sync), Err(SyncError::Withdrawn { cause: Some(_), .. })));
     assert!(settled(&behind.backend_sync).is_ok());
@@ -106,7 +107,7 @@ fn a_policy_withdraws_what_is_stuck() {
 fn mismatched(dir: &tempfile::TempDir, identity: IdentityPolicy) -> (EmbeddedBackend, Store, countersign::CommitReceipt) {
     let backend = backend(dir);
     let config = Config { identity, ..config() };
-    let store = opener(&dir.path().join("a.db")).config(config).backend(backend.clone()).blocking().unwrap();
+    let store = opener(&dir.path().join("a.db")).config(config).backend(backend.clone()).start().unwrap();
     settled(&store.commit(note("of the first backend")).unwrap().backend_sync).unwrap();
     backend.switch().off();
     let pending = store.commit(note("pending")).unwrap();
@@ -203,7 +204,7 @@ fn a_backend_that_lost_history_counts_as_another_one() {
 fn a_full_disk_holds_up_the_leader_and_what_waits_is_persisted_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
-    let store = opener(&path).size_limit(400_000).blocking().unwrap();
+    let store = opener(&path).size_limit(400_000).start().unwrap();
     let mut receipts = Vec::new();
     until("the disk is full", || {
         receipts.push(store.commit(note("x".repeat(20_000))).unwrap());
@@ -300,7 +301,7 @@ fn a_receipt_that_is_found_while_the_disk_is_behind_names_the_final_place() {
             std::thread::scope(|scope| scope.spawn(commit).join()).unwrap().unwrap();
         }
     };
-    let store = opener(&path).backend(Before(backend.clone(), before.into())).blocking().unwrap();
+    let store = opener(&path).backend(Before(backend.clone(), before.into())).start().unwrap();
     let receipt = store.commit(note("ours")).unwrap();
     let Ok(Settled::Confirmed(said)) = settled(&receipt.backend_sync) else { panic!("{receipt:?}") };
     assert_eq!(said.positions[..], [3]);
@@ -323,7 +324,7 @@ fn a_backend_that_panics_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let backend = backend(&dir);
     let before = |push| assert!(push > 2, "on purpose, in a test");
-    let store = opener(&dir.path().join("a.db")).backend(Before(backend, before.into())).blocking().unwrap();
+    let store = opener(&dir.path().join("a.db")).backend(Before(backend, before.into())).start().unwrap();
     let receipt = store.commit(note("in the end")).unwrap();
     assert_eq!(settled(&receipt.backend_sync).unwrap().position().unwrap().global, 1);
     assert_eq!(store.status().push_error, None);

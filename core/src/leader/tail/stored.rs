@@ -48,6 +48,8 @@ impl Tail {
             durable: self.pending_end(),
             upstream: self.upstream,
             upstream_parent: self.upstream_parent,
+            acknowledged: self.acknowledged,
+            own_after: self.own_after,
         }
     }
 

@@ -20,7 +20,7 @@ fn foreign(at: u64) -> Entry {
 
 /// A tail with these events, one a commit, and nothing stored.
 fn tail(names: &str) -> Tail {
-    let mut tail = Tail::new(true, 0, Pos::ROOT, 0, 0);
+    let mut tail = Tail::new(true, &Heads::default(), Pos::ROOT);
     for (name, ordinal) in names.split_whitespace().zip(1..) {
         tail.push_own(own(ordinal, name), true, 0);
     }
@@ -155,7 +155,7 @@ fn marks_follow_the_events_that_are_removed_before_them() {
 // Verifies: L1
 #[test]
 fn without_a_backend_everything_settles_and_what_is_withdrawn_leaves_no_gap() {
-    let mut tail = Tail::new(false, 0, Pos::ROOT, 0, 0);
+    let mut tail = Tail::new(false, &Heads::default(), Pos::ROOT);
     for (name, ordinal) in ["A", "b", "C", "d"].into_iter().zip(1..) {
         assert!(!tail.push_own(own(ordinal, name), true, 0));
     }

@@ -1,24 +1,22 @@
 //! The pull lane over HTTP: asks, and when there is nothing, asks again a little later.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Instant;
 
 use countersign_core::{BackendFailure, BackendId, Page, Pull};
-use ureq::Agent;
 
 use super::super::client::{read_pages, unreachable};
 use super::super::protocol::{Cursor, Transport, pull_call};
-use super::interrupt::Interrupt;
-use super::request::{agent, hide, post};
-use super::settings::Settings;
-use crate::backend::{Interrupter, PullLane};
+use super::net::{Net, Pulls, Woken};
+use super::request::Requests;
+use super::settings::{Credentials, Settings};
 
-pub(in super::super) struct HttpPull {
+pub(super) struct HttpPull<N: Net> {
+    net: N,
     settings: Settings,
-    agent: Agent,
-    interrupt: Arc<Interrupt>,
+    requests: Requests<N>,
+    /// What was last sent.
+    tried: Option<Credentials>,
     next: u64,
     /// Pages of the last answer that nobody has asked for yet.
     ready: VecDeque<Page>,
@@ -26,48 +24,30 @@ pub(in super::super) struct HttpPull {
     stream: Option<(u64, Instant)>,
 }
 
-impl HttpPull {
-    pub(in super::super) fn new(settings: Settings) -> Self {
-        let interrupt = Arc::default();
-        Self { agent: agent(&settings), settings, interrupt, next: 1, ready: VecDeque::new(), stream: None }
+impl<N: Net> HttpPull<N> {
+    pub(super) fn new(net: N, settings: Settings) -> Self {
+        let requests = Requests::new(net.clone(), settings.clone());
+        Self { net, settings, requests, tried: None, next: 1, ready: VecDeque::new(), stream: None }
     }
 }
 
-impl PullLane for HttpPull {
-    fn pull(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
-        let result = if self.interrupt.is_raised() { Err(interrupted()) } else { self.answer(pull) };
-        if result.is_err() {
-            self.stream = None;
-            self.ready.clear();
-        }
-        // An interruption that came during this pull was meant for it, however it has ended.
-        self.interrupt.clear();
-        result
-    }
-
-    fn interrupter(&self) -> Interrupter {
-        let interrupt = self.interrupt.clone();
-        Interrupter::new(move || interrupt.raise())
-    }
-}
-
-impl HttpPull {
-    fn answer(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
-        let running = self.stream.filter(|(end, _)| !pull.fresh && *end == pull.after);
+impl<N: Net> Pulls for HttpPull<N> {
+    async fn pull(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
+        // Put back by the page that is handed out: a pull that fails, or is dropped, ends the stream.
+        let running = self.stream.take().filter(|(end, _)| !pull.fresh && *end == pull.after);
         let Some((_, mut asked)) = running else {
             self.ready.clear();
-            let page = self.ask(pull)?;
+            let page = self.ask(pull).await?;
             return Ok(self.hand_out(page, pull.after));
         };
         if let Some(page) = self.ready.pop_front() {
             return Ok(self.hand_out(page, pull.after));
         }
         loop {
-            self.interrupt.wait_for(asked + self.settings.timeouts.poll, || None::<()>);
-            if self.interrupt.is_raised() {
-                return Err(interrupted());
+            if self.net.sleep(asked + self.settings.timeouts.poll).await == Woken::Interrupted {
+                return Err(unreachable("the pull was interrupted", false));
             }
-            let page = self.ask(pull)?;
+            let page = self.ask(pull).await?;
             if !page.events.is_empty() {
                 return Ok(self.hand_out(page, pull.after));
             }
@@ -75,6 +55,12 @@ impl HttpPull {
         }
     }
 
+    fn has_new_credentials(&mut self) -> bool {
+        self.settings.others(self.tried.as_ref()).is_some()
+    }
+}
+
+impl<N: Net> HttpPull<N> {
     fn hand_out(&mut self, mut page: Page, after: u64) -> Page {
         page.more = !self.ready.is_empty();
         let end = page.events.iter().fold(after, |end, event| if event.parent == end { event.seq } else { end });
@@ -82,41 +68,34 @@ impl HttpPull {
         page
     }
 
-    /// Asks the backend, on a thread that an interruption leaves to its own deadline. Answers the first page; the others wait.
-    fn ask(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
-        let after = pull.after;
-        let settings = self.settings.clone();
-        let interrupt = self.interrupt.clone();
-        let pages = self.settings.with_credentials(|credentials| {
-            let request = self.next;
-            self.next += 1;
-            let cursor = (after > 0).then_some(pull.backend.as_ref()).flatten();
-            let cursor = cursor.map(|id: &BackendId| Cursor { backend_id: id.clone(), event_sequence_number: after });
-            let payload = credentials.0.as_ref();
-            let call = pull_call(Transport::Http, request, &settings.store_id, payload, false, cursor);
-            let (answer, answered) = mpsc::channel();
-            let (on, with, agent, bell) = (settings.clone(), credentials.clone(), self.agent.clone(), interrupt.clone());
-            let work = move || {
-                if answer.send(post(&agent, &on, &with, call, false)).is_ok() {
-                    bell.nudge();
-                }
-            };
-            let spawned = thread::Builder::new().name("countersign-poll".to_owned()).spawn(work);
-            spawned.map_err(|error| unreachable(format!("no thread to ask the backend: {error}"), false))?;
-            let timeouts = settings.timeouts;
-            let until = Instant::now() + 2 * (timeouts.dial + timeouts.write + timeouts.answer);
-            let body = interrupt.wait_for(until, || answered.try_recv().ok()).ok_or_else(interrupted)??;
-            let secrets = settings.secrets(credentials);
-            read_pages(request, &body, after).map_err(|failure| hide(&secrets, failure))
-        })?;
+    /// Asks the backend. Answers the first page; the others wait.
+    async fn ask(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
+        self.tried = None;
+        let credentials = self.settings.credentials()?;
+        let pages = match self.ask_with(pull, credentials).await {
+            Err(refused @ BackendFailure::NeedsAuth { .. }) => {
+                let others = self.settings.others(self.tried.as_ref()).ok_or(refused)?;
+                self.ask_with(pull, others).await
+            }
+            done => done,
+        }?;
         // What the page before it said of more is known better now; empty ones in between say nothing.
         self.ready = pages.into();
         let first = self.ready.pop_front().ok_or_else(|| unreachable("the backend answered without a page", false))?;
         self.ready.retain(|page| !page.events.is_empty());
         Ok(first)
     }
-}
 
-fn interrupted() -> BackendFailure {
-    unreachable("the pull was interrupted", false)
+    async fn ask_with(&mut self, pull: &Pull, credentials: Credentials) -> Result<Vec<Page>, BackendFailure> {
+        let credentials = &*self.tried.insert(credentials);
+        let request = self.next;
+        self.next += 1;
+        let cursor = (pull.after > 0).then_some(pull.backend.as_ref()).flatten();
+        let cursor = cursor.map(|id: &BackendId| Cursor { backend_id: id.clone(), event_sequence_number: pull.after });
+        let payload = credentials.0.as_ref();
+        let call = pull_call(Transport::Http, request, &self.settings.store_id, payload, false, cursor);
+        let body = self.requests.post(credentials, call, false).await?;
+        let secrets = self.settings.secrets(credentials);
+        read_pages(request, &body, pull.after).map_err(|failure| secrets.hide_in(failure))
+    }
 }

@@ -1,45 +1,62 @@
 //! The push lane over HTTP.
 
+use std::time::Instant;
+
 use countersign_core::{BackendFailure, Push};
-use ureq::Agent;
 
 use super::super::client::{PushCalls, unreachable};
 use super::super::protocol::Transport;
-use super::request::{agent, hide, post};
+use super::net::{Net, Pushes};
+use super::request::Requests;
 use super::settings::{Credentials, Settings};
-use crate::backend::PushLane;
 
-pub(in super::super) struct HttpPush {
+pub(super) struct HttpPush<N: Net> {
     settings: Settings,
-    agent: Agent,
+    requests: Requests<N>,
+    /// What was last sent.
+    tried: Option<Credentials>,
     next: u64,
 }
 
-impl HttpPush {
-    pub(in super::super) fn new(settings: Settings) -> Self {
-        Self { agent: agent(&settings), settings, next: 1 }
+impl<N: Net> HttpPush<N> {
+    pub(super) fn new(net: N, settings: Settings) -> Self {
+        Self { requests: Requests::new(net, settings.clone()), settings, tried: None, next: 1 }
     }
 
-    fn push_with(&self, push: &Push, first: u64, credentials: &Credentials) -> Result<(), BackendFailure> {
+    async fn push_with(&mut self, push: &Push, credentials: Credentials) -> Result<(), BackendFailure> {
+        let credentials = &*self.tried.insert(credentials);
+        let secrets = self.settings.secrets(credentials);
         let payload = credentials.0.as_ref();
         let mut calls = PushCalls::new(&self.settings.client, push, payload)?;
-        for request in first.. {
-            let Some(call) = calls.next(Transport::Http, request, &self.settings.store_id, payload) else { break };
-            let body = post(&self.agent, &self.settings, credentials, call, true).map_err(|failure| calls.failed(failure))?;
+        while let Some(call) = calls.next(Transport::Http, self.next, &self.settings.store_id, payload) {
+            let request = self.next;
+            self.next += 1;
+            let body = self.requests.post(credentials, call, true).await.map_err(|failure| calls.failed(failure))?;
             let none = || Err(unreachable("the backend's answer says nothing of the push", true));
-            calls.answer(request, &body).unwrap_or_else(none)?;
+            let answer = calls.answer(request, &body).unwrap_or_else(none);
+            answer.map_err(|failure| secrets.hide_in(failure))?;
         }
         Ok(())
     }
 }
 
-impl PushLane for HttpPush {
-    fn push(&mut self, push: &Push) -> Result<(), BackendFailure> {
-        let first = self.next;
-        self.next += push.events.len() as u64 + 1;
-        self.settings.with_credentials(|credentials| {
-            let secrets = self.settings.secrets(credentials);
-            self.push_with(push, first, credentials).map_err(|failure| hide(&secrets, failure))
-        })
+impl<N: Net> Pushes for HttpPush<N> {
+    async fn push(&mut self, push: &Push) -> Result<(), BackendFailure> {
+        self.tried = None;
+        let credentials = self.settings.credentials()?;
+        let refused = match self.push_with(push, credentials).await {
+            Err(refused @ BackendFailure::NeedsAuth { .. }) => refused,
+            done => return done,
+        };
+        let others = self.settings.others(self.tried.as_ref()).ok_or(refused)?;
+        self.push_with(push, others).await
+    }
+
+    fn idle(&mut self) -> Option<Instant> {
+        self.requests.idle()
+    }
+
+    fn has_new_credentials(&mut self) -> bool {
+        self.settings.others(self.tried.as_ref()).is_some()
     }
 }

@@ -1,97 +1,273 @@
-//! One request and its answer over HTTP.
+//! One request and its answer over HTTP/1.1, on a connection that is kept for the next one. Redirects are not followed and no proxy is
+//! used: the URL holds credentials.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::io::{self, Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use countersign_core::BackendFailure;
-use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult, state::RecvBody, state::RecvResponse};
+use ureq_proto::http::Request;
 
 use super::super::client::{of_status, unreachable};
-use super::secrets::Secrets;
+use super::dial::dial;
+use super::net::{Net, Socket, Woken};
 use super::settings::{Credentials, Settings};
+use super::stream::Stream;
 
 /// All pages of a pull come in one answer, and are held in memory at once.
-const ANSWER_MAX: u64 = 256 << 20;
+const ANSWER_MAX: usize = 256 << 20;
+/// Of the head of an answer.
+const HEAD_MAX: usize = 64 << 10;
+/// How long a connection waits for the next request.
+const IDLE: Duration = Duration::from_secs(15);
+/// So many bytes of an answer have to come within the time that an answer may take: fewer are no progress.
+const PROGRESS: usize = 64 << 10;
 
-/// An agent that follows no redirect and uses no proxy: the URL holds credentials.
-pub(super) fn agent(settings: &Settings) -> Agent {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = match &settings.roots[..] {
-        [] => RootCerts::WebPki,
-        own => RootCerts::Specific(Arc::new(own.iter().map(|der| Certificate::from_der(der).to_owned()).collect())),
-    };
-    let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(roots).build();
-    let timeouts = settings.timeouts;
-    Agent::config_builder()
-        .tls_config(tls)
-        .proxy(None)
-        .max_redirects(0)
-        .http_status_as_error(false)
-        .timeout_connect(Some(timeouts.dial))
-        .timeout_resolve(Some(timeouts.dial))
-        .timeout_global(Some(timeouts.dial + timeouts.write + timeouts.answer))
-        .timeout_recv_response(Some(timeouts.answer))
-        .max_idle_age(Duration::from_secs(15))
-        .build()
-        .new_agent()
+/// Requests to one backend, one at a time.
+pub(super) struct Requests<N: Net> {
+    net: N,
+    settings: Settings,
+    /// The connection of the last request, and until when it is kept.
+    kept: Option<(Stream<N::Socket>, Instant)>,
 }
 
-/// Posts a message, and answers the body of the answer. `is_push` says what a lost answer would leave open.
-pub(super) fn post(
-    agent: &Agent,
+/// What came back.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    /// Whether the connection can carry another request.
+    keeps: bool,
+}
+
+impl<N: Net> Requests<N> {
+    pub(super) fn new(net: N, settings: Settings) -> Self {
+        Self { net, settings, kept: None }
+    }
+
+    /// Hangs up a connection that nobody has used for a while. Answers when there will be one.
+    pub(super) fn idle(&mut self) -> Option<Instant> {
+        self.kept.take_if(|(_, until)| *until <= Instant::now());
+        self.kept.as_ref().map(|(_, until)| *until)
+    }
+
+    /// Posts a message, and answers the body of the answer. `is_push` says what a lost answer would leave open.
+    ///
+    /// # Errors
+    ///
+    /// `NeedsAuth` if the server refuses the credentials, else `Unreachable`.
+    pub(super) async fn post(&mut self, with: &Credentials, message: String, is_push: bool) -> Result<Vec<u8>, BackendFailure> {
+        let settings = &self.settings;
+        let hidden = settings.secrets(with);
+        let failed = |what: String, sent: bool| unreachable(format!("{}: {}", settings.address, hidden.hide(&what)), sent);
+        let (head, call) = self.begin(with, message.len()).map_err(|what| failed(what, false))?;
+        let mut stream = match self.kept.take().and_then(|(stream, until)| still_stands(stream, until)) {
+            Some(stream) => stream,
+            None => {
+                let until = Instant::now() + settings.timeouts.dial;
+                dial(&self.net, settings, until).await.map_err(|what| failed(what, false))?
+            }
+        };
+        let answered = exchange(&mut stream, settings, &head, message.as_bytes(), call).await;
+        let Answer { status, body, keeps } = answered.map_err(|what| failed(what, is_push))?;
+        if keeps {
+            self.kept = Some((stream, Instant::now() + IDLE));
+        }
+        if status == 200 { Ok(body) } else { Err(of_status(status, &hidden.hide(&String::from_utf8_lossy(&body)), is_push)) }
+    }
+
+    /// The head of a request, and what reads its answer.
+    fn begin(&self, with: &Credentials, length: usize) -> Result<(Vec<u8>, Call<RecvResponse>), String> {
+        let Settings { address, store_id, headers, .. } = &self.settings;
+        let url = address.url(store_id, with.0.as_ref()).map_err(|error| error.to_string())?;
+        let mut size = url.len() + HEAD_MAX;
+        let mut request = Request::post(&url).header("content-type", "application/json").header("content-length", length);
+        request = request.header("x-livestore-store-id", &**store_id);
+        for (name, value) in headers {
+            size += name.as_str().len() + value.len();
+            request = request.header(name, value);
+        }
+        // The errors could hold the URL.
+        let unsendable = || "the request can't be written down".to_owned();
+        let mut call = Call::new(request.body(()).map_err(|_| unsendable())?).map_err(|_| unsendable())?.proceed();
+        let mut head = vec![0; size];
+        let mut end = 0;
+        while !call.can_proceed() {
+            end += call.write(head.get_mut(end..).unwrap_or_default()).map_err(|_| unsendable())?;
+        }
+        head.truncate(end);
+        let Ok(Some(SendRequestResult::SendBody(mut body))) = call.proceed() else { return Err(unsendable()) };
+        body.consume_direct_write(length).map_err(|_| unsendable())?;
+        body.proceed().map(|call| (head, call)).ok_or_else(unsendable)
+    }
+}
+
+/// Sends a request and reads its answer. From the first byte on, the request may have been carried out.
+async fn exchange<S: Socket>(
+    stream: &mut Stream<S>,
     settings: &Settings,
-    with: &Credentials,
-    message: String,
-    is_push: bool,
-) -> Result<Vec<u8>, BackendFailure> {
-    let hidden = settings.secrets(with);
-    let failed = |what: &str, sent: bool| unreachable(format!("{}: {}", settings.address, hidden.hide(what)), sent);
-    let url = settings.address.url(&settings.store_id, with.0.as_ref()).map_err(|error| failed(&error.to_string(), false))?;
-    let mut request = agent.post(&url).header("content-type", "application/json");
-    request = request.header("x-livestore-store-id", &*settings.store_id);
-    for (name, value) in &settings.headers {
-        request = request.header(name, value);
-    }
-    let mut response = request.send(message).map_err(|error| failed(&error.to_string(), is_push && may_be_sent(&error)))?;
-    let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(ANSWER_MAX).read_to_vec();
-    if status != 200 {
-        let body = body.unwrap_or_default();
-        return Err(of_status(status, &hidden.hide(&String::from_utf8_lossy(&body)), is_push));
-    }
-    body.map_err(|error| failed(&format!("the answer broke off: {error}"), is_push))
+    head: &[u8],
+    message: &[u8],
+    call: Call<RecvResponse>,
+) -> Result<Answer, String> {
+    let until = Instant::now() + settings.timeouts.write;
+    let sent = match write(stream, head, until).await {
+        Ok(()) => write(stream, message, until).await,
+        failed => failed,
+    };
+    let reading = Reading::new(stream, settings.timeouts.answer);
+    let answered = match sent {
+        Ok(()) => reading.answer(call).await,
+        // Whoever hangs up on a request may have said why.
+        Err(Broken::Io(error)) => reading.answer(call).await.map_err(|_| Broken::Io(error)),
+        Err(Broken::Late) => return Err("the server takes no more bytes".to_owned()),
+        Err(broken) => Err(broken),
+    };
+    answered.map_err(|broken| broken.to_string())
 }
 
-/// Whether a request that failed like this may have reached somebody.
-fn may_be_sent(error: &ureq::Error) -> bool {
-    use std::io::ErrorKind;
-    use ureq::{Error, Timeout};
-    match error {
-        Error::HostNotFound | Error::ConnectionFailed | Error::Tls(_) | Error::Rustls(_) | Error::BadUri(_) => false,
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
-        Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused && !is_about_certificate(error),
-        _ => true,
-    }
-}
-
-fn is_about_certificate(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
-}
-
-/// The failure without what must not be shown.
-pub(super) fn hide(secrets: &Secrets, failure: BackendFailure) -> BackendFailure {
-    match failure {
-        BackendFailure::Unreachable { message, maybe_applied } => {
-            BackendFailure::Unreachable { message: secrets.hide(&message).into(), maybe_applied }
+async fn write<S: Socket>(stream: &mut Stream<S>, mut bytes: &[u8], until: Instant) -> Result<(), Broken> {
+    loop {
+        let all = bytes.is_empty();
+        let done = if all { stream.flush().map(|()| 0) } else { stream.write(bytes) };
+        match done {
+            Ok(_) if all => return Ok(()),
+            Ok(0) => return Err(Broken::Io(io::ErrorKind::WriteZero.into())),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) => wait(stream, error, until, false).await?,
         }
-        BackendFailure::NeedsAuth { message } => BackendFailure::NeedsAuth { message: secrets.hide(&message).into() },
-        BackendFailure::Truncated { message } => BackendFailure::Truncated { message: secrets.hide(&message).into() },
-        BackendFailure::Unknown { message } => BackendFailure::Unknown { message: secrets.hide(&message).into() },
-        BackendFailure::Refused { events } => {
-            BackendFailure::Refused { events: events.into_iter().map(|(i, why)| (i, secrets.hide(&why).into())).collect() }
-        }
-        other @ (BackendFailure::ServerAhead { .. } | BackendFailure::Identity { .. }) => other,
     }
+}
+
+/// Waits if the stream would have blocked; any other error is one.
+async fn wait<S: Socket>(stream: &mut Stream<S>, error: io::Error, until: Instant, heeds: bool) -> Result<(), Broken> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => match stream.socket().ready(until, heeds).await.map_err(Broken::Io)? {
+            Woken::Ready => Ok(()),
+            Woken::Late => Err(Broken::Late),
+            Woken::Interrupted => Err(Broken::Interrupted),
+        },
+        io::ErrorKind::Interrupted => Ok(()),
+        _ => Err(Broken::Io(error)),
+    }
+}
+
+/// Why an exchange is over.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the connection broke: {0}")]
+    Io(io::Error),
+    #[error("the server does not answer")]
+    Late,
+    #[error("interrupted")]
+    Interrupted,
+    #[error("the server's answer is no HTTP: {0}")]
+    Noise(ureq_proto::Error),
+    #[error("the head of the server's answer is too long")]
+    LongHead,
+    #[error("the server's answer has more than {} MiB", ANSWER_MAX >> 20)]
+    LongBody,
+    #[error("the server hung up instead of an answer")]
+    NoAnswer,
+    #[error("the answer broke off after {0} bytes")]
+    BrokeOff(usize),
+}
+
+/// Reads an answer.
+struct Reading<'a, S: Socket> {
+    stream: &'a mut Stream<S>,
+    patience: Duration,
+    until: Instant,
+    /// What has come and is not understood yet.
+    input: Vec<u8>,
+    /// How much has come since the deadline was set.
+    progress: usize,
+}
+
+impl<'a, S: Socket> Reading<'a, S> {
+    fn new(stream: &'a mut Stream<S>, patience: Duration) -> Self {
+        Self { stream, patience, until: Instant::now() + patience, input: Vec::new(), progress: 0 }
+    }
+
+    async fn answer(mut self, mut call: Call<RecvResponse>) -> Result<Answer, Broken> {
+        let response = loop {
+            let (used, response) = call.try_response(&self.input, false).map_err(Broken::Noise)?;
+            self.input.drain(..used);
+            match response {
+                Some(response) => break response,
+                // An interim answer was taken: there may be more behind it.
+                None if used > 0 => {}
+                None if self.input.len() > HEAD_MAX => return Err(Broken::LongHead),
+                None if self.more().await? == 0 => return Err(Broken::NoAnswer),
+                None => {}
+            }
+        };
+        let status = response.status().as_u16();
+        let (body, must_close) = match call.proceed() {
+            Some(RecvResponseResult::RecvBody(call)) => self.body(call).await?,
+            Some(RecvResponseResult::Cleanup(call)) => (Vec::new(), call.must_close_connection()),
+            Some(RecvResponseResult::Redirect(_)) | None => (Vec::new(), true),
+        };
+        Ok(Answer { status, body, keeps: !must_close && self.input.is_empty() })
+    }
+
+    async fn body(&mut self, mut call: Call<RecvBody>) -> Result<(Vec<u8>, bool), Broken> {
+        let mut body = Vec::new();
+        let mut output = vec![0; 16 << 10];
+        let mut ended = false;
+        loop {
+            let mut taken = 0;
+            loop {
+                let rest = self.input.get(taken..).unwrap_or_default();
+                let (used, came) = call.read(rest, &mut output).map_err(Broken::Noise)?;
+                taken += used;
+                body.extend_from_slice(output.get(..came).unwrap_or_default());
+                if (used, came) == (0, 0) {
+                    break;
+                }
+            }
+            self.input.drain(..taken);
+            if body.len() > ANSWER_MAX {
+                return Err(Broken::LongBody);
+            }
+            // An answer without a length is over when the connection is.
+            let by_length = !matches!(call.body_mode(), ureq_proto::BodyMode::CloseDelimited);
+            if call.can_proceed() && (by_length || ended) {
+                break;
+            }
+            if ended {
+                return Err(Broken::BrokeOff(body.len()));
+            }
+            ended = self.more().await? == 0;
+        }
+        Ok(match call.proceed() {
+            Some(RecvBodyResult::Cleanup(call)) => (body, call.must_close_connection()),
+            Some(RecvBodyResult::Redirect(_)) | None => (body, true),
+        })
+    }
+
+    /// Waits for more; nothing comes any more at the end of the connection.
+    async fn more(&mut self) -> Result<usize, Broken> {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(read) => {
+                    self.input.extend_from_slice(buffer.get(..read).unwrap_or_default());
+                    self.progress += read;
+                    if self.progress >= PROGRESS {
+                        self.progress = 0;
+                        self.until = Instant::now() + self.patience;
+                    }
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                Err(error) => wait(self.stream, error, self.until, true).await?,
+            }
+        }
+    }
+}
+
+/// The connection, unless the server has hung up meanwhile or the time is over: noticed before anything is sent over it.
+fn still_stands<S: Socket>(mut stream: Stream<S>, until: Instant) -> Option<Stream<S>> {
+    let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    (Instant::now() < until && stream.read(&mut [0]).is_err_and(silent)).then_some(stream)
 }

@@ -1,5 +1,6 @@
 //! What must never be shown, even if a server says it back.
 
+use countersign_core::BackendFailure;
 use serde_json::Value;
 
 use super::super::protocol::encode_payload;
@@ -33,6 +34,22 @@ impl Secrets {
     /// The text without them.
     pub(super) fn hide(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
+    }
+
+    /// The failure without them.
+    pub(super) fn hide_in(&self, failure: BackendFailure) -> BackendFailure {
+        match failure {
+            BackendFailure::Unreachable { message, maybe_applied } => {
+                BackendFailure::Unreachable { message: self.hide(&message).into(), maybe_applied }
+            }
+            BackendFailure::NeedsAuth { message } => BackendFailure::NeedsAuth { message: self.hide(&message).into() },
+            BackendFailure::Truncated { message } => BackendFailure::Truncated { message: self.hide(&message).into() },
+            BackendFailure::Unknown { message } => BackendFailure::Unknown { message: self.hide(&message).into() },
+            BackendFailure::Refused { events } => {
+                BackendFailure::Refused { events: events.into_iter().map(|(i, why)| (i, self.hide(&why).into())).collect() }
+            }
+            other @ (BackendFailure::ServerAhead { .. } | BackendFailure::Identity { .. }) => other,
+        }
     }
 }
 

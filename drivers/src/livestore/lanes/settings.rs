@@ -26,7 +26,6 @@ pub(in super::super) struct Settings {
     pub(in super::super) token: Option<Arc<TokenSource>>,
     pub(in super::super) headers: HeaderMap,
     pub(in super::super) tls: Arc<ClientConfig>,
-    pub(in super::super) roots: Arc<Vec<Vec<u8>>>,
     pub(in super::super) timeouts: Timeouts,
 }
 
@@ -83,22 +82,10 @@ impl Settings {
         Secrets::of(credentials.0.as_ref(), self.headers.values().filter_map(|value| value.to_str().ok()))
     }
 
-    /// Works with the credentials of the moment. If they are not good and there are others by then, once more with those.
-    pub(super) fn with_credentials<T>(
-        &self,
-        mut work: impl FnMut(&Credentials) -> Result<T, BackendFailure>,
-    ) -> Result<T, BackendFailure> {
-        let credentials = self.credentials()?;
-        match work(&credentials) {
-            Err(BackendFailure::NeedsAuth { message }) if self.token.is_some() => {
-                let again = self.credentials()?;
-                if again == credentials {
-                    return Err(BackendFailure::NeedsAuth { message });
-                }
-                work(&again)
-            }
-            done => done,
-        }
+    /// Credentials other than those that were tried; nothing if there are none now. Where there were none to try, any are others.
+    pub(super) fn others(&self, than: Option<&Credentials>) -> Option<Credentials> {
+        self.token.as_ref()?;
+        self.credentials().ok().filter(|now| Some(now) != than)
     }
 }
 

@@ -1,7 +1,4 @@
-//! A TCP stream that looks blocking to whoever reads and writes it, keeps a deadline, and can be woken.
-//!
-//! When the deadline has passed, or the lane is interrupted, a call ends as `WouldBlock`: to the layers above nothing has
-//! happened, and they go on where they were at the next call. So an interruption costs no connection.
+//! A TCP stream, and how a thread waits for it.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -12,106 +9,81 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::interrupt::Interrupt;
+use super::net::{Socket, Woken};
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 
-pub(super) struct Socket {
+pub(super) struct ThreadSocket {
     tcp: TcpStream,
-    waiter: Waiter,
-    /// How many bytes have come in.
-    pub(super) received: u64,
-}
-
-/// Waits for one socket.
-pub(super) struct Waiter {
     poll: Poll,
     events: Events,
-    waker: Arc<Waker>,
     interrupt: Arc<Interrupt>,
-    deadline: Instant,
-    /// Whether an interruption ends a wait. A write is finished first: half a frame can't be taken back.
-    heeds: bool,
+    received: u64,
 }
 
-impl Waiter {
-    /// A waiter that the interrupt wakes from now on.
-    pub(super) fn new(interrupt: Arc<Interrupt>, deadline: Instant) -> io::Result<Self> {
+impl ThreadSocket {
+    /// Connects, and is woken by the interrupt from now on.
+    pub(super) fn connect(to: SocketAddr, interrupt: Arc<Interrupt>, until: Instant) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        interrupt.wake_by(waker.clone());
-        Ok(Self { poll, events: Events::with_capacity(4), waker, interrupt, deadline, heeds: true })
+        interrupt.wake_by(Arc::new(Waker::new(poll.registry(), WAKER)?));
+        let mut tcp = TcpStream::connect(to)?;
+        poll.registry().register(&mut tcp, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+        let mut socket = Self { tcp, poll, events: Events::with_capacity(4), interrupt, received: 0 };
+        loop {
+            if socket.wait(until, true)? != Woken::Ready {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            if let Some(error) = socket.tcp.take_error()? {
+                return Err(error);
+            }
+            match socket.tcp.peer_addr() {
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Acknowledgements are small, and waited for.
+        socket.tcp.set_nodelay(true)?;
+        Ok(socket)
     }
 
-    pub(super) fn waker(&self) -> Arc<Waker> {
-        self.waker.clone()
-    }
-
-    /// Waits until there may be something.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` at the deadline, or when interrupted.
-    pub(super) fn wait(&mut self) -> io::Result<()> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || (self.heeds && self.interrupt.is_raised()) {
-            return Err(io::ErrorKind::WouldBlock.into());
+    fn wait(&mut self, until: Instant, heeds: bool) -> io::Result<Woken> {
+        if heeds && self.interrupt.is_raised() {
+            return Ok(Woken::Interrupted);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Woken::Late);
         }
         match self.poll.poll(&mut self.events, Some(left)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
+            _ => Ok(Woken::Ready),
         }
     }
 }
 
-impl Socket {
-    /// Connects. On failure the waiter is given back, for the next address.
-    pub(super) fn connect(address: SocketAddr, until: Instant, mut waiter: Waiter) -> Result<Self, (io::Error, Waiter)> {
-        let overall = std::mem::replace(&mut waiter.deadline, until);
-        match connect(address, &mut waiter) {
-            Ok(tcp) => {
-                waiter.deadline = overall;
-                Ok(Self { tcp, waiter, received: 0 })
-            }
-            Err(error) => {
-                waiter.deadline = overall;
-                Err((error, waiter))
-            }
-        }
+impl Socket for ThreadSocket {
+    async fn ready(&mut self, until: Instant, heeds: bool) -> io::Result<Woken> {
+        self.wait(until, heeds)
     }
 
-    /// Until when calls wait, and whether an interruption ends them.
-    pub(super) fn until(&mut self, deadline: Instant, heeds: bool) {
-        self.waiter.deadline = deadline;
-        self.waiter.heeds = heeds;
+    fn received(&self) -> u64 {
+        self.received
     }
 }
 
-impl Read for Socket {
+impl Read for ThreadSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.tcp.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waiter.wait()?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(read) => {
-                    self.received += read as u64;
-                    return Ok(read);
-                }
-                failed => return failed,
-            }
-        }
+        let read = again(|| self.tcp.read(buffer))?;
+        self.received += read as u64;
+        Ok(read)
     }
 }
 
-impl Write for Socket {
+impl Write for ThreadSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.tcp.write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waiter.wait()?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return done,
-            }
-        }
+        again(|| self.tcp.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -119,28 +91,19 @@ impl Write for Socket {
     }
 }
 
-impl Drop for Socket {
+impl Drop for ThreadSocket {
     fn drop(&mut self) {
         // Says goodbye at once, whoever still holds the descriptor.
         let _ = self.tcp.shutdown(Shutdown::Both);
     }
 }
 
-fn connect(address: SocketAddr, waiter: &mut Waiter) -> io::Result<TcpStream> {
-    let mut tcp = TcpStream::connect(address)?;
-    waiter.poll.registry().register(&mut tcp, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+/// A call that a signal has cut short is made again.
+pub(super) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
-        waiter.wait()?;
-        if let Some(error) = tcp.take_error()? {
-            return Err(error);
-        }
-        match tcp.peer_addr() {
-            Ok(_) => break,
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
-            Err(error) => return Err(error),
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
         }
     }
-    // Acknowledgements are small, and waited for.
-    tcp.set_nodelay(true)?;
-    Ok(tcp)
 }

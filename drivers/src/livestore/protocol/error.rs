@@ -1,7 +1,5 @@
 //! What can be wrong with bytes from a peer, and where.
 
-use crate::state::JsonError;
-
 /// A message that is not what it has to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {problem}")]
@@ -39,9 +37,6 @@ pub(crate) enum Problem {
         /// The limit.
         max: usize,
     },
-    /// Arguments that have no canonical form.
-    #[error("arguments {0}")]
-    Args(JsonError),
 }
 
 impl DecodeError {

@@ -4,21 +4,19 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use countersign_core::{Event, GLOBAL_MAX, PulledEvent, WireIds};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::error::{DecodeError, EncodeError, Problem};
 use super::parse::parse;
-use super::peer_json::canonical_of_peer;
+use super::peer_json::{canonical_of_peer, without_lone_surrogates};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireEvent<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
-    /// Always written, `null` for none: the newer server refuses an event without it.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     args: Option<&'a RawValue>,
     seq_num: u64,
     parent_seq_num: u64,
@@ -37,14 +35,29 @@ struct Ids {
     last: bool,
 }
 
-/// The JSON of an event; its length is what counts for the limits.
+/// What is there, also if it is `null`.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(value).map(Some)
+}
+
+/// The JSON of an event; its length is what counts for the limits. Its arguments are always there, `null` for none: the newer
+/// generation refuses an event without them.
 pub(crate) fn encode_event(event: &PulledEvent) -> Result<Box<RawValue>, EncodeError> {
+    encode(event, Some(&event.event.args))
+}
+
+/// The JSON of an event without arguments, as the older generation writes it: it does not take `null` for the same.
+pub(crate) fn encode_void_event(event: &PulledEvent) -> Result<Box<RawValue>, EncodeError> {
+    encode(event, None)
+}
+
+fn encode(event: &PulledEvent, args: Option<&str>) -> Result<Box<RawValue>, EncodeError> {
     let failed = |error: serde_json::Error| EncodeError { name: event.event.name.to_string(), message: error.to_string() };
     let ids = event.ids.map(|WireIds { ordinal, commit, last }| to_raw_value(&Ids { ordinal, commit, last }));
     let ids = ids.transpose().map_err(failed)?;
     let wire = WireEvent {
         name: Cow::Borrowed(&event.event.name),
-        args: Some(serde_json::from_str(&event.event.args).map_err(failed)?),
+        args: args.map(serde_json::from_str).transpose().map_err(failed)?,
         seq_num: event.seq,
         parent_seq_num: event.parent,
         client_id: Cow::Borrowed(&event.client),
@@ -54,28 +67,30 @@ pub(crate) fn encode_event(event: &PulledEvent) -> Result<Box<RawValue>, EncodeE
     to_raw_value(&wire).map_err(failed)
 }
 
-/// An event as a peer sends it, with arguments made canonical. Ids that are not ours to read count as none.
+/// An event as a peer sends it, with arguments made canonical. Ids that are not ours to read count as none, and arguments that
+/// are not there as `null`.
 pub(super) fn decode_event(raw: &RawValue) -> Result<PulledEvent, DecodeError> {
-    let wire: WireEvent<'_> = parse(raw.get())?;
+    decode_event_or_void(raw).map(|(event, _)| event)
+}
+
+/// The same, and whether it came without arguments.
+pub(super) fn decode_event_or_void(raw: &RawValue) -> Result<(PulledEvent, bool), DecodeError> {
+    let text = without_lone_surrogates(raw.get());
+    let wire: WireEvent<'_> = parse(&text)?;
     for (key, number) in [("seqNum", wire.seq_num), ("parentSeqNum", wire.parent_seq_num)] {
         if number > GLOBAL_MAX {
             return Err(DecodeError::new(key, Problem::TooLarge(number)));
         }
     }
-    let args = match wire.args {
-        Some(args) => {
-            let value: Value = parse(args.get()).map_err(|error| error.within("args"))?;
-            canonical_of_peer(&value).map_err(|error| DecodeError::new("args", Problem::Args(error)))?
-        }
-        None => Arc::from("null"),
-    };
+    let args = wire.args.map_or_else(|| Arc::from("null"), |args| canonical_of_peer(args.get()));
     let ids = wire.countersign.and_then(|raw| serde_json::from_str::<Ids>(raw.get()).ok());
-    Ok(PulledEvent {
+    let event = PulledEvent {
         seq: wire.seq_num,
         parent: wire.parent_seq_num,
         client: wire.client_id.into(),
         session: wire.session_id.into(),
         ids: ids.map(|Ids { ordinal, commit, last }| WireIds { ordinal, commit, last }),
         event: Arc::new(Event { name: wire.name.into(), args, client_only: false }),
-    })
+    };
+    Ok((event, wire.args.is_none()))
 }

@@ -1,6 +1,7 @@
 //! What a client says.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::address::Transport;
 use super::error::{DecodeError, Problem};
-use super::event::decode_event;
+use super::event::decode_event_or_void;
 use super::from_server::frames;
 use super::id::RequestId;
 use super::parse::{parse, text};
@@ -99,6 +100,8 @@ pub(crate) struct PushCall {
     pub(crate) payload: Option<Value>,
     /// The events.
     pub(crate) events: Vec<PulledEvent>,
+    /// Which of them came without arguments, by index.
+    pub(crate) void: BTreeSet<usize>,
     /// The backend that they are meant for, if the client knows one.
     pub(crate) backend: Option<BackendId>,
 }
@@ -164,12 +167,17 @@ fn decode_call(tag: &str, payload: Option<&RawValue>) -> Result<Call, DecodeErro
         "SyncWsRpc.Push" | "SyncHttpRpc.Push" => {
             let wire: WirePush<'_> = parse(payload()?).map_err(inside)?;
             let mut events = Vec::with_capacity(wire.batch.len());
+            let mut void = BTreeSet::new();
             for (i, raw) in wire.batch.iter().enumerate() {
-                events.push(decode_event(raw).map_err(|error| inside(error.within(&format!("batch[{i}]"))))?);
+                let (event, is_void) = decode_event_or_void(raw).map_err(|error| inside(error.within(&format!("batch[{i}]"))))?;
+                events.push(event);
+                if is_void {
+                    void.insert(i);
+                }
             }
             let WirePush { store_id, payload, backend_id, .. } = wire;
             let backend = Option::<String>::from(backend_id).map(BackendId::from);
-            Ok(Call::Push(PushCall { store_id: store_id.into(), payload, events, backend }))
+            Ok(Call::Push(PushCall { store_id: store_id.into(), payload, events, void, backend }))
         }
         "SyncHttpRpc.Ping" => Ok(Call::Ping),
         other => Ok(Call::Unknown { tag: other.to_owned() }),

@@ -12,6 +12,7 @@ use super::id::RequestId;
 use super::outcome::{Dialect, Exit, message_of};
 use super::page::{PageInfo, PullResponse, encode_page};
 use super::parse::{parse, text};
+use super::peer_json::without_lone_surrogates;
 
 /// A message from a server.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ fn decode_one(raw: &RawValue) -> Result<ServerMessage<'_>, DecodeError> {
             ServerMessage::Exit { request, exit: exit.map_err(|error| error.within("exit").within("Exit"))? }
         }
         "Defect" => {
-            let defect: Value = wire.defect.map_or(Ok(Value::Null), |raw| parse(raw.get()))?;
+            let defect: Value = wire.defect.map_or(Ok(Value::Null), |raw| parse(&without_lone_surrogates(raw.get())))?;
             ServerMessage::Defect { message: message_of(&defect) }
         }
         other => ServerMessage::Unknown { tag: other.to_owned() },
@@ -115,7 +116,7 @@ pub(crate) fn pong() -> String {
 }
 
 /// One page, from the JSON of its items ([`super::encode_item`]).
-pub(crate) fn chunk(request: &RequestId, items: &[String], info: PageInfo, backend: &BackendId) -> String {
+pub(crate) fn chunk(request: &RequestId, items: &[impl AsRef<str>], info: PageInfo, backend: &BackendId) -> String {
     let (request, page) = (id(request), encode_page(items, info, backend));
     format!(r#"{{"_tag":"Chunk","requestId":{request},"values":[{page}]}}"#)
 }

@@ -27,7 +27,7 @@ pub use address::AddressError;
 pub(crate) use address::{Address, Query, Transport, Unreadable, encode_payload, is_store_id};
 pub(crate) use batch::{MESSAGE_BYTES, MESSAGE_EVENTS, split};
 pub(crate) use error::{DecodeError, EncodeError, Problem};
-pub(crate) use event::encode_event;
+pub(crate) use event::{encode_event, encode_void_event};
 pub(crate) use from_client::{
     Call, ClientMessage, Cursor, PullCall, PushCall, Request, ack, decode_client, eof, interrupt, ping, ping_call, pull_call,
     push_call,

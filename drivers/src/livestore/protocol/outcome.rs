@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{DecodeError, Problem};
 use super::parse::parse;
+use super::peer_json::without_lone_surrogates;
 
 /// A cause nested deeper than this is cut: the text of an error is for people.
 const CAUSE_CHAIN: usize = 8;
@@ -103,7 +104,7 @@ impl Exit {
     }
 
     pub(super) fn decode(raw: &RawValue) -> Result<Self, DecodeError> {
-        let value: Value = parse(raw.get())?;
+        let value: Value = parse(&without_lone_surrogates(raw.get()))?;
         match value["_tag"].as_str() {
             Some("Success") => Ok(Self::Success(match &value["value"] {
                 Value::Object(fields) if fields.contains_key("_tag") => SuccessValue::Pong,

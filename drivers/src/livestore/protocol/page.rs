@@ -77,12 +77,21 @@ pub(crate) fn encode_item(event: &RawValue, created_at: Option<&str>) -> String 
 }
 
 /// A page, from the JSON of its items.
-pub(super) fn encode_page(items: &[String], info: PageInfo, backend: &BackendId) -> String {
+pub(super) fn encode_page(items: &[impl AsRef<str>], info: PageInfo, backend: &BackendId) -> String {
     let info = match info {
         PageInfo::NoMore => json!({"_tag": "NoMore"}),
         PageInfo::MoreKnown { remaining } => json!({"_tag": "MoreKnown", "remaining": remaining}),
         PageInfo::MoreUnknown => json!({"_tag": "MoreUnknown"}),
     };
     let backend = Value::from(&**backend);
-    format!(r#"{{"batch":[{}],"pageInfo":{info},"backendId":{backend}}}"#, items.join(","))
+    let mut page = String::with_capacity(items.iter().map(|item| item.as_ref().len() + 1).sum::<usize>() + 100);
+    page.push_str(r#"{"batch":["#);
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            page.push(',');
+        }
+        page.push_str(item.as_ref());
+    }
+    page.push_str(&format!(r#"],"pageInfo":{info},"backendId":{backend}}}"#));
+    page
 }

@@ -45,13 +45,15 @@ fn what_the_clients_said_is_read_and_written_back() {
                     pulls += 1;
                     (pull_call(transport, 7, &store_id, payload.as_ref(), live, cursor), said["payload"].clone())
                 }
-                Ok(Call::Push(PushCall { store_id, payload, events, backend })) => {
+                Ok(Call::Push(PushCall { store_id, payload, events, void, backend })) => {
                     pushes += 1;
-                    let batch: Vec<_> = events.iter().map(|event| encode_event(event).unwrap()).collect();
+                    let written = |(i, event)| {
+                        if void.contains(&i) { encode_void_event(event).unwrap() } else { encode_event(event).unwrap() }
+                    };
+                    let batch: Vec<_> = events.iter().enumerate().map(written).collect();
                     let mut said = said["payload"].clone();
                     for event in said["batch"].as_array_mut().unwrap() {
                         let event = event.as_object_mut().unwrap();
-                        event.entry("args").or_insert(Value::Null);
                         event.remove("foo");
                     }
                     (push_call(transport, 7, &store_id, payload.as_ref(), &batch, backend.as_ref()), said)
@@ -248,7 +250,6 @@ fn an_error_says_what_and_where() {
     let event = |seq: &str, args: &str| {
         format!(r#"{{"name":"n","args":{args},"seqNum":{seq},"parentSeqNum":0,"clientId":"c","sessionId":"s"}}"#)
     };
-    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     for (text, at, part) in [
         ("{not json".to_owned(), "the message", "not JSON"),
         ("7".to_owned(), "the message", "invalid type"),
@@ -261,7 +262,6 @@ fn an_error_says_what_and_where() {
         (chunk(&event("-1", "1")), "Chunk.values[0].batch[0].eventEncoded.seqNum", "-1"),
         (chunk(&event("1.5", "1")), "Chunk.values[0].batch[0].eventEncoded.seqNum", "1.5"),
         (chunk(&event("9007199254740992", "1")), "Chunk.values[0].batch[0].eventEncoded.seqNum", "2^53"),
-        (chunk(&event("1", &deep)), "Chunk.values[0].batch[0].eventEncoded.args", "recursion"),
         (chunk("{}"), "Chunk.values[0].batch[0].eventEncoded", "missing field"),
     ] {
         let error = match decode_server(text.as_bytes()).as_deref() {

@@ -170,7 +170,7 @@ fn a_commit_is_found_wherever_it_is() {
         assert_eq!(reader.find(id).unwrap(), bench.storage.find(id).unwrap());
     }
     let found = reader.find(first).unwrap();
-    assert!(matches!(&found, Found::InLog { entries, quarantined: None } if entries.len() == 2) && found.confirmed());
+    assert!(matches!(&found, Found::InLog { entries, quarantined: None, .. } if entries.len() == 2) && found.confirmed());
     assert!(!reader.find(second).unwrap().confirmed());
     assert_eq!(reader.find(empty).unwrap(), Found::DecidedWithoutEvents);
     assert_eq!(reader.find(future).unwrap(), Found::Unknown);
@@ -196,7 +196,7 @@ fn a_released_commit_is_found_in_the_log_with_the_error_it_settled_with() {
         txn.release.push(own.id);
     }
     bench.ok(txn);
-    let Found::InLog { entries, quarantined: Some(row) } = bench.storage.find(commit).unwrap() else { panic!("not found") };
+    let Found::InLog { entries, quarantined: Some(row), .. } = bench.storage.find(commit).unwrap() else { panic!("not found") };
     assert!(entries.len() == 2 && row.quarantined.events.is_empty() && row.quarantined.error.certainty() == Certainty::Unknown);
     let (_, boot, _) = bench.reopen(options(true));
     assert!(boot.uncertain.is_empty());

@@ -1,10 +1,8 @@
-//! The lanes over real sockets, against scripted servers that behave like those of both generations, or badly.
+//! The lanes over real sockets, on threads and as tasks, against scripted servers that behave like those of both generations, or badly.
 
-mod http;
-mod store;
-mod tls;
-mod trouble;
-mod ws;
+#[cfg(feature = "smol")]
+mod on_tasks;
+mod on_threads;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -120,8 +118,8 @@ impl<S: Read + Write> Peer<S> {
     }
 }
 
-fn lanes(backend: &LiveStoreBackend) -> Lanes {
-    backend.lanes(&Who { store_id: "store-1".into(), client: "alice".into() }).unwrap()
+fn who() -> Who {
+    Who { store_id: "store-1".into(), client: "alice".into() }
 }
 
 fn event(seq: u64) -> PulledEvent {

@@ -24,7 +24,7 @@ fn store(dir: &std::path::Path, name: &str, backend: LiveStoreBackend) -> Store 
         .event(|db, noted: Noted| db.execute("INSERT INTO notes (text) VALUES (?1)", [&noted.text]).map(drop))
         .build()
         .unwrap();
-    Store::open(dir.join(name)).schema(schema).backend(backend).store_id("store-1").blocking().unwrap()
+    open(Store::open(dir.join(name)).schema(schema).backend(backend).store_id("store-1"))
 }
 
 fn settled(waited: Waited) {
@@ -36,11 +36,13 @@ struct Server {
     log: Mutex<Vec<PulledEvent>>,
     dialect: Dialect,
     keeps_ids: bool,
+    /// The token that it takes, if it wants one.
+    token: Mutex<Option<String>>,
 }
 
 impl Server {
     fn start(dialect: Dialect, keeps_ids: bool) -> (Arc<Self>, LiveStoreBackend) {
-        let server = Arc::new(Self { log: Mutex::default(), dialect, keeps_ids });
+        let server = Arc::new(Self { log: Mutex::default(), dialect, keeps_ids, token: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let backend = LiveStoreBackend::new(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
         let serving = server.clone();
@@ -55,6 +57,15 @@ impl Server {
 
     fn serve(&self, stream: TcpStream) {
         stream.set_nodelay(true).unwrap();
+        let wanted = self.token.lock().unwrap().clone();
+        if let Some(wanted) = wanted
+            && !std::str::from_utf8(&peeked(&stream)).unwrap().contains(&wanted)
+        {
+            let mut stream = stream;
+            super::http::read_head(&mut stream);
+            stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            return;
+        }
         let mut peer = Peer::over(stream);
         peer.socket.get_ref().set_read_timeout(Some(Duration::from_millis(2))).unwrap();
         // Each pull: how far it has come, and whether a page of it waits to be acknowledged.
@@ -118,6 +129,21 @@ impl Server {
     }
 }
 
+/// The head of a request, which stays where it is.
+fn peeked(stream: &TcpStream) -> Vec<u8> {
+    let mut head = vec![0; 4096];
+    let began = Instant::now();
+    loop {
+        let read = stream.peek(&mut head).unwrap();
+        if head[..read].windows(4).any(|end| end == b"\r\n\r\n") {
+            head.truncate(read);
+            return head;
+        }
+        assert!(began.elapsed() < LONG, "no request came");
+        std::thread::yield_now();
+    }
+}
+
 // Verifies: S3, R1, R3
 #[test]
 fn two_stores_that_write_at_once_converge() {
@@ -175,4 +201,67 @@ fn a_store_closes_at_once_while_its_pull_waits_or_nobody_is_there() {
         drop(store);
         assert!(started.elapsed() < LONG / 3, "{:?}", started.elapsed());
     }
+}
+
+// Verifies: R5, V1 (refused credentials are no failure: syncing pauses, and goes on by itself when there are others)
+#[test]
+fn syncing_pauses_without_credentials_and_goes_on_with_new_ones() {
+    let (server, backend) = Server::start(Dialect::List, true);
+    *server.token.lock().unwrap() = Some("sesame-3".to_owned());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    let store = store(dir.path(), "store.db", backend.token_file(&file));
+    let receipt = store.commit(Noted { text: "a".into() }).unwrap();
+    let needs_auth = |part: &str| {
+        let waits = |status: &crate::core::Status| matches!(&status.sync, crate::SyncState::NeedsAuth { message } if message.contains(part));
+        let status = store.wait_until(LONG, waits).unwrap();
+        assert!(!format!("{status:?}").contains("sesame"), "{status:?}");
+    };
+    needs_auth("the token file");
+    std::fs::write(&file, "sesame-1").unwrap();
+    needs_auth("401");
+    assert_eq!(receipt.backend_sync.peek(), None);
+    // In one step: a reader never finds half a token.
+    std::fs::write(dir.path().join("new"), "sesame-3\n").unwrap();
+    std::fs::rename(dir.path().join("new"), &file).unwrap();
+    settled(receipt.backend_sync.wait_timeout(LONG));
+}
+
+#[test]
+fn a_user_who_says_so_is_not_kept_waiting() {
+    let (server, backend) = Server::start(Dialect::List, true);
+    *server.token.lock().unwrap() = Some("sesame-2".to_owned());
+    let dir = tempfile::tempdir().unwrap();
+    let token = crate::livestore::Token::new("sesame-1");
+    let store = store(dir.path(), "store.db", backend.token(&token));
+    store.wait_until(LONG, |status| matches!(status.sync, crate::SyncState::NeedsAuth { .. })).unwrap();
+    token.replace("sesame-2");
+    store.tell(crate::News::Authenticated);
+    store.wait_until(LONG, |status| status.sync == crate::SyncState::Synced).unwrap();
+}
+
+// Verifies: L3, S1, V4 (what can't be read is no reason to stop: it has its place, without effect, and is shown)
+#[test]
+fn events_that_can_not_be_read_have_their_place_in_the_log() {
+    let (server, backend) = Server::start(Dialect::List, true);
+    let deep = format!(r#"{{"text":{}{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
+    for (seq, args) in (1..).zip([r#"{"text":"a\ud83d"}"#, &deep, r#"{"text":"b"}"#]) {
+        let mut event = event(seq);
+        event.event = Arc::new(Event { name: "v1.Noted".into(), args: args.into(), client_only: false });
+        server.log.lock().unwrap().push(event);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), "store.db", backend);
+    settled(store.commit(Noted { text: "c".into() }).unwrap().backend_sync.wait_timeout(LONG));
+    let read = |db: &rusqlite::Connection| -> rusqlite::Result<Vec<String>> {
+        db.prepare("SELECT text FROM notes ORDER BY rowid")?.query_map([], |row| row.get(0))?.collect()
+    };
+    let deadline = Instant::now() + LONG;
+    while store.query(read).unwrap() != ["a\u{fffd}", "b", "c"] {
+        assert!(Instant::now() < deadline, "{:?}", store.query(read));
+        std::thread::yield_now();
+    }
+    let rows = crate::Reader::open(store.path()).unwrap().log(crate::core::Pos::ROOT, 10).unwrap();
+    let skips: Vec<_> = rows.iter().map(|row| row.skip.is_some()).collect();
+    assert_eq!(skips, [false, true, false, false]);
 }

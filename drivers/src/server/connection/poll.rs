@@ -1,0 +1,148 @@
+//! Calls over HTTP: one request, one answer with all messages of the call.
+
+use std::io;
+
+use countersign_core::BackendFailure;
+use futures_lite::stream;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+
+use super::super::patience::within;
+use super::body::Answer;
+use super::door::{out_of_order, text};
+use super::pull::{Pull, Said};
+use super::push::{OutOfOrder, die, ended, may_not, push};
+use super::visitor::Visitor;
+use crate::livestore::protocol::{
+    Call, ClientMessage, Dialect, Exit, PullCall, Request as Asked, RequestId, SuccessValue, decode_client, defect, exit,
+    http_body, pong,
+};
+
+/// Answers one call.
+pub(super) async fn poll(visitor: Visitor, request: Request<Incoming>) -> Response<Answer> {
+    visitor.host.metrics.polls.add(1);
+    let body = match read(&visitor, request.into_body()).await {
+        Ok(body) => body,
+        Err(refusal) => return *refusal,
+    };
+    let messages = match decode_client(&body).as_deref() {
+        Err(error) => vec![defect(&format!("SyntaxError: {error}"))],
+        Ok([ClientMessage::Ping]) => vec![pong()],
+        Ok([ClientMessage::Request(asked)]) => return call(visitor, asked.clone()).await,
+        Ok([ClientMessage::Unknown { tag }]) => vec![defect(&format!("Unknown request tag: {tag}"))],
+        Ok(_) => vec![defect("a body holds one request, and nothing else")],
+    };
+    json(Answer::text(http_body(&messages)))
+}
+
+async fn read(visitor: &Visitor, body: Incoming) -> Result<Bytes, Box<Response<Answer>>> {
+    let limits = &visitor.host.limits;
+    match within(limits.transfer, Limited::new(body, limits.message_bytes).collect()).await {
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(error)) if error.is::<LengthLimitError>() => {
+            visitor.host.metrics.refusals.too_large.add(1);
+            let most = limits.message_bytes;
+            Err(Box::new(text(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format_args!("a request may have {most} bytes: send fewer events at once"),
+            )))
+        }
+        Some(Err(_)) => Err(Box::new(text(StatusCode::BAD_REQUEST, "the request has broken off"))),
+        None => {
+            visitor.host.metrics.refusals.silent.add(1);
+            Err(Box::new(text(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")))
+        }
+    }
+}
+
+async fn call(visitor: Visitor, Asked { id, call }: Asked) -> Response<Answer> {
+    let dialect = Dialect::of(&id);
+    let ended = match call {
+        Err(error) => die(error.to_string()),
+        Ok(Call::Ping) => Exit::Success(SuccessValue::Pong),
+        Ok(Call::Pull(call)) if visitor.grant.read => return pull(visitor, id, call).await,
+        Ok(Call::Pull(_)) => may_not("read", &visitor),
+        Ok(Call::Push(call)) => match push(&visitor, call, dialect).await {
+            Ok(ended) => ended,
+            Err(OutOfOrder) => return out_of_order(),
+        },
+        Ok(Call::Unknown { tag }) => match dialect {
+            Dialect::Tree => return json(Answer::text(http_body(&[defect(&format!("Unknown request tag: {tag}"))]))),
+            Dialect::List => die(format!("Unknown request tag: {tag}")),
+        },
+    };
+    json(Answer::text(http_body(&[exit(&id, &ended, dialect)])))
+}
+
+/// All pages, each read when the former has been taken. The first one decides whether there is an answer at all.
+async fn pull(visitor: Visitor, id: RequestId, call: PullCall) -> Response<Answer> {
+    let dialect = Dialect::of(&id);
+    let expected = call.cursor.as_ref().map(|cursor| cursor.backend_id.clone());
+    let mut pull = Pull::new(id.clone(), PullCall { live: false, ..call });
+    let first = match next(&visitor, &mut pull).await {
+        Ok(first) => first,
+        Err(failure) => {
+            return match ended(&visitor, failure, expected.as_ref(), 0) {
+                Ok(ended) => json(Answer::text(http_body(&[exit(&id, &ended, dialect)]))),
+                Err(OutOfOrder) => out_of_order(),
+            };
+        }
+    };
+    let pages = Pages { visitor, id, pull, said: Some(first), is_first: true, is_over: false };
+    json(Answer::Parts(Box::pin(stream::try_unfold(pages, Pages::next))))
+}
+
+/// The messages of a pull, as parts of one JSON array.
+struct Pages {
+    visitor: Visitor,
+    id: RequestId,
+    pull: Pull,
+    said: Option<Said>,
+    is_first: bool,
+    is_over: bool,
+}
+
+impl Pages {
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let said = match self.said.take() {
+            Some(said) => said,
+            None => next(&self.visitor, &mut self.pull).await.map_err(|failure| {
+                // The array is not closed, and so no answer: the client asks again.
+                tracing::error!(store = %self.visitor.store_id, error = ?failure, "a pull over HTTP was broken off");
+                io::Error::other(OutOfOrder::MESSAGE)
+            })?,
+        };
+        let part = match said {
+            Said::Chunk(chunk, _) => format!("{}{chunk}", if self.is_first { '[' } else { ',' }),
+            Said::End | Said::Nothing => {
+                self.is_over = true;
+                let ended = Exit::Success(SuccessValue::Nothing);
+                format!(",{}]", exit(&self.id, &ended, self.pull.dialect()))
+            }
+        };
+        self.is_first = false;
+        self.visitor.host.metrics.bytes_sent.add(part.len());
+        Ok(Some((part.into(), self)))
+    }
+}
+
+/// What comes next. Nothing is acknowledged over HTTP: what was taken was.
+async fn next(visitor: &Visitor, pull: &mut Pull) -> Result<Said, BackendFailure> {
+    pull.acknowledged();
+    let said = pull.next(&visitor.log, visitor.host.limits.unsent_bytes).await?;
+    if let Said::Chunk(_, events) = &said {
+        visitor.host.metrics.events_sent.add(*events);
+    }
+    Ok(said)
+}
+
+fn json(answer: Answer) -> Response<Answer> {
+    let mut response = Response::new(answer);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

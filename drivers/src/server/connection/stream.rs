@@ -1,0 +1,87 @@
+//! A connection's bytes, encrypted or not. A peer that takes nothing of what is sent for too long is an error.
+
+use std::future::Future as _;
+use std::io::{self, IoSlice};
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_io::{Async, Timer};
+use futures_lite::{AsyncRead, AsyncWrite};
+use futures_rustls::server::TlsStream;
+
+/// What a connection is made of.
+pub(super) struct Stream {
+    io: Io,
+    /// How long nothing may be taken.
+    patience: Duration,
+    /// Runs while something waits to be taken.
+    runs_out: Option<Timer>,
+}
+
+enum Io {
+    Plain(Async<TcpStream>),
+    Tls(Box<TlsStream<Async<TcpStream>>>),
+}
+
+impl Stream {
+    pub(super) fn plain(stream: Async<TcpStream>, patience: Duration) -> Self {
+        Self { io: Io::Plain(stream), patience, runs_out: None }
+    }
+
+    pub(super) fn tls(stream: TlsStream<Async<TcpStream>>, patience: Duration) -> Self {
+        Self { io: Io::Tls(Box::new(stream)), patience, runs_out: None }
+    }
+
+    fn within_patience<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut (dyn AsyncWrite + Unpin)>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let io: &mut (dyn AsyncWrite + Unpin) = match &mut self.io {
+            Io::Plain(io) => io,
+            Io::Tls(io) => &mut **io,
+        };
+        let written = write(Pin::new(io), cx);
+        if written.is_ready() {
+            self.runs_out = None;
+            return written;
+        }
+        let patience = self.patience;
+        let timer = self.runs_out.get_or_insert_with(|| Timer::after(patience));
+        match Pin::new(timer).poll(cx) {
+            Poll::Ready(_) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of what is sent")))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Io::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.within_patience(cx, |io, cx| io.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.within_patience(cx, |io, cx| io.poll_write_vectored(cx, bufs))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.within_patience(cx, |io, cx| io.poll_flush(cx))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.within_patience(cx, |io, cx| io.poll_close(cx))
+    }
+}

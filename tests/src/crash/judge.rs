@@ -1,0 +1,208 @@
+//! What has to hold of the files that a crash has left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign::core::Pos;
+use countersign::{CommitId, Outcome, Reader, Settled, Stage, Store};
+
+use super::ledger::Ledger;
+use super::rig::{Help, Rig, STORE, wrong};
+use super::scenario::{Run, Scenario, Stop};
+use super::scenarios::noted;
+use crate::vfs::{History, Image};
+
+/// The files, and what had been said by then.
+pub(super) struct Case {
+    pub(super) scenario: &'static Scenario,
+    pub(super) image: Image,
+    pub(super) known: Ledger,
+    /// Whether what was stored without being synced may be gone.
+    pub(super) is_power_lost: bool,
+    /// Commits that the application was given back.
+    pub(super) handed_back: Vec<CommitId>,
+}
+
+/// What was done to find out, so that it can be crashed in its turn.
+pub(super) struct Judged {
+    pub(super) history: History,
+    pub(super) ledger: Ledger,
+}
+
+/// Opens the store, and looks.
+pub(super) fn judge(case: &Case) -> Result<Judged, String> {
+    let attempt = || -> Run<Judged> {
+        let Case { scenario, image, known, .. } = case;
+        let rig = Rig::new(scenario, image.clone(), known.unheard(), Help::Patience)?;
+        if image.has(STORE) && (scenario.durability == countersign::Durability::Power || !known.facts.is_empty()) {
+            check_as_left(&rig, known)?;
+        }
+        let store = rig.open()?;
+        let found = find_again(case, &rig, &store)?;
+        let fresh = rig.commit(&store, vec![noted("after the crash")])?;
+        rig.sync(&store)?;
+        settle_as_before(case, &rig, &found, fresh)?;
+        drop(store);
+        let backend_log = if scenario.has_backend { Some(rig.backend()?.log().map_err(wrong)?) } else { None };
+        rig.finish()?;
+        rig.check()?;
+        whole(case, &rig)?;
+        if let Some(log) = backend_log {
+            once_in_backend(case, &rig, &log, fresh)?;
+        }
+        let ledger = rig.ledger.lock().clone();
+        Ok(Judged { history: rig.disk.history(), ledger })
+    };
+    attempt().map_err(|stop| match stop {
+        Stop::Wrong(what) => what,
+        Stop::DiskFails => "the disk fails though it should not".to_owned(),
+    })
+}
+
+/// As the crash has left it, opened by nobody yet. While the file is being made a reader may find nothing to read.
+fn check_as_left(rig: &Rig, known: &Ledger) -> Run {
+    match Reader::open(&rig.path(STORE)) {
+        Ok(reader) => drop(reader),
+        Err(_) if known.facts.is_empty() => return Ok(()),
+        Err(error) => return Err(wrong(error)),
+    }
+    let made = Reader::open(&rig.path(STORE)).and_then(|mut reader| {
+        reader
+            .status()
+            .map(|status| status.schema_version.is_some())
+            .map_err(|error| countersign::OpenError::System { message: error.to_string() })
+    });
+    match made {
+        Ok(true) => rig.check(),
+        // Its first opening was cut short: there are no state tables yet.
+        Ok(false) => Ok(()),
+        Err(error) => Err(wrong(error)),
+    }
+}
+
+/// What was acknowledged is there, and its receipts say what they said. Answers the commits that are known.
+fn find_again(case: &Case, rig: &Rig, store: &Store) -> Run<BTreeSet<CommitId>> {
+    let mut found = BTreeSet::new();
+    for &id in case.known.commits.keys() {
+        let receipt = store.receipt(id).map_err(wrong)?;
+        let leader = case.known.facts.get(&(id, Stage::Leader));
+        let Some(receipt) = receipt else {
+            if leader.is_some() && !case.scenario.forgets && !case.is_power_lost {
+                return Err(Stop::Wrong(format!(
+                    "{id} is lost: its leader stage was {:?} (R3)",
+                    leader.map(|fact| &fact.outcome)
+                )));
+            }
+            continue;
+        };
+        if case.handed_back.contains(&id) {
+            return Err(Stop::Wrong(format!("{id} was handed back by close, and is stored all the same (L4)")));
+        }
+        if let Some(fact) = leader
+            && receipt.leader_sync.peek().as_ref() != Some(&fact.outcome)
+        {
+            let now = receipt.leader_sync.peek();
+            return Err(Stop::Wrong(format!(
+                "{id}: the leader stage was {:?}, and is {now:?} after the crash (R1)",
+                fact.outcome
+            )));
+        }
+        found.insert(id);
+        rig.ledger.lock().found(receipt);
+    }
+    Ok(found)
+}
+
+/// Every receipt that was found has settled, those that had before as they had.
+fn settle_as_before(case: &Case, rig: &Rig, found: &BTreeSet<CommitId>, fresh: CommitId) -> Run {
+    rig.disk.look();
+    let ledger = rig.ledger.lock();
+    for &id in found.iter().chain([&fresh]) {
+        for stage in [Stage::Leader, Stage::Backend] {
+            let Some(after) = ledger.facts.get(&(id, stage)) else {
+                return Err(Stop::Wrong(format!("{id}: the {stage:?} stage does not settle (V1)")));
+            };
+            if let Some(before) = case.known.facts.get(&(id, stage))
+                && !same(case.scenario, &before.outcome, &after.outcome)
+            {
+                let (before, after) = (&before.outcome, &after.outcome);
+                return Err(Stop::Wrong(format!(
+                    "{id}: the {stage:?} stage was {before:?}, and is {after:?} after the crash (R1)"
+                )));
+            }
+        }
+    }
+    if let Some(fact) = ledger.facts.get(&(fresh, Stage::Backend))
+        && fact.outcome.is_err()
+    {
+        return Err(Stop::Wrong(format!("a commit after the crash fails: {:?} (V3)", fact.outcome)));
+    }
+    Ok(())
+}
+
+fn same(scenario: &Scenario, before: &Outcome, after: &Outcome) -> bool {
+    match (before, after) {
+        (Ok(Settled::NotApplicable), Ok(_)) if scenario.attaches => true,
+        // How often it was renumbered is not remembered to the last.
+        (Ok(Settled::Confirmed(before)), Ok(Settled::Confirmed(after))) => before.positions == after.positions,
+        (before, after) => before == after,
+    }
+}
+
+/// Each commit is in the log or in quarantine, all of it, or nowhere.
+fn whole(case: &Case, rig: &Rig) -> Run {
+    let mut reader = Reader::open(&rig.path(STORE)).map_err(wrong)?;
+    let mut there: BTreeMap<CommitId, usize> = BTreeMap::new();
+    for row in reader.log(Pos::ROOT, 1 << 20).map_err(wrong)? {
+        if let Some(id) = row.entry.commit_id() {
+            *there.entry(id).or_default() += 1;
+        }
+    }
+    for row in reader.quarantine().map_err(wrong)? {
+        let quarantined = row.quarantined;
+        *there.entry(quarantined.commit).or_default() += quarantined.events.len();
+    }
+    for (id, &events) in &case.known.commits {
+        let count = there.get(id).copied().unwrap_or(0);
+        if count != 0 && count != events {
+            return Err(Stop::Wrong(format!("{id} is half there: {count} of {events} events (S2)")));
+        }
+    }
+    Ok(())
+}
+
+/// What the backend has acknowledged stands in its log once, in order; and the store's log is the backend's.
+fn once_in_backend(case: &Case, rig: &Rig, log: &[countersign::core::PulledEvent], fresh: CommitId) -> Run {
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut commits: BTreeSet<String> = BTreeSet::new();
+    for event in log {
+        let Some(ids) = event.ids else { return Err(Stop::Wrong(format!("e{} has no identity", event.seq))) };
+        if last.insert(&event.session, ids.ordinal).is_some_and(|before| before >= ids.ordinal) {
+            return Err(Stop::Wrong(format!("e{} is a double, or out of order: {event:?} (L6)", event.seq)));
+        }
+        commits.insert(format!("{}-{}", event.session, ids.commit));
+    }
+    let confirmed = |outcome: &Outcome| matches!(outcome, Ok(Settled::Confirmed(_)));
+    let said = case.known.facts.iter().filter(|((_, stage), _)| *stage == Stage::Backend);
+    for ((id, _), fact) in said {
+        let is_there = commits.contains(&id.to_string());
+        if confirmed(&fact.outcome) && !is_there && !case.scenario.forgets {
+            return Err(Stop::Wrong(format!("{id} was confirmed, and is not in the backend's log (R4)")));
+        }
+        let never = matches!(&fact.outcome, Err(error) if error.certainty() == countersign::Certainty::NotApplied);
+        if never && is_there {
+            return Err(Stop::Wrong(format!("{id} was said never to reach the backend, and is in its log (R6)")));
+        }
+    }
+    if !commits.contains(&fresh.to_string()) {
+        return Err(Stop::Wrong(format!("{fresh} is not in the backend's log (V3)")));
+    }
+    let mut reader = Reader::open(&rig.path(STORE)).map_err(wrong)?;
+    let rows = reader.log(Pos::ROOT, 1 << 20).map_err(wrong)?;
+    let ours: Vec<_> =
+        rows.iter().map(|row| &row.entry.event).filter(|event| !event.client_only).map(|event| &event.args).collect();
+    let theirs: Vec<_> = log.iter().map(|event| &event.event.args).collect();
+    if ours != theirs {
+        return Err(Stop::Wrong(format!("the store's log is not the backend's (S4):\n{ours:?}\n{theirs:?}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Crashes and errors of the disk, at every point of real work on real SQLite files.
+//!
+//! A [`Scenario`] is run once on a disk that notes every change ([`crate::vfs`]), with everything that a receipt says noted beside. Then every
+//! moment of it is a crash point: the files that the crash would have left are put into a folder of their own, and a store is opened there
+//! and judged ([`judge`]): it opens, its state is its log replayed, what was acknowledged is there, nothing is half there, receipts are
+//! found again as they were, and it goes on working. What the judge's store does is noted too, so that its own recovery can be crashed in
+//! its turn.
+//!
+//! Errors are met by running the scenario again for each call that can fail, until a run comes through without one.
+
+mod count;
+mod errors;
+mod judge;
+mod ledger;
+mod points;
+mod rig;
+mod scenario;
+mod scenarios;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+pub use count::Count;
+pub use scenario::{Run, Scenario, Stop};
+pub use scenarios::ALL;
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Crash points tried in each scenario, spread evenly; all of them, if there are no more.
+    pub points: usize,
+    /// Whether every point is tried with every tear; else they take turns.
+    pub every_tear: bool,
+    /// Recoveries in each scenario that are crashed in their turn, and at how many points each.
+    pub recoveries: (usize, usize),
+    /// Calls made to fail in each scenario, for each kind of error.
+    pub errors: usize,
+    /// Draws which points and sectors.
+    pub seed: u64,
+}
+
+impl Extent {
+    /// For each change: a minute on two slow cores.
+    pub const QUICK: Self = Self { points: 90, every_tear: false, recoveries: (4, 6), errors: 12, seed: 1 };
+    /// Every point, every tear, every call.
+    pub const ALL: Self = Self { points: usize::MAX, every_tear: true, recoveries: (40, 40), errors: usize::MAX, seed: 1 };
+}
+
+/// Runs these scenarios, a few at a time. Answers what was tried, and what went wrong: nothing, if all is well.
+#[must_use]
+pub fn run(scenarios: &[&'static Scenario], extent: &Extent) -> (Count, Vec<String>) {
+    let jobs: Vec<Job> = scenarios.iter().flat_map(|&scenario| [Job::Points(scenario), Job::Errors(scenario)]).collect();
+    let (next, results) = (AtomicUsize::new(0), Mutex::new((Count::default(), Vec::new())));
+    let work = || {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut count = Count::default();
+            let found = match job {
+                Job::Points(scenario) => points::run(scenario, extent, &mut count),
+                Job::Errors(scenario) => errors::run(scenario, extent, &mut count),
+            };
+            let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            results.0.add(&count);
+            results.1.extend(found.err());
+        }
+    };
+    let workers = thread::available_parallelism().map_or(2, usize::from);
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+enum Job {
+    Points(&'static Scenario),
+    Errors(&'static Scenario),
+}

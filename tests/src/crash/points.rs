@@ -1,0 +1,138 @@
+//! Every moment of a scenario as a crash.
+
+use std::collections::BTreeSet;
+
+use countersign::{Durability, Stage};
+
+use super::judge::{Case, Judged, judge};
+use super::ledger::Ledger;
+use super::rig::{Help, Rig};
+use super::scenario::{Run, Scenario, Stop};
+use super::{Count, Extent};
+use crate::vfs::{History, Image, Tear};
+
+/// How a machine can stop.
+#[derive(Clone, Copy, Debug)]
+enum Crash {
+    /// The process is killed: what it has written is seen, and what was on its way to the medium still is.
+    Kill,
+    /// The power fails.
+    Power(Tear),
+}
+
+/// Crashes the scenario, and recoveries from crashes.
+pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Count) -> Result<(), String> {
+    let (history, ledger) = record(scenario).map_err(|stop| format!("{}: {}", scenario.name, told(stop)))?;
+    let mut seen = BTreeSet::new();
+    let points = spread(history.steps.len() + 1, extent.points, extent.seed);
+    let crashes: Vec<(usize, Crash)> = points.iter().flat_map(|&at| crashes(at, extent).map(move |crash| (at, crash))).collect();
+    count.points += points.len() as u64;
+    let recoveries: BTreeSet<usize> = spread(crashes.len(), extent.recoveries.0, extent.seed).into_iter().collect();
+    for (number, &(at, crash)) in crashes.iter().enumerate() {
+        let known = ledger.until(at);
+        let Some((case, judged)) = try_one(scenario, &history, at, crash, known, &mut seen, count)? else { continue };
+        if !recoveries.contains(&number) {
+            continue;
+        }
+        for again in spread(judged.history.steps.len() + 1, extent.recoveries.1, extent.seed ^ number as u64) {
+            for second in crashes_of_recovery(again, extent) {
+                let mut known = judged.ledger.until(again);
+                // What the first crash may have taken counts only if it was found again.
+                let stays = |stage| stage == Stage::Backend || !case.is_power_lost;
+                let earlier = case.known.facts.iter().filter(|((_, stage), _)| stays(*stage));
+                known.facts.extend(earlier.map(|(key, fact)| (*key, fact.clone())));
+                let tried = try_one(scenario, &judged.history, again, second, known, &mut seen, count);
+                let where_from =
+                    |what| format!("{what}\n  in the recovery from {crash:?} at step {at}, {}", history.describe(at));
+                count.double += u64::from(tried.map_err(where_from)?.is_some());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What there is before a scenario, and what has been promised of it.
+pub(super) fn before(scenario: &'static Scenario) -> Run<(Image, Ledger)> {
+    let rig = Rig::new(scenario, Image::default(), Ledger::default(), Help::Patience)?;
+    let stores = (scenario.setup)(&rig)?;
+    rig.disk.look();
+    let image = Image::of(rig.disk.root()).map_err(|error| Stop::Wrong(error.to_string()))?;
+    let ledger = rig.ledger.lock().until(usize::MAX);
+    drop(stores);
+    rig.finish()?;
+    Ok((image, ledger))
+}
+
+/// The scenario without trouble.
+fn record(scenario: &'static Scenario) -> Run<(History, Ledger)> {
+    let (image, ledger) = before(scenario)?;
+    let rig = Rig::new(scenario, image, ledger, Help::Patience)?;
+    (scenario.run)(&rig)?;
+    rig.finish()?;
+    let history = rig.disk.history();
+    let ledger = rig.ledger.lock().clone();
+    Ok((history, ledger))
+}
+
+/// Judges one crash, unless one that left the same was judged before.
+fn try_one(
+    scenario: &'static Scenario,
+    history: &History,
+    at: usize,
+    crash: Crash,
+    known: Ledger,
+    seen: &mut BTreeSet<(u64, usize)>,
+    count: &mut Count,
+) -> Result<Option<(Case, Judged)>, String> {
+    let (image, is_power_lost) = match crash {
+        Crash::Kill => (history.kill(at), false),
+        Crash::Power(tear) => (history.power_loss(at, tear), scenario.durability == Durability::Process),
+    };
+    if !seen.insert((image.digest(), known.facts.len())) {
+        return Ok(None);
+    }
+    count.crashes += 1;
+    count.acknowledged += known.facts.len() as u64;
+    let case = Case { scenario, image, known, is_power_lost, handed_back: Vec::new() };
+    let judged = judge(&case).map_err(|what| {
+        let step = history.describe(at);
+        format!("{}: {crash:?} at step {at} of {}, {step}: {what}", scenario.name, history.steps.len())
+    })?;
+    Ok(Some((case, judged)))
+}
+
+/// The crashes that are tried at a point.
+fn crashes(at: usize, extent: &Extent) -> impl Iterator<Item = Crash> + use<> {
+    let tears = tears(at, extent.seed);
+    let turn = at % tears.len();
+    let every = extent.every_tear;
+    let power = tears.into_iter().enumerate().filter(move |(n, _)| every || *n == turn).map(|(_, tear)| Crash::Power(tear));
+    std::iter::once(Crash::Kill).chain(power)
+}
+
+/// In a recovery that follows a kill, what the first process has written may still be lost: that comes first.
+fn crashes_of_recovery(at: usize, extent: &Extent) -> impl Iterator<Item = Crash> + use<> {
+    let dropped = std::iter::once(Crash::Power(Tear::Dropped));
+    dropped.chain(crashes(at, extent).filter(|crash| !matches!(crash, Crash::Power(Tear::Dropped))))
+}
+
+fn tears(at: usize, seed: u64) -> [Tear; 4] {
+    let seed = seed.wrapping_mul(1_000_003).wrapping_add(at as u64);
+    [Tear::Dropped, Tear::Torn(512, seed), Tear::Torn(4_096, seed), Tear::Subset(seed)]
+}
+
+/// So many of `total` numbers, evenly spread, from somewhere in the first gap; all of them, if there are no more.
+pub(super) fn spread(total: usize, wanted: usize, seed: u64) -> Vec<usize> {
+    if total <= wanted {
+        return (0..total).collect();
+    }
+    let first = usize::try_from(seed).unwrap_or(0) % (total / wanted.max(1));
+    (0..wanted).map(|n| n * total / wanted + first).filter(|&n| n < total).collect()
+}
+
+pub(super) fn told(stop: Stop) -> String {
+    match stop {
+        Stop::Wrong(what) => what,
+        Stop::DiskFails => "the disk fails, and should not".to_owned(),
+    }
+}

@@ -1,0 +1,237 @@
+//! A folder with a store and its backend, on a disk that is looked after.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use countersign::backend::{BackendOpenError, EmbeddedBackend};
+use countersign::core::Status;
+use countersign::core::StorageClass;
+use countersign::{CloseReport, CommitId, Config, Event, OpenError, Opener, Reader, Schema, Store, SyncState};
+use tempfile::TempDir;
+
+use super::ledger::{Ledger, Shared};
+use super::scenario::{Run, Scenario, Stop};
+use crate::todos::{LONG, builder};
+use crate::vfs::{Disk, Image};
+
+/// The store's file.
+pub(super) const STORE: &str = "store.db";
+/// The backend's file.
+pub(super) const BACKEND: &str = "backend.db";
+
+/// What somebody does about a disk that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Help {
+    /// Nothing: it comes back by itself.
+    Patience,
+    /// Mends it once the trouble is seen.
+    Mend,
+    /// Nothing, and it doesn't.
+    Despair,
+}
+
+/// A place to run a scenario in.
+pub(super) struct Rig {
+    pub(super) scenario: &'static Scenario,
+    pub(super) disk: Arc<Disk>,
+    pub(super) ledger: Shared,
+    help: Help,
+    folder: TempDir,
+    stores: Mutex<Vec<Store>>,
+    reports: Mutex<Vec<CloseReport>>,
+}
+
+impl Rig {
+    /// With these files, and knowing this.
+    pub(super) fn new(scenario: &'static Scenario, image: Image, ledger: Ledger, help: Help) -> Run<Self> {
+        let folder = tempfile::tempdir().map_err(wrong)?;
+        let disk = Disk::new(folder.path(), image).map_err(wrong)?;
+        let ledger = Shared::new(ledger);
+        let observed = ledger.clone();
+        disk.observe(move |at| observed.lock().look(at));
+        Ok(Self { scenario, disk, ledger, help, folder, stores: Mutex::default(), reports: Mutex::default() })
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn schema(&self, version: u32) -> Run<Schema> {
+        builder(version).build().map_err(wrong)
+    }
+
+    /// The backend, made if there is none.
+    pub(super) fn backend(&self) -> Run<EmbeddedBackend> {
+        self.again(
+            "the backend",
+            |error| !matches!(error, BackendOpenError::Damaged { .. } | BackendOpenError::NotALog { .. }),
+            || EmbeddedBackend::open(self.path(BACKEND)),
+        )
+    }
+
+    /// Opens the store as the scenario has it.
+    pub(super) fn open(&self) -> Run<Store> {
+        let backend = if self.scenario.has_backend { Some(self.backend()?) } else { None };
+        self.open_with(STORE, |opener| match &backend {
+            Some(backend) => opener.backend(backend.clone()),
+            None => opener,
+        })
+    }
+
+    /// Opens the store in another way.
+    pub(super) fn open_with(&self, name: &str, how: impl Fn(Opener) -> Opener) -> Run<Store> {
+        let schema = self.schema(self.scenario.schema())?;
+        let config = Config { backoff_min: Duration::from_millis(1), backoff_max: Duration::from_millis(5), ..Config::default() };
+        let config = (self.scenario.configure)(config);
+        let store = self.again(name, is_passing, || {
+            let opener = Store::open(self.path(name)).schema(schema.clone()).config(config.clone());
+            how(opener.durability(self.scenario.durability)).blocking()
+        })?;
+        lock(&self.stores).push(store.clone());
+        Ok(store)
+    }
+
+    /// Tries until it works, as long as the disk excuses what it fails with.
+    pub(super) fn again<T, E: std::fmt::Display>(
+        &self,
+        what: &str,
+        is_passing: impl Fn(&E) -> bool,
+        mut attempt: impl FnMut() -> Result<T, E>,
+    ) -> Run<T> {
+        let began = Instant::now();
+        loop {
+            let error = match attempt() {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            if self.disk.failed() == 0 || !is_passing(&error) || began.elapsed() > LONG {
+                return Err(Stop::Wrong(format!("{what}: {error}")));
+            }
+            self.disk_failed()?;
+            // The threads of the attempt may still hold the file.
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    pub(super) fn commit(&self, store: &Store, events: Vec<Event>) -> Run<CommitId> {
+        let count = events.len();
+        let receipt = store.commit(events).map_err(wrong)?;
+        let id = receipt.id();
+        self.ledger.lock().commit(receipt, count);
+        Ok(id)
+    }
+
+    /// Waits until everything is confirmed, here and by the backend.
+    pub(super) fn sync(&self, store: &Store) -> Run {
+        self.until(store, "all is synced", |status| {
+            let is_synced = matches!(status.sync, SyncState::Synced | SyncState::NoBackend);
+            is_synced && status.pending_events == 0 && status.drained && status.stored
+        })
+    }
+
+    /// Waits until everything that was committed is stored.
+    pub(super) fn store_all(&self, store: &Store) -> Run {
+        self.until(store, "all is stored", |status| status.drained)
+    }
+
+    pub(super) fn until(&self, store: &Store, what: &str, holds: impl Fn(&Status) -> bool) -> Run {
+        loop {
+            let is_in_trouble = |status: &Status| {
+                let error = status.storage.is_some() || status.push_error.is_some() || status.pull_error.is_some();
+                error && self.help != Help::Patience && self.disk.failed() > 0
+            };
+            let reached = store.wait_until(LONG, |status| holds(status) || is_damaged(status) || is_in_trouble(status));
+            match reached {
+                Ok(status) if holds(&status) => return Ok(()),
+                Ok(status) if !is_damaged(&status) => {
+                    self.disk_failed()?;
+                    // Until the machine has tried again, the trouble still shows.
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+                Ok(status) | Err(status) => return Err(Stop::Wrong(format!("not so: {what}: {status:?}"))),
+            }
+        }
+    }
+
+    /// Closes a store, with everything stored.
+    pub(super) fn close(&self, store: Store) -> Run {
+        if self.help == Help::Mend {
+            self.store_all(&store)?;
+        }
+        let patience = if self.help == Help::Despair { Duration::from_millis(20) } else { LONG };
+        let report = store.close(patience);
+        let persisted = report.persisted;
+        lock(&self.reports).push(report.clone());
+        match persisted {
+            true => Ok(()),
+            false if self.help == Help::Despair && self.disk.failed() > 0 => Err(Stop::DiskFails),
+            false => Err(Stop::Wrong(format!("closed without everything stored: {report:?}"))),
+        }
+    }
+
+    /// Closes whatever is open, and waits until all files are let go. Answers what the stores gave back.
+    pub(super) fn finish(&self) -> Run<Vec<CloseReport>> {
+        self.disk.release();
+        for store in std::mem::take(&mut *lock(&self.stores)) {
+            match self.close(store) {
+                Err(Stop::DiskFails) | Ok(()) => {}
+                Err(wrong) => return Err(wrong),
+            }
+        }
+        let began = Instant::now();
+        while self.disk.open_files() > 0 {
+            if began.elapsed() > LONG {
+                return Err(Stop::Wrong(format!("{} files are still open after closing", self.disk.open_files())));
+            }
+            // Polls: lanes and the handle that the backend keeps end on threads of their own.
+            std::thread::park_timeout(Duration::from_micros(200));
+        }
+        self.disk.look();
+        Ok(std::mem::take(&mut *lock(&self.reports)))
+    }
+
+    /// What does not hold in the store's file, by every schema that it may have been written by.
+    pub(super) fn check(&self) -> Run {
+        let mut reader = Reader::open(&self.path(STORE)).map_err(wrong)?;
+        let mut wrong_by_all = Vec::new();
+        for &version in self.scenario.schemas {
+            let found = reader.check(&self.schema(version)?).map_err(wrong)?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            wrong_by_all.extend(found);
+        }
+        Err(Stop::Wrong(format!("the file is not sound: {wrong_by_all:?}")))
+    }
+
+    fn disk_failed(&self) -> Run {
+        match self.help {
+            Help::Patience => {}
+            Help::Mend => self.disk.heal(),
+            Help::Despair => return Err(Stop::DiskFails),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a store may say so when it is opened on a failing disk, and be opened later.
+pub(super) fn is_passing(error: &OpenError) -> bool {
+    match error {
+        OpenError::Storage { failure, .. } => failure.class != StorageClass::Corrupt,
+        OpenError::NotWritable { .. } | OpenError::Session { .. } | OpenError::Locked { .. } => true,
+        _ => false,
+    }
+}
+
+fn is_damaged(status: &Status) -> bool {
+    status.storage.as_ref().is_some_and(|failure| failure.class == StorageClass::Corrupt)
+}
+
+pub(super) fn wrong(error: impl std::fmt::Display) -> Stop {
+    Stop::Wrong(error.to_string())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
