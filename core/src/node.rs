@@ -20,26 +20,26 @@ use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
 use crate::error::{CommitError, Limit};
 use crate::event::Event;
-use crate::id::{BackendId, CommitId, EventId, SessionId};
+use crate::id::{CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::{Arrival, Leader};
 use crate::message::Down;
 use crate::outbox::Outbox;
 use crate::seq::GLOBAL_MAX;
 use crate::session::{Ledger, Prepared, Session};
-use crate::status::{Status, SyncState};
+use crate::status::Status;
 use crate::time::Time;
 
 /// The machine: one leader and its sessions. A value, without any connection to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) leader: Leader,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     out: Outbox,
     /// Whether sessions have been told something since they were last tidied up.
     told: bool,
-    now: Time,
+    pub(crate) now: Time,
     closing: bool,
     stale_answers: u64,
     leader_ahead: u64,
@@ -158,18 +158,6 @@ impl Node {
         let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
         status.drained &= self.sessions.values().all(Session::is_drained);
         status
-    }
-
-    /// What syncing is doing, or why it waits: a part of [`Self::status`].
-    #[must_use]
-    pub fn sync_state(&self) -> SyncState {
-        SyncState::new(&self.leader, &self.config, self.now)
-    }
-
-    /// The backend that the history belongs to, once known.
-    #[must_use]
-    pub fn backend(&self) -> Option<&BackendId> {
-        self.leader.backend_id()
     }
 
     /// Whether a receipt is open here, and at which stages; `None` if it has settled or was never known here: storage knows.

@@ -429,6 +429,7 @@ impl Session {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
+        rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
         if matches!(self.phase, Phase::Ready) {
             rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;
