@@ -78,6 +78,8 @@ pub(crate) struct Session {
     /// How many of those before it are synced, and how many client-only ones follow the last of these.
     admitted_synced: u64,
     admitted_after_synced: u32,
+    /// Bytes of those that it has not.
+    unadmitted_bytes: usize,
     /// The last confirmed event that has been taken, and up to which the database has all of them.
     upstream_taken: u64,
     upstream_applied: u64,
@@ -116,6 +118,7 @@ impl Session {
             admitted: 0,
             admitted_synced: 0,
             admitted_after_synced: 0,
+            unadmitted_bytes: 0,
             upstream_taken: 0,
             upstream_applied: 0,
             refused: false,
@@ -186,8 +189,7 @@ impl Session {
 
     /// Events and bytes that the leader has not admitted.
     pub(crate) fn unadmitted(&self) -> (usize, usize) {
-        let events = self.pending.range(self.admitted..);
-        (events.len(), events.map(|own| own.event.encoded_bytes()).sum())
+        (self.pending.len() - self.admitted, self.unadmitted_bytes)
     }
 
     /// Events that the leader has not admitted.
@@ -231,7 +233,7 @@ impl Session {
         core::mem::take(&mut self.held)
     }
 
-    /// The prepared commit is in the database, or nothing happened. `None` if none was prepared.
+    /// The prepared commit is in the database, or nothing happened. `None` if none was prepared: then nobody wants to commit any more.
     pub(crate) fn finish(&mut self, applied: bool) -> Option<CommitId> {
         let Phase::Preparing(_) = self.phase else { return None };
         let Phase::Preparing(prepared) = core::mem::replace(&mut self.phase, Phase::Ready) else { return None };
@@ -246,7 +248,10 @@ impl Session {
                 true => self.ledger.admit_empty(ordinal),
                 false => self.ledger.admit(ordinal, prepared.events.iter().any(|own| !own.event.client_only)),
             }
-            self.pending.extend(prepared.events);
+            for own in prepared.events {
+                self.unadmitted_bytes += own.event.encoded_bytes();
+                self.pending.push_back(own);
+            }
         }
         Some(prepared.id)
     }
@@ -292,8 +297,9 @@ impl Session {
         }
     }
 
-    /// After events have been taken from among the admitted ones.
+    /// After events have been taken from among them.
     fn recount_admitted(&mut self) {
+        self.unadmitted_bytes = self.unsent().map(|own| own.event.encoded_bytes()).sum();
         (self.admitted_synced, self.admitted_after_synced) = (0, 0);
         self.count_admitted(0);
     }
@@ -329,6 +335,7 @@ impl Session {
         }
         let from = self.admitted;
         self.admitted += events;
+        self.unadmitted_bytes -= self.pending.range(from..self.admitted).map(|own| own.event.encoded_bytes()).sum::<usize>();
         self.count_admitted(from);
         self.again = false;
         if !self.is_open() {
@@ -429,6 +436,8 @@ impl Session {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
+        let bytes: usize = self.unsent().map(|own| own.event.encoded_bytes()).sum();
+        rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
         rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
         if matches!(self.phase, Phase::Ready) {
