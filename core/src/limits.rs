@@ -5,12 +5,14 @@ use crate::error::{CommitError, Limit};
 use crate::event::Event;
 use crate::leader::Leader;
 use crate::seq::GLOBAL_MAX;
+use crate::time::Time;
 
 /// The limits of a machine, and how much of them is taken.
 pub(crate) struct Limits<'a> {
     pub(crate) config: &'a Config,
     pub(crate) leader: &'a Leader,
     pub(crate) closing: bool,
+    pub(crate) now: Time,
 }
 
 impl Limits<'_> {
@@ -50,6 +52,12 @@ impl Limits<'_> {
             full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
             let new_bytes = if synced > 0 { bytes } else { 0 };
             full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;
+            if let (Some(max), Some(since), true) = (config.pending_age, self.leader.oldest_pending(), synced > 0) {
+                let waited = self.now.since(since);
+                if waited >= max {
+                    return Err(CommitError::PendingTooLong { waited, max });
+                }
+            }
             full(Limit::PendingClientOnly, load.pending_client_only, client_only, config.pending_client_only)?;
         }
         full(Limit::UnpersistedEvents, load.unpersisted_events + unsent, events.len(), config.unpersisted_events)?;

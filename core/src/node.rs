@@ -34,13 +34,13 @@ use crate::time::Time;
 /// The machine: one leader and its sessions. A value, without any connection to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) leader: Leader,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     out: Outbox,
     /// Whether sessions have been told something since they were last tidied up.
     told: bool,
-    now: Time,
+    pub(crate) now: Time,
     closing: bool,
     stale_answers: u64,
     leader_ahead: u64,
@@ -88,7 +88,7 @@ impl Node {
         self.tick(now);
         let found = self.sessions.get_mut(&session);
         let unadmitted = found.as_deref().map_or((0, 0), Session::unadmitted);
-        let limits = Limits { config: &self.config, leader: &self.leader, closing: self.closing };
+        let limits = Limits { config: &self.config, leader: &self.leader, closing: self.closing, now: self.now };
         if let Err(error) = limits.check(unadmitted, &events) {
             // Whoever had to wait for the session gives up here: it need not be kept free any longer.
             if found.is_some_and(Session::let_go) {
@@ -216,6 +216,7 @@ impl Node {
             Input::Offline => self.leader.offline(),
             Input::Online => self.leader.online(),
             Input::OfflineForGood => self.leader.give_up_offline(&self.config),
+            Input::Refresh => self.leader.refresh(),
             Input::Authenticated => self.leader.authenticated(),
             Input::Withdraw { commit } => {
                 let is_coming = self.sessions.get(&commit.session).is_some_and(|session| session.is_coming(commit.ordinal));

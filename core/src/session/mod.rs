@@ -91,6 +91,9 @@ pub(crate) struct Session {
     admitted_after_synced: u32,
     /// Bytes of those that it has not.
     unadmitted_bytes: usize,
+    /// The last confirmed event that has been taken, and up to which the database has all of them.
+    upstream_taken: u64,
+    upstream_applied: u64,
     /// The leader has refused a push: nothing more is sent before its events are taken.
     refused: bool,
     /// Whether it had refused what is sent next: it does so only once.
@@ -127,6 +130,8 @@ impl Session {
             admitted_synced: 0,
             admitted_after_synced: 0,
             unadmitted_bytes: 0,
+            upstream_taken: 0,
+            upstream_applied: 0,
             refused: false,
             again: false,
             depth: 0,
@@ -176,6 +181,21 @@ impl Session {
         self.pending.drain(..self.admitted);
         self.admitted = 0;
         self.recount_admitted();
+    }
+
+    /// Up to which confirmed event the database has everything.
+    pub(crate) fn applied_upstream(&self) -> u64 {
+        self.upstream_applied
+    }
+
+    /// How many of the session's commits come before this one, if the leader has not admitted it.
+    pub(crate) fn coming_before(&self, ordinal: u64) -> Option<usize> {
+        let coming = || self.pending.range(self.admitted..).map(|own| own.commit);
+        coming().any(|commit| commit == ordinal).then(|| {
+            let mut before: Vec<u64> = coming().take_while(|&commit| commit < ordinal).collect();
+            before.dedup();
+            before.len()
+        })
     }
 
     /// Events and bytes that the leader has not admitted.
@@ -388,6 +408,9 @@ impl Session {
             at: entry.seq.pos,
             unit: Unit { commit: entry.commit_id(), event: entry.event, undoable: true },
         };
+        // What is pending stands right behind the last confirmed event.
+        self.upstream_taken = seed.pending.first().map_or(seed.head.pos.global, |first| first.seq.pos.global.saturating_sub(1));
+        self.upstream_applied = self.upstream_taken;
         self.upstream = seed.pending.into_iter().map(unit).collect();
         self.depth = self.upstream.len();
         self.agreed = self.depth;
@@ -405,7 +428,10 @@ impl Session {
             return false;
         }
         self.phase = match outcome {
-            SessionApplied::Done => Phase::Ready,
+            SessionApplied::Done => {
+                self.upstream_applied = self.upstream_taken;
+                Phase::Ready
+            }
             SessionApplied::Failed { message } => Phase::Lost(message),
         };
         true
@@ -426,6 +452,7 @@ impl Session {
     /// Everything that was known is gone: the history was reset.
     pub(crate) fn wiped(&mut self) {
         self.waiting.clear();
+        (self.upstream_taken, self.upstream_applied) = (0, 0);
         if self.is_open() && !matches!(self.phase, Phase::Seeding(_) | Phase::Preparing(_)) {
             self.phase = Phase::Lost("the history was reset".into());
         }
@@ -437,6 +464,7 @@ impl Session {
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
         let bytes: usize = self.unsent().map(|own| own.event.encoded_bytes()).sum();
         rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
+        rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
         if matches!(self.phase, Phase::Ready) {
             rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;

@@ -101,13 +101,16 @@ impl Shrinker<'_> {
 
     /// Runs of users' steps, long ones first: taken out.
     fn users(&mut self) {
-        self.runs(|taken| taken.step == Step::User, |trace, run| {
-            let mut place = 0;
-            trace.taken.retain(|_| {
-                place += 1;
-                !run.contains(&(place - 1))
-            });
-        });
+        self.runs(
+            |taken| taken.step == Step::User,
+            |trace, run| {
+                let mut place = 0;
+                trace.taken.retain(|_| {
+                    place += 1;
+                    !run.contains(&(place - 1))
+                });
+            },
+        );
     }
 
     /// Runs of other steps: calm.
