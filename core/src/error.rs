@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -231,6 +232,18 @@ pub enum CommitError {
         limit: Limit,
         /// Its value.
         max: u64,
+    },
+    /// What waits for the backend has waited for too long, by [`crate::Config::pending_age`].
+    #[error(
+        "the oldest commit for the backend has waited for {} s, the limit is {} s: find out why (the status says it), or raise the limit; \
+         nothing is lost, the commit was not taken",
+        .waited.as_secs(), .max.as_secs()
+    )]
+    PendingTooLong {
+        /// For how long.
+        waited: Duration,
+        /// The limit.
+        max: Duration,
     },
     /// One event is larger than a backend takes.
     #[error(

@@ -82,6 +82,8 @@ pub enum Input {
     Online,
     /// The network is declared gone for good: whoever waits for the backend is told so.
     OfflineForGood,
+    /// Somebody knows that the backend has something newer: it is asked at once, whatever retry was planned.
+    Refresh,
     /// There are new credentials.
     Authenticated,
     /// The deadline of [`crate::Output::Idle`] has passed.

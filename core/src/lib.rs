@@ -19,6 +19,7 @@
 extern crate alloc;
 
 mod backoff;
+mod barrier;
 mod boot;
 mod closing;
 mod config;
@@ -37,6 +38,7 @@ mod session;
 mod status;
 mod time;
 mod txn;
+mod waiting;
 
 pub use boot::{Boot, BootError};
 pub use config::{Config, OfflinePolicy, StuckPolicy};
@@ -54,3 +56,4 @@ pub use session::Prepared;
 pub use status::{Status, SyncState};
 pub use time::Time;
 pub use txn::{Heads, Materialised, Seed, SessionApplied, SessionTxn, Skip, Txn, Unit};
+pub use waiting::{LastError, Waiting, Why};

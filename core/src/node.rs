@@ -20,14 +20,14 @@ use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
 use crate::error::{CommitError, Limit};
 use crate::event::Event;
-use crate::id::{CommitId, EventId, SessionId};
+use crate::id::{BackendId, CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::{Arrival, Leader};
 use crate::message::Down;
 use crate::outbox::Outbox;
 use crate::seq::GLOBAL_MAX;
 use crate::session::{Ledger, Prepared, Session};
-use crate::status::Status;
+use crate::status::{Status, SyncState};
 use crate::time::Time;
 
 /// The machine: one leader and its sessions. A value, without any connection to the world.
@@ -160,6 +160,18 @@ impl Node {
         status
     }
 
+    /// What syncing is doing, or why it waits: a part of [`Self::status`].
+    #[must_use]
+    pub fn sync_state(&self) -> SyncState {
+        SyncState::new(&self.leader, &self.config, self.now)
+    }
+
+    /// The backend that the history belongs to, once known.
+    #[must_use]
+    pub fn backend(&self) -> Option<&BackendId> {
+        self.leader.backend_id()
+    }
+
     /// Whether a receipt is open here, and at which stages; `None` if it has settled or was never known here: storage knows.
     #[must_use]
     pub fn find(&self, commit: CommitId) -> Option<OpenStages> {
@@ -199,6 +211,7 @@ impl Node {
             Input::Offline => self.leader.offline(),
             Input::Online => self.leader.online(),
             Input::OfflineForGood => self.leader.give_up_offline(&self.config),
+            Input::Refresh => self.leader.refresh(),
             Input::Authenticated => self.leader.authenticated(),
             Input::Withdraw { commit } => {
                 let is_coming = self.sessions.get(&commit.session).is_some_and(|session| session.is_coming(commit.ordinal));
@@ -250,6 +263,12 @@ impl Node {
             full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
             let new_bytes = if synced > 0 { bytes } else { 0 };
             full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;
+            if let (Some(max), Some(since), true) = (config.pending_age, self.leader.oldest_pending(), synced > 0) {
+                let waited = self.now.since(since);
+                if waited >= max {
+                    return Err(CommitError::PendingTooLong { waited, max });
+                }
+            }
             full(Limit::PendingClientOnly, load.pending_client_only, client_only, config.pending_client_only)?;
         }
         full(Limit::UnpersistedEvents, load.unpersisted_events + unsent, events.len(), config.unpersisted_events)?;

@@ -35,6 +35,9 @@ pub struct Status {
     pub drained: bool,
     /// Whether storage holds the log as it stands: what was pulled, and that what was confirmed is.
     pub stored: bool,
+    /// Entries of the log that have no effect on the state here, such as events that the schema does not know. The machine does not
+    /// count them: storage does, and the driver says so here.
+    pub skipped: u64,
     /// Open sessions.
     pub sessions: usize,
     /// Closed ones, of this process or of an earlier one, with receipts that have not settled.
@@ -132,6 +135,7 @@ impl Status {
             unpersisted_events: load.unpersisted_events,
             drained: leader.drained(),
             stored: tail.is_stored(),
+            skipped: 0,
             sessions,
             sessions_closed,
             sessions_behind,
@@ -151,7 +155,7 @@ impl Status {
 }
 
 impl SyncState {
-    fn new(leader: &Leader, config: &Config, now: Time) -> Self {
+    pub(crate) fn new(leader: &Leader, config: &Config, now: Time) -> Self {
         if !config.backend {
             return Self::NoBackend;
         }

@@ -44,6 +44,7 @@
 //! ```
 
 pub mod backend;
+mod clock;
 mod driver;
 #[cfg(feature = "livestore")]
 pub mod livestore;
@@ -55,13 +56,18 @@ mod state;
 mod storage;
 mod store;
 mod sync;
+pub mod testing;
 
+pub use clock::Clock;
 pub use countersign_core as core;
 pub use countersign_core::{
-    Certainty, Class, CommitId, Config, Event, IdentityPolicy, InvalidPush, OfflinePolicy, Pos, Seq, SessionId, Stage,
-    StuckPolicy, SyncError, SyncState, Whereabouts,
+    Certainty, Class, CommitId, Config, Event, IdentityPolicy, InvalidPush, LastError, OfflinePolicy, Pos, Seq, SessionId, Stage,
+    StuckPolicy, SyncError, SyncState, Waiting, Whereabouts, Why,
 };
-pub use receipt::{CommitReceipt, Confirmation, Outcome, Settled, SyncStage, Wait, Waited, WaitingFor};
+pub use receipt::{
+    CommitReceipt, Confirmation, Endless, Milestone, MilestoneWait, Outcome, ParseTokenError, PositionToken, ReceiptStatus,
+    Settled, SyncStage, Updates, Wait, Waited, WaitingFor,
+};
 pub use rusqlite;
 pub use session::QueryError;
 pub use state::{
@@ -69,9 +75,10 @@ pub use state::{
     SchemaBuilder, SchemaError, StateDb,
 };
 pub use storage::{
-    Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Settings, Status,
-    TokenPlace, Writer,
+    Durability, Found, LogRow, LogState, OpenError, PendingCommit, Progress, QuarantineRow, ReadError, Reader, Rows, Settings,
+    Status, TokenPlace, Writer,
 };
 pub use store::{
-    Changed, CloseReport, CommitError, LookupError, News, Opener, Refused, Session, SessionError, Stages, Store, Watch,
+    BarrierError, Changed, CloseReport, CommitError, FailureError, LookupError, News, Opener, ReachedError, Refused, Risk,
+    Session, SessionError, Stages, Store, Watch,
 };

@@ -8,6 +8,7 @@ use crate::event::OwnEvent;
 use crate::id::{CommitId, SessionId};
 use crate::merge;
 use crate::seq::Pos;
+use crate::time::Time;
 
 use super::Leader;
 use super::persisting::Admission;
@@ -47,6 +48,9 @@ impl Leader {
         *admitted = commit.ordinal;
 
         let closing = arrival.events.clone().filter(|own| !own.event.client_only).map(|own| own.id).last();
+        if let (Some(limit), Some(_)) = (config.pending_age, closing) {
+            self.ages.admitted(self.tail.pending_end(), self.tail.acked(), self.now, limit);
+        }
         let (mut events, mut bytes) = (0, 0);
         for own in arrival.events {
             events += 1;
@@ -83,6 +87,12 @@ impl Leader {
         let mut events = self.tail.unstored_own();
         events.retain(|own| commits.contains(&own.commit_id()));
         events
+    }
+
+    /// Since when the oldest event that the backend has not accepted has been pending; known only where that is limited.
+    pub(crate) fn oldest_pending(&self) -> Option<Time> {
+        let oldest = self.tail.acked();
+        if oldest < self.tail.pending_end() { self.ages.since(oldest) } else { None }
     }
 
     /// How many events and bytes are pending, and how many are waiting for the disk.

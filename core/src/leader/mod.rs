@@ -5,6 +5,7 @@
 //! its fate unknown (L5): a push always starts at the oldest event that the backend has not acknowledged.
 
 mod admit;
+mod ages;
 mod identity;
 mod persist;
 mod persisting;
@@ -14,6 +15,7 @@ mod push;
 mod settle;
 mod tail;
 mod view;
+mod waiting;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
@@ -34,8 +36,10 @@ use crate::outbox::Outbox;
 use crate::seq::Pos;
 use crate::time::Time;
 use crate::txn::Heads;
+use crate::waiting::LastError;
 
 pub(crate) use admit::Arrival;
+use ages::Ages;
 use persisting::Persisting;
 pub(crate) use policy::Hindrance;
 use policy::Policy;
@@ -70,6 +74,8 @@ pub(crate) struct Leader {
     pending_synced: usize,
     pending_client_only: usize,
     pending_bytes: usize,
+    /// Kept only where the age of what is pending is limited.
+    ages: Ages,
     jitter: Jitter,
     now: Time,
     closing: bool,
@@ -100,6 +106,7 @@ impl Leader {
             pending_synced: 0,
             pending_client_only: 0,
             pending_bytes: 0,
+            ages: Ages::default(),
             jitter: Jitter(seed),
             now: Time::ZERO,
             closing: false,
@@ -128,6 +135,9 @@ impl Leader {
             (leader.pending_synced, leader.pending_client_only, leader.pending_bytes) = (0, 0, 0);
         }
         leader.tail = tail;
+        if let (Some(limit), Some(since)) = (config.pending_age, boot.pending_since) {
+            leader.ages.admitted(leader.tail.pending_first(), 0, since, limit);
+        }
         leader.check().map_err(BootError::Inconsistent)?;
         Ok(leader)
     }
@@ -201,8 +211,9 @@ impl Leader {
 
     /// Failed attempts to push and to pull since each last worked, and what they met.
     pub(crate) fn attempts(&self) -> (Attempts, Attempts) {
-        let push = (self.pushing.retry.attempt, self.pushing.last_error.clone());
-        (push, (self.pulling.retry.attempt, self.pulling.last_error.clone()))
+        let message = |error: &Option<LastError>| error.as_ref().map(|error| error.message.clone());
+        let push = (self.pushing.retry.attempt, message(&self.pushing.last_error));
+        (push, (self.pulling.retry.attempt, message(&self.pulling.last_error)))
     }
 
     pub(crate) fn backend_id(&self) -> Option<&BackendId> {

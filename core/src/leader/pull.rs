@@ -10,13 +10,14 @@ use alloc::vec::Vec;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Pull};
-use crate::error::BackendFailure;
+use crate::error::{BackendFailure, Class};
 use crate::event::{Entry, Origin, PulledEvent, Standing};
 use crate::id::EffectId;
 use crate::input::Page;
 use crate::merge::{self, Delta, Upstream};
 use crate::outbox::Outbox;
 use crate::seq::{GLOBAL_MAX, Pos, Seq};
+use crate::waiting::LastError;
 
 use super::Leader;
 use super::identity::{AgainstBackend, is_same, own_session};
@@ -44,7 +45,7 @@ pub(super) struct Pulling {
     anchor: Option<PulledEvent>,
     /// A gap that a new stream has shown again: the last event before it.
     pub(super) broken_at: Option<u64>,
-    pub(super) last_error: Option<Arc<str>>,
+    pub(super) last_error: Option<LastError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,16 +220,16 @@ impl Leader {
         self.pulling.look_again();
         match failure {
             BackendFailure::Unreachable { message, .. } => {
-                self.pulling.last_error = Some(message.clone());
+                self.pulling.last_error = Some(LastError::new(Class::Retryable, message.clone()));
                 self.unreachable(message, out);
                 self.retry_pull(config);
             }
             BackendFailure::Unknown { message } => {
-                self.pulling.last_error = Some(message);
+                self.pulling.last_error = Some(LastError::new(Class::Retryable, message));
                 self.retry_pull(config);
             }
             BackendFailure::ServerAhead { .. } | BackendFailure::Refused { .. } => {
-                self.pulling.last_error = Some("the backend answered a pull as if it were a push".into());
+                self.pulling.last_error = Some(LastError::new(Class::Defect, "the backend answered a pull as if it were a push"));
                 self.retry_pull(config);
             }
             other => {
@@ -306,6 +307,7 @@ impl Leader {
         indices.sort_unstable();
         let removed = self.tail.remove(&indices);
         self.pushing.removed(&indices);
+        self.ages.removed(&indices);
         self.persisting.pending_removed(&indices);
         let waiting = self.tail.pending().len();
         let mut moved = moved.iter().peekable();

@@ -10,11 +10,12 @@ use alloc::vec::Vec;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Push};
-use crate::error::{BackendFailure, SyncError};
+use crate::error::{BackendFailure, Class, SyncError};
 use crate::event::OwnEvent;
 use crate::id::{CommitId, EffectId};
 use crate::outbox::Outbox;
 use crate::time::Time;
+use crate::waiting::LastError;
 
 use super::Leader;
 use super::persisting::count_before;
@@ -64,7 +65,7 @@ pub(super) struct Pushing {
     /// Whether the policy has withdrawn a commit since a push was last accepted.
     pub(super) policy_withdrew: bool,
     pub(crate) server_ahead: u64,
-    pub(super) last_error: Option<Arc<str>>,
+    pub(super) last_error: Option<LastError>,
 }
 
 impl Pushing {
@@ -243,7 +244,7 @@ impl Leader {
         }
         match failure {
             BackendFailure::Unreachable { message, .. } => {
-                self.pushing.last_error = Some(message.clone());
+                self.pushing.last_error = Some(LastError::new(Class::Retryable, message.clone()));
                 self.unreachable(message, out);
                 self.retry_push(config);
                 // There may be nothing to push again; a pull shows what became of the batch, and whether the backend is there.
@@ -289,7 +290,8 @@ impl Leader {
         self.pushing.ahead_without_news += 1;
         if self.pushing.ahead_without_news > 1 {
             // It says that it is ahead, and has nothing to show for it. Asking at once again would be a busy loop.
-            self.pushing.last_error = Some("the backend says that it is ahead, and shows nothing new".into());
+            let message = "the backend says that it is ahead, and shows nothing new";
+            self.pushing.last_error = Some(LastError::new(Class::Retryable, message));
             self.retry_push(config);
         }
     }
@@ -314,7 +316,7 @@ impl Leader {
     }
 
     fn refused_for_now(&mut self, config: &Config, flight: &InFlight, message: Arc<str>, out: &mut Outbox) {
-        self.pushing.last_error = Some(message.clone());
+        self.pushing.last_error = Some(LastError::new(Class::Rejected, message.clone()));
         self.pulling.look_again();
         self.retry_push(config);
         let at = (flight.first, flight.parent);

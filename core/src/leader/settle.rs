@@ -92,6 +92,7 @@ impl Leader {
             self.persisting.pending_removed(&indices);
         }
         self.pushing.removed(&indices);
+        self.ages.removed(&indices);
         for event in removed {
             self.count_pending(&event.own, -1);
             if let Some(gone) = gone.get_mut(&event.own.commit_id()) {

@@ -78,6 +78,9 @@ pub(crate) struct Session {
     /// How many of those before it are synced, and how many client-only ones follow the last of these.
     admitted_synced: u64,
     admitted_after_synced: u32,
+    /// The last confirmed event that has been taken, and up to which the database has all of them.
+    upstream_taken: u64,
+    upstream_applied: u64,
     /// The leader has refused a push: nothing more is sent before its events are taken.
     refused: bool,
     /// Whether it had refused what is sent next: it does so only once.
@@ -113,6 +116,8 @@ impl Session {
             admitted: 0,
             admitted_synced: 0,
             admitted_after_synced: 0,
+            upstream_taken: 0,
+            upstream_applied: 0,
             refused: false,
             again: false,
             depth: 0,
@@ -162,6 +167,21 @@ impl Session {
         self.pending.drain(..self.admitted);
         self.admitted = 0;
         self.recount_admitted();
+    }
+
+    /// Up to which confirmed event the database has everything.
+    pub(crate) fn applied_upstream(&self) -> u64 {
+        self.upstream_applied
+    }
+
+    /// How many of the session's commits come before this one, if the leader has not admitted it.
+    pub(crate) fn coming_before(&self, ordinal: u64) -> Option<usize> {
+        let coming = || self.pending.range(self.admitted..).map(|own| own.commit);
+        coming().any(|commit| commit == ordinal).then(|| {
+            let mut before: Vec<u64> = coming().take_while(|&commit| commit < ordinal).collect();
+            before.dedup();
+            before.len()
+        })
     }
 
     /// Events and bytes that the leader has not admitted.
@@ -355,6 +375,9 @@ impl Session {
             at: entry.seq.pos,
             unit: Unit { commit: entry.commit_id(), event: entry.event, undoable: true },
         };
+        // What is pending stands right behind the last confirmed event.
+        self.upstream_taken = seed.pending.first().map_or(seed.head.pos.global, |first| first.seq.pos.global.saturating_sub(1));
+        self.upstream_applied = self.upstream_taken;
         self.upstream = seed.pending.into_iter().map(unit).collect();
         self.depth = self.upstream.len();
         self.agreed = self.depth;
@@ -372,7 +395,10 @@ impl Session {
             return false;
         }
         self.phase = match outcome {
-            SessionApplied::Done => Phase::Ready,
+            SessionApplied::Done => {
+                self.upstream_applied = self.upstream_taken;
+                Phase::Ready
+            }
             SessionApplied::Failed { message } => Phase::Lost(message),
         };
         true
@@ -393,6 +419,7 @@ impl Session {
     /// Everything that was known is gone: the history was reset.
     pub(crate) fn wiped(&mut self) {
         self.waiting.clear();
+        (self.upstream_taken, self.upstream_applied) = (0, 0);
         if self.is_open() && !matches!(self.phase, Phase::Seeding(_) | Phase::Preparing(_)) {
             self.phase = Phase::Lost("the history was reset".into());
         }

@@ -57,6 +57,8 @@ impl Session {
             let txn = self.transaction();
             let id = out.effect(Effect::Session { session: self.id, txn });
             self.phase = Phase::Applying(id);
+        } else {
+            self.upstream_applied = self.upstream_taken;
         }
     }
 
@@ -118,6 +120,7 @@ impl Session {
             self.put(entry, &txn.heads);
         }
         self.settle(txn.heads.settled);
+        self.upstream_taken = txn.heads.upstream;
     }
 
     /// Of so many pending events, those of commits that end among them. A commit that others' events have come into was judged in

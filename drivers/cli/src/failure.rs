@@ -6,7 +6,7 @@ use std::path::Path;
 
 use countersign::backend::BackendOpenError;
 use countersign::core;
-use countersign::{CommitError, CommitId, EncodeError, Event, LookupError, OpenError, ReadError, SchemaError};
+use countersign::{CommitError, CommitId, EncodeError, Event, FailureError, LookupError, OpenError, ReadError, SchemaError};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -155,6 +155,28 @@ impl From<LookupError> for Failure {
     }
 }
 
+impl From<FailureError> for Failure {
+    fn from(error: FailureError) -> Self {
+        let (exit, code) = match &error {
+            FailureError::Commit(error) => return said(error).into(),
+            FailureError::Unknown { .. } => (Exit::Input, "unknown_commit"),
+            FailureError::Queued { .. } => (Exit::Input, "queued"),
+            FailureError::Confirmed { .. } => (Exit::Input, "confirmed"),
+            FailureError::Discarded { .. } => (Exit::Input, "discarded"),
+            FailureError::Retried { .. } => (Exit::Input, "retried"),
+            FailureError::MayDuplicate { id } => {
+                let message = format!(
+                    "the backend may hold the events of commit {id} all the same, so to commit them again may duplicate them: give \
+                     --may-duplicate if that does no harm, or `countersign sync` first, which may tell"
+                );
+                return Said { commit: Some(*id), ..Said::new(Exit::Input, "may_duplicate", message) }.into();
+            }
+            _ => (Exit::Machine, "storage"),
+        };
+        Said::new(exit, code, error.to_string()).into()
+    }
+}
+
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         said(&error).into()
@@ -168,7 +190,7 @@ pub(crate) fn said(error: &CommitError) -> Said {
         CommitError::Encode(error) => return encode(error),
         CommitError::Materialise { .. } => (Exit::Input, "materialise"),
         CommitError::Refused(Core::EventTooLarge { .. } | Core::CommitTooLarge { .. }) => (Exit::Input, "too_large"),
-        CommitError::Refused(Core::Full { .. }) => (Exit::Pending, "full"),
+        CommitError::Refused(Core::Full { .. } | Core::PendingTooLong { .. }) => (Exit::Pending, "full"),
         CommitError::Refused(Core::StorageBroken { .. }) => (Exit::Machine, "corrupt"),
         _ => (Exit::Machine, "storage"),
     };

@@ -28,6 +28,11 @@ impl Output {
         Ok(writeln!(self.out, "{text}")?)
     }
 
+    /// Text as it is, without the end of a line.
+    pub(crate) fn raw(&mut self, text: impl Display) -> Result<()> {
+        Ok(write!(self.out, "{text}")?)
+    }
+
     /// An object for programs, on a line of its own.
     pub(crate) fn object(&mut self, object: &impl Serialize) -> Result<()> {
         serde_json::to_writer(&mut self.out, object).map_err(io::Error::from)?;

@@ -16,12 +16,21 @@ const CLOSING: Duration = Duration::from_secs(10);
 
 /// Opens a store for work, with the schema and the backend that it remembers.
 pub(crate) fn open(path: &Path, output: &Output) -> Result<Store> {
+    Ok(with_backend(path, output)?.blocking()?)
+}
+
+/// As [`open`], and nothing is pushed.
+pub(crate) fn open_offline(path: &Path, output: &Output) -> Result<Store> {
+    Ok(with_backend(path, output)?.offline().blocking()?)
+}
+
+fn with_backend(path: &Path, output: &Output) -> Result<countersign::Opener> {
     let settings = settings(path)?;
     let mut opener = opener(path, &settings, output)?;
     if let Some(address) = &settings.backend {
         opener = Address::parse(address)?.attach(opener, path, settings.token.as_ref())?;
     }
-    Ok(opener.blocking()?)
+    Ok(opener)
 }
 
 /// Opens a store once without its backend, so that its state is as the schema has it, and closes it.

@@ -315,6 +315,12 @@ pub(super) fn count(conn: &Connection) -> Result<u64> {
     nat(conn.query_row("SELECT count(*) FROM countersign_eventlog", [], |row| row.get(0))?)
 }
 
+/// How many entries have no effect on the state.
+pub(super) fn count_skipped(conn: &Connection) -> Result<u64> {
+    let mut count = conn.prepare_cached("SELECT count(*) FROM countersign_eventlog WHERE skip IS NOT NULL")?;
+    nat(count.query_row([], |row| row.get(0))?)
+}
+
 /// The parent of a synced entry where it isn't the one before it. That of a client-only entry always follows from its place.
 fn stored_parent(entry: &Entry) -> Result<Option<i64>> {
     let pos = entry.seq.pos;

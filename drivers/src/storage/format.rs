@@ -69,10 +69,17 @@ CREATE TABLE countersign_eventlog (
     PRIMARY KEY (global, client)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX countersign_own ON countersign_eventlog (author, commit_ordinal) WHERE rebases IS NOT NULL;
+CREATE INDEX countersign_skipped ON countersign_eventlog (global, client) WHERE skip IS NOT NULL;
 CREATE TABLE countersign_sessions (
     session TEXT PRIMARY KEY,
     mark INTEGER NOT NULL,
     wiped INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE countersign_times (
+    session TEXT NOT NULL,
+    commit_ordinal INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (session, commit_ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE countersign_quarantine (
     id INTEGER PRIMARY KEY,
@@ -82,6 +89,9 @@ CREATE TABLE countersign_quarantine (
     persisted INTEGER NOT NULL,
     forgotten INTEGER NOT NULL DEFAULT 0,
     acknowledged INTEGER NOT NULL DEFAULT 0,
+    discarded INTEGER NOT NULL DEFAULT 0,
+    retried TEXT,
+    at INTEGER,
     UNIQUE (session, commit_ordinal)
 ) STRICT;
 CREATE TABLE countersign_quarantine_events (

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Event, Prepared, SessionTxn};
+use countersign_core::{CommitId, Event, Prepared, SessionTxn};
 
 use super::error::{CommitError, SessionError};
 use super::{Session, inside};
@@ -61,8 +61,17 @@ impl Session {
     }
 
     fn commit_encoded(&self, events: Vec<Event>) -> Result<CommitReceipt, CommitError> {
+        self.commit_after(events, |_| Ok(()))
+    }
+
+    /// Commits once something that has to be there before is done, which is told the commit's identity. If that fails, nothing has happened.
+    pub(super) fn commit_after<E: From<CommitError>>(
+        &self,
+        events: Vec<Event>,
+        before: impl FnOnce(CommitId) -> Result<(), E>,
+    ) -> Result<CommitReceipt, E> {
         if inside::is_inside() {
-            return Err(CommitError::Inside);
+            return Err(CommitError::Inside.into());
         }
         let (cell, shared) = (&self.inner.cell, &self.inner.handle.shared);
         let mut held = cell.acquire(shared);
@@ -74,6 +83,16 @@ impl Session {
             }
             None => Err(CommitError::Refused(countersign_core::CommitError::SessionNotReady)),
         };
+        let mut applied = applied.map_err(E::from);
+        if applied.is_ok()
+            && let Err(error) = before(prepared.id)
+        {
+            // The session is held: nobody has seen it.
+            if let Some(db) = held.db() {
+                db.run(&SessionTxn { undo: prepared.events.len(), ..SessionTxn::default() });
+            }
+            applied = Err(error);
+        }
         let receipt = Arc::new(Cell::open(prepared.id, Arc::downgrade(shared)));
         let (taken, closing) = shared.with(|hub, now| {
             let taken = applied.is_ok() && !hub.ended;
@@ -93,7 +112,7 @@ impl Session {
         if !taken {
             // The store was closed while the commit was being applied, and nobody waits for it any more: nothing has happened.
             db.run(&SessionTxn { undo: prepared.events.len(), ..SessionTxn::default() });
-            return Err(CommitError::Refused(countersign_core::CommitError::Closing));
+            return Err(CommitError::Refused(countersign_core::CommitError::Closing).into());
         }
         cell.changed(db);
         Ok(CommitReceipt::new(receipt))

@@ -5,6 +5,7 @@
 mod bad_input;
 mod beside;
 mod commands;
+mod failures;
 mod stdin;
 mod support;
 mod trouble;

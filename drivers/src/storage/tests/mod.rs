@@ -56,7 +56,15 @@ pub(super) fn options(backend: bool) -> Options {
 }
 
 pub(super) fn options_with(schema: Schema, backend: bool) -> Options {
-    Options { schema, durability: Durability::Process, backend, size_limit: None, client: Some(Arc::from("c1")), progress: None }
+    Options {
+        schema,
+        durability: Durability::Process,
+        backend,
+        size_limit: None,
+        client: Some(Arc::from("c1")),
+        clock: Clock::default(),
+        progress: None,
+    }
 }
 
 /// A store in a folder of its own, and the model of what it holds.
