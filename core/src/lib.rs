@@ -26,6 +26,7 @@ mod config;
 mod effect;
 mod error;
 mod event;
+mod guard;
 mod id;
 mod input;
 mod leader;
@@ -48,6 +49,7 @@ pub use error::{
     SyncError, Whereabouts,
 };
 pub use event::{Entry, Event, Origin, OwnEvent, PulledEvent, Standing, WireIds};
+pub use guard::{Batch, Guard};
 pub use id::{BackendId, ClientId, CommitId, EffectId, EventId, ParseIdError, SessionId};
 pub use input::{IdentityPolicy, Input, Page};
 pub use node::{Node, OpenStages};

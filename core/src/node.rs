@@ -19,7 +19,7 @@ use crate::boot::{Boot, BootError};
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
 use crate::error::{CommitError, Limit};
-use crate::event::Event;
+use crate::guard::{Batch, Guard};
 use crate::id::{BackendId, CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::{Arrival, Leader};
@@ -77,15 +77,16 @@ impl Node {
         Ok(node)
     }
 
-    /// Numbers a commit of `session`. Apply its events to the session's database, then call [`Node::finish`].
+    /// Numbers a commit of `session`. Check its guard on the session's database and apply its events to it, then call [`Node::finish`].
     ///
     /// # Errors
     ///
     /// If a limit is reached, or the session can't take a commit now. Nothing has happened then. After
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
-    pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
+    pub fn prepare(&mut self, now: Time, session: SessionId, batch: impl Into<Batch>) -> Result<Prepared, CommitError> {
         self.tick(now);
-        if let Err(error) = self.check_limits(session, &events) {
+        let batch = batch.into();
+        if let Err(error) = self.check_limits(session, &batch) {
             // Whoever had to wait for the session gives up here: it need not be kept free any longer.
             if self.sessions.get_mut(&session).is_some_and(Session::let_go) {
                 self.settle();
@@ -93,7 +94,7 @@ impl Node {
             return Err(error);
         }
         let found = self.sessions.get_mut(&session).ok_or(CommitError::SessionClosed)?;
-        found.prepare(events).cloned()
+        found.prepare(batch).cloned()
     }
 
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
@@ -113,9 +114,9 @@ impl Node {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.tick(now);
         let known = match input {
-            Input::Prepare { session, events } => {
+            Input::Prepare { session, events, guard } => {
                 // The recorded form: whoever replays it has the error from the first time.
-                let _ = self.prepare(now, session, events);
+                let _ = self.prepare(now, session, Batch { events, guard });
                 return;
             }
             Input::Finish { session, applied } => {
@@ -227,7 +228,7 @@ impl Node {
         }
     }
 
-    fn check_limits(&self, session: SessionId, events: &[Event]) -> Result<(), CommitError> {
+    fn check_limits(&self, session: SessionId, Batch { events, guard }: &Batch) -> Result<(), CommitError> {
         let config = &self.config;
         if self.closing {
             return Err(CommitError::Closing);
@@ -235,7 +236,8 @@ impl Node {
         if let Some(message) = self.leader.broken() {
             return Err(CommitError::StorageBroken { message: message.clone() });
         }
-        let (mut bytes, mut synced, mut client_only) = (0, 0, 0);
+        let mut bytes = guard.as_ref().map_or(0, Guard::bytes);
+        let (mut synced, mut client_only) = (0, 0);
         for (index, event) in events.iter().enumerate() {
             let size = event.encoded_bytes();
             if size > config.event_bytes {

@@ -54,7 +54,7 @@ impl Leader {
         let (mut events, mut bytes) = (0, 0);
         for own in arrival.events {
             events += 1;
-            bytes += own.event.encoded_bytes();
+            bytes += own.held_bytes();
             if self.tail.push_own(own.clone(), closing == Some(own.id), 0) {
                 self.count_pending(own, 1);
             }

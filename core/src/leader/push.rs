@@ -130,7 +130,8 @@ impl Leader {
             return;
         }
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
-        let end = if self.tail.in_place(first + 1) {
+        let ahead = !self.tail.in_place(first + 1);
+        let end = if !ahead {
             stored.pending
         } else if self.pushing.ahead_streak >= AHEAD_STREAK && !self.persisting.decides_any() {
             // A rebase that is lost is found again at the backend; a withdrawal that is lost would put a commit behind later ones.
@@ -138,7 +139,7 @@ impl Leader {
         } else {
             return;
         };
-        let Some(batch) = self.batch(config, first, end) else { return };
+        let Some(batch) = self.batch(config, first, end, ahead) else { return };
         let exposed_before = self.tail.exposed();
         let push = Push { parent: batch.parent, backend: self.backend.clone(), events: batch.events };
         let effect = out.effect(Effect::Push(push));
@@ -155,7 +156,7 @@ impl Leader {
         });
     }
 
-    fn batch(&self, config: &Config, first: u64, end: u64) -> Option<Batch> {
+    fn batch(&self, config: &Config, first: u64, end: u64, ahead: bool) -> Option<Batch> {
         let commits_max = self.pushing.commits_max.unwrap_or(u32::MAX);
         let skip = (first - self.tail.pending_first()) as usize;
         let mut batch = Batch { parent: 0, events: Vec::new(), end: first, commits: 0 };
@@ -169,6 +170,11 @@ impl Leader {
             if commit != Some(of) {
                 (commit, counted) = (Some(of), false);
                 start = (batch.events.len(), index);
+            }
+            if ahead && event.own.guard.is_some() {
+                // Only storage can tell whether it holds there.
+                batch.end = start.1;
+                break;
             }
             if event.own.event.client_only {
                 batch.end = index + 1;
@@ -197,7 +203,7 @@ impl Leader {
                 batch.parent = self.tail.place_of(event).global - 1;
             }
             bytes += size;
-            batch.events.push(event.own.clone());
+            batch.events.push(OwnEvent { guard: None, ..event.own.clone() });
             batch.end = index + 1;
         }
         Some(batch).filter(|batch| !batch.events.is_empty())

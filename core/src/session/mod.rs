@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use crate::error::CommitError;
 use crate::event::{Event, OwnEvent};
+use crate::guard::{Batch, Guard};
 use crate::id::{CommitId, EffectId, EventId, SessionId};
 use crate::leader::Leader;
 use crate::seq::Pos;
@@ -30,6 +31,8 @@ pub(crate) use ledger::Ledger;
 pub struct Prepared {
     /// Its identity.
     pub id: CommitId,
+    /// What has to hold of the session's database before its first event.
+    pub guard: Option<Arc<Guard>>,
     /// Its events, in order, to be applied to the session's database as one transaction of one unit each.
     pub events: SmallVec<[OwnEvent; 1]>,
 }
@@ -187,7 +190,7 @@ impl Session {
     /// Events and bytes that the leader has not admitted.
     pub(crate) fn unadmitted(&self) -> (usize, usize) {
         let events = self.pending.range(self.admitted..);
-        (events.len(), events.map(|own| own.event.encoded_bytes()).sum())
+        (events.len(), events.map(OwnEvent::held_bytes).sum())
     }
 
     /// Events that the leader has not admitted.
@@ -198,7 +201,7 @@ impl Session {
     // Commits.
 
     /// Numbers a commit. The limits have been looked at already.
-    pub(crate) fn prepare(&mut self, events: Vec<Event>) -> Result<&Prepared, CommitError> {
+    pub(crate) fn prepare(&mut self, batch: Batch) -> Result<&Prepared, CommitError> {
         match &self.phase {
             Phase::Closed => return Err(CommitError::SessionClosed),
             Phase::Seeding(_) | Phase::Lost(_) => return Err(CommitError::SessionNotReady),
@@ -211,15 +214,19 @@ impl Session {
         debug_assert!(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do");
         self.held = false;
         let id = CommitId { session: self.id, ordinal: self.next_commit };
+        let Batch { events, guard } = batch;
         let count = events.len();
+        let guarded = events.iter().position(|event| !event.client_only).unwrap_or(0);
+        let guard = guard.map(Arc::new);
         let number = |(i, event): (usize, Event)| OwnEvent {
             id: EventId { session: self.id, ordinal: self.next_event + i as u64 },
             commit: id.ordinal,
             last: i + 1 == count,
+            guard: guard.clone().filter(|_| i == guarded),
             event: Arc::new(event),
         };
         let events = events.into_iter().enumerate().map(number).collect();
-        self.phase = Phase::Preparing(Prepared { id, events });
+        self.phase = Phase::Preparing(Prepared { id, events, guard: guard.clone() });
         match &self.phase {
             Phase::Preparing(prepared) => Ok(prepared),
             _ => Err(CommitError::SessionBusy),
@@ -373,7 +380,7 @@ impl Session {
         self.recount_admitted();
         let unit = |entry: crate::event::Entry| Upstream {
             at: entry.seq.pos,
-            unit: Unit { commit: entry.commit_id(), event: entry.event, undoable: true },
+            unit: Unit { commit: entry.commit_id(), guard: entry.own_guard().cloned(), event: entry.event, undoable: true },
         };
         // What is pending stands right behind the last confirmed event.
         self.upstream_taken = seed.pending.first().map_or(seed.head.pos.global, |first| first.seq.pos.global.saturating_sub(1));
