@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use countersign_core::{BackendFailure, Config, Input, Node};
 
 use super::{Handle, Session, Store};
-use crate::backend::{Backend, Lanes, Who};
+use crate::backend::{Backend, Who};
 use crate::clock::Clock;
 use crate::driver::{Hub, Shared, Timer, blocking};
 use crate::state::Schema;
