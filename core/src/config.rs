@@ -5,6 +5,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::input::IdentityPolicy;
+use crate::mutant::Mutant;
 
 /// How a machine behaves. `Default` suits an application on a desktop or a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,10 @@ pub struct Config {
     pub identity: IdentityPolicy,
     /// When an outage counts as final.
     pub offline: OfflinePolicy,
+    /// The bug that is put back.
+    #[cfg(feature = "mutants")]
+    #[serde(default)]
+    pub mutant: Option<Mutant>,
 }
 
 /// What happens to an isolated commit that the backend keeps refusing.
@@ -76,6 +81,24 @@ pub struct OfflinePolicy {
     pub deadline: Option<Duration>,
     /// Whether the events are then taken back into quarantine; else they stay queued.
     pub withdraw: bool,
+}
+
+impl Config {
+    /// Whether this bug is put back: never, but in the build that shows that it is found.
+    pub(crate) fn has(&self, mutant: Mutant) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.mutant == Some(mutant);
+        #[cfg(not(feature = "mutants"))]
+        {
+            let _ = mutant;
+            false
+        }
+    }
+
+    /// The longest wait after a failure.
+    pub(crate) fn backoff_cap(&self) -> Duration {
+        if self.has(Mutant::NoBackoffCap) { Duration::MAX } else { self.backoff_max }
+    }
 }
 
 impl Default for Config {
@@ -104,6 +127,8 @@ impl Default for Config {
             stuck: StuckPolicy::default(),
             identity: IdentityPolicy::default(),
             offline: OfflinePolicy::default(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 }

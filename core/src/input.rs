@@ -134,7 +134,9 @@ pub enum IdentityPolicy {
 pub struct Page {
     /// The events, in order.
     pub events: Vec<PulledEvent>,
-    /// Whether the backend has more at once; if not, the next page comes when somebody pushes.
+    /// Whether the backend has more at once; if not, the next page comes when somebody pushes. `false` says that nothing stood behind
+    /// this page when it was read, and so that what the backend acknowledged before the stream was begun has come. (A backend that
+    /// needs a moment to show what it has taken is asked a second time.)
     pub more: bool,
     /// Which backend this is.
     pub backend: BackendId,

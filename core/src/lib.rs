@@ -32,6 +32,7 @@ mod input;
 mod leader;
 pub mod merge;
 mod message;
+mod mutant;
 mod node;
 mod outbox;
 mod seq;
@@ -52,6 +53,8 @@ pub use event::{Entry, Event, Origin, OwnEvent, PulledEvent, Standing, WireIds};
 pub use guard::{Batch, Guard};
 pub use id::{BackendId, ClientId, CommitId, EffectId, EventId, ParseIdError, SessionId};
 pub use input::{IdentityPolicy, Input, Page};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use node::{Node, OpenStages};
 pub use seq::{GLOBAL_MAX, ParseSeqError, Pos, Seq};
 pub use session::Prepared;

@@ -24,6 +24,7 @@ use crate::id::{BackendId, CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::{Arrival, Leader};
 use crate::message::Down;
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::GLOBAL_MAX;
 use crate::session::{Ledger, Prepared, Session};
@@ -98,10 +99,17 @@ impl Node {
     }
 
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
-    /// `None` if no commit was prepared.
+    /// `None` if no commit was prepared. So whoever gives up after [`CommitError::SessionBusy`] says that nothing was applied: a session
+    /// takes nothing from the leader as long as somebody is about to commit.
     pub fn finish(&mut self, now: Time, session: SessionId, applied: bool) -> Option<CommitId> {
         self.tick(now);
-        let id = self.sessions.get_mut(&session)?.finish(applied)?;
+        let found = self.sessions.get_mut(&session)?;
+        let Some(id) = found.finish(applied) else {
+            if found.let_go() {
+                self.settle();
+            }
+            return None;
+        };
         self.send(session);
         // While storage is busy, a commit only joins those that wait for it: nothing else can follow from it.
         if !self.leader.is_gathering(&self.config) || self.sessions.get(&session).is_some_and(Session::has_news) {
@@ -147,7 +155,8 @@ impl Node {
     /// The next output. After the last one, [`Output::Idle`].
     #[must_use]
     pub fn poll(&mut self) -> Output {
-        self.out.pop().unwrap_or_else(|| Output::Idle { deadline: self.leader.deadline(&self.config) })
+        let next = if self.config.has(Mutant::UnorderedPop) { self.out.pop_newest() } else { self.out.pop() };
+        next.unwrap_or_else(|| Output::Idle { deadline: self.leader.deadline(&self.config) })
     }
 
     /// A snapshot of where everything stands. Cheap: costs nothing in proportion to what is queued, but for the sessions.
@@ -178,6 +187,12 @@ impl Node {
     pub fn find(&self, commit: CommitId) -> Option<OpenStages> {
         let (leader, backend) = self.sessions.get(&commit.session)?.ledger.find(commit.ordinal)?;
         Some(OpenStages { leader, backend })
+    }
+
+    /// Whether the session is open, or has receipts that have not settled.
+    #[must_use]
+    pub fn knows(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
     }
 
     /// Where the synced events of a commit stand for good, and how often they were rebased on the way: those that the backend has accepted

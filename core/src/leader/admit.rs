@@ -79,6 +79,7 @@ impl Leader {
 
     pub(crate) fn session_closed(&mut self, session: SessionId) {
         self.admitted.remove(&session);
+        self.look_at_withdrawals();
     }
 
     /// The events of commits that are admitted and not stored.

@@ -3,7 +3,7 @@
 //! Where the backend keeps our ids, the same event is the one with the same identity. LiveStore's servers strip them: there an
 //! event of this client and session is the first of that session's unsettled events that says the same.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 
 use crate::error::Quarantined;
@@ -38,9 +38,8 @@ pub(super) struct AgainstBackend<'a> {
     client: &'a str,
     tail: &'a Tail,
     uncertain: &'a VecDeque<Quarantined>,
-    named: BTreeSet<usize>,
-    /// Everything before this index is named.
-    start: usize,
+    /// Where to look for the next event of a session: it has none before that is not named already.
+    next: BTreeMap<SessionId, usize>,
     /// The session whose text was looked at last: a page has runs of the same.
     last: Option<(Arc<str>, Option<SessionId>)>,
 }
@@ -62,14 +61,7 @@ impl<'a> AgainstBackend<'a> {
     }
 
     pub(super) fn new(client: &'a str, tail: &'a Tail, uncertain: &'a VecDeque<Quarantined>) -> Self {
-        Self { client, tail, uncertain, named: BTreeSet::new(), start: 0, last: None }
-    }
-
-    fn name(&mut self, index: usize) {
-        self.named.insert(index);
-        while self.named.remove(&self.start) {
-            self.start += 1;
-        }
+        Self { client, tail, uncertain, next: BTreeMap::new(), last: None }
     }
 }
 
@@ -91,24 +83,22 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
 
     fn elsewhere(&mut self, pending: &VecDeque<Pending>, from: usize, incoming: &PulledEvent) -> Option<usize> {
         let session = self.session(incoming)?;
-        let from = from.max(self.start);
-        let synced = |&(index, event): &(usize, &Pending)| {
-            event.own.id.session == session && !event.own.event.client_only && !self.named.contains(&index)
-        };
-        let candidates = || pending.iter().enumerate().skip(from).filter(synced);
+        let next = self.next.entry(session).or_insert(from);
         // A session's events are confirmed in their order. What is equal to a later one is one that was withdrawn, or has other bytes.
-        let equal = candidates().next().filter(|(_, event)| is_same(&event.own, session, incoming));
-        let found = match equal {
-            Some((index, _)) => Some(index),
-            None if incoming.ids.is_some() || self.may_be_quarantined(session) => None,
+        let is_own = |event: &Pending| event.own.id.session == session && !event.own.event.client_only;
+        *next = pending.range(*next..).position(is_own).map_or(pending.len(), |ahead| *next + ahead);
+        let index = *next;
+        let candidate = pending.get(index)?;
+        let is_it = is_same(&candidate.own, session, incoming) || {
             // The backend changed our bytes: only something that may have been sent can have come back.
-            None => {
-                let exposed = (self.tail.exposed() - self.tail.pending_first()) as usize;
-                candidates().map(|(index, _)| index).next().filter(|&index| index < exposed)
-            }
-        }?;
-        self.name(found);
-        Some(found)
+            let exposed = (self.tail.exposed() - self.tail.pending_first()) as usize;
+            incoming.ids.is_none() && index < exposed && !self.may_be_quarantined(session)
+        };
+        if !is_it {
+            return None;
+        }
+        self.next.insert(session, index + 1);
+        Some(index)
     }
 }
 

@@ -32,6 +32,7 @@ use crate::error::{Quarantined, StorageFailure, SyncError};
 use crate::event::{Entry, Origin, OwnEvent, PulledEvent};
 use crate::id::{BackendId, ClientId, CommitId, SessionId};
 use crate::message::Down;
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::Pos;
 use crate::time::Time;
@@ -79,6 +80,9 @@ pub(crate) struct Leader {
     jitter: Jitter,
     now: Time,
     closing: bool,
+    /// The bug that is put back.
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
     /// Messages for sessions, in order.
     pub(crate) down: Vec<Down>,
 }
@@ -110,6 +114,8 @@ impl Leader {
             jitter: Jitter(seed),
             now: Time::ZERO,
             closing: false,
+            #[cfg(feature = "mutants")]
+            mutant: config.mutant,
             down: Vec::new(),
             tail: Tail::new(false, &Heads::default(), Pos::ROOT),
         };
@@ -140,6 +146,17 @@ impl Leader {
         }
         leader.check().map_err(BootError::Inconsistent)?;
         Ok(leader)
+    }
+
+    /// As [`Config::has`].
+    fn has(&self, mutant: Mutant) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.mutant == Some(mutant);
+        #[cfg(not(feature = "mutants"))]
+        {
+            let _ = mutant;
+            false
+        }
     }
 
     /// It is this late now. Comes before anything is made of an input: waits are counted from here.

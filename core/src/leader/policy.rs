@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::config::{Config, StuckPolicy};
 use crate::effect::Notice;
 use crate::error::{BackendFailure, Certainty, InvalidPush, SyncError, Whereabouts};
-use crate::id::{BackendId, CommitId};
+use crate::id::{BackendId, CommitId, EffectId};
 use crate::input::IdentityPolicy;
 use crate::outbox::Outbox;
 use crate::seq::{GLOBAL_MAX, Pos};
@@ -38,6 +38,17 @@ pub(super) struct Policy {
     outage: Option<(Time, Arc<str>)>,
     /// The outage counts as final.
     offline_for_good: bool,
+    /// What the withdrawals that wait were last looked at against: nothing comes of looking again before it changes.
+    looked: Option<Looked>,
+}
+
+/// What decides whether a withdrawal is due: the ends of the tail, how much of it is stored, and the push under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Looked {
+    settled_end: u64,
+    pending: (u64, u64),
+    durable: u64,
+    push: Option<EffectId>,
 }
 
 /// What keeps a leader from syncing.
@@ -194,7 +205,13 @@ impl Leader {
     pub(crate) fn ask_to_withdraw(&mut self, commit: CommitId, is_coming: bool) {
         if is_coming || self.tail.pending().iter().any(|event| event.own.commit_id() == commit) {
             self.withdrawals.entry(commit).or_insert(None);
+            self.look_at_withdrawals();
         }
+    }
+
+    /// There is another withdrawal, or one session fewer.
+    pub(super) fn look_at_withdrawals(&mut self) {
+        self.policy.looked = None;
     }
 
     pub(crate) fn give_up_offline(&mut self, config: &Config) {
@@ -229,6 +246,7 @@ impl Leader {
         match self.stopped(config) {
             Some(error) if error.events() == Whereabouts::Quarantine => {
                 self.withdrawals.entry(commit).or_insert(Some(error));
+                self.look_at_withdrawals();
             }
             Some(error) => self.fail_queued(commit, error),
             None => {}
@@ -279,7 +297,13 @@ impl Leader {
     }
 
     fn withdraw_what_can_be(&mut self) {
-        if self.withdrawals.is_empty() {
+        let looked = Looked {
+            settled_end: self.tail.settled_end(),
+            pending: (self.tail.pending_first(), self.tail.pending_end()),
+            durable: self.tail.stored().durable,
+            push: self.pushing.in_flight_id(),
+        };
+        if self.withdrawals.is_empty() || self.policy.looked.replace(looked) == Some(looked) {
             return;
         }
         let mut found: BTreeMap<CommitId, bool> = BTreeMap::new();

@@ -15,6 +15,7 @@ use crate::event::{Entry, Origin, PulledEvent, Standing};
 use crate::id::EffectId;
 use crate::input::Page;
 use crate::merge::{self, Delta, Upstream};
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::{GLOBAL_MAX, Pos, Seq};
 use crate::waiting::LastError;
@@ -151,12 +152,14 @@ impl Leader {
         if outstanding.fresh
             && let Some(anchor) = &self.pulling.anchor
         {
-            if events.first().is_none_or(|first| !is_anchor(anchor, first)) {
+            if events.first().is_none_or(|first| !is_anchor(anchor, first)) && !self.has(Mutant::NoAnchor) {
                 let message = alloc::format!("the backend no longer holds e{} as it had confirmed it", anchor.seq);
                 self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
                 return true;
             }
-            events.remove(0);
+            if !events.is_empty() {
+                events.remove(0);
+            }
         }
         self.pulling.more = page.more;
         let gap = contiguous(&mut events, self.tail.upstream());
@@ -241,7 +244,7 @@ impl Leader {
     }
 
     fn retry_pull(&mut self, config: &Config) {
-        self.pulling.retry.fail(self.now, config.backoff_min, config.backoff_max, &mut self.jitter);
+        self.pulling.retry.fail(self.now, config.backoff_min, config.backoff_cap(), &mut self.jitter);
     }
 
     pub(super) fn pull_now(&mut self) {

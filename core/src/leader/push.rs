@@ -13,6 +13,7 @@ use crate::effect::{Effect, Notice, Push};
 use crate::error::{BackendFailure, Class, SyncError};
 use crate::event::OwnEvent;
 use crate::id::{CommitId, EffectId};
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::waiting::LastError;
@@ -65,6 +66,9 @@ pub(super) struct Pushing {
     /// Whether the policy has withdrawn a commit since a push was last accepted.
     pub(super) policy_withdrew: bool,
     pub(crate) server_ahead: u64,
+    /// Where the backend said that it ends, for those that believe it: [`Mutant::PushAgainWithoutPull`].
+    #[cfg(feature = "mutants")]
+    believed: Option<u64>,
     pub(super) last_error: Option<LastError>,
 }
 
@@ -103,6 +107,10 @@ impl Pushing {
         self.in_flight.is_some()
     }
 
+    pub(super) fn in_flight_id(&self) -> Option<EffectId> {
+        self.in_flight.as_ref().map(|flight| flight.effect)
+    }
+
     pub(super) fn check(&self, tail: &Tail) -> Result<(), &'static str> {
         match &self.in_flight {
             Some(flight) if flight.end > tail.pending_end() => Err("a push is within the pending events"),
@@ -124,7 +132,7 @@ impl Leader {
         if !self.wants_push() || !self.pushing.retry.try_now(self.now) {
             return;
         }
-        let first = self.tail.acked();
+        let first = if self.has(Mutant::NoFence) { self.tail.exposed() } else { self.tail.acked() };
         let stored = self.tail.stored();
         if stored.own_after != self.tail.own_after() {
             return;
@@ -139,7 +147,12 @@ impl Leader {
         } else {
             return;
         };
-        let Some(batch) = self.batch(config, first, end, ahead) else { return };
+        #[cfg_attr(not(feature = "mutants"), expect(unused_mut, reason = "the switch is not in this build"))]
+        let Some(mut batch) = self.batch(config, first, end, ahead) else { return };
+        #[cfg(feature = "mutants")]
+        if let Some(believed) = self.pushing.believed.take() {
+            batch.parent = believed;
+        }
         let exposed_before = self.tail.exposed();
         let push = Push { parent: batch.parent, backend: self.backend.clone(), events: batch.events };
         let effect = out.effect(Effect::Push(push));
@@ -176,7 +189,7 @@ impl Leader {
                 batch.end = start.1;
                 break;
             }
-            if event.own.event.client_only {
+            if event.own.event.client_only && !self.has(Mutant::PushClientOnly) {
                 batch.end = index + 1;
                 continue;
             }
@@ -211,7 +224,8 @@ impl Leader {
 
     /// The backend has taken the batch.
     pub(crate) fn push_ok(&mut self, id: EffectId, out: &mut Outbox) -> bool {
-        let Some(flight) = self.pushing.in_flight.take_if(|flight| flight.effect == id) else { return false };
+        let any = self.has(Mutant::NoStaleGuard);
+        let Some(flight) = self.pushing.in_flight.take_if(|flight| any || flight.effect == id) else { return false };
         self.reached(out);
         self.pushing.retry.reset();
         self.pushing.last_error = None;
@@ -221,7 +235,7 @@ impl Leader {
         self.pushing.stuck = None;
         self.pushing.policy_withdrew = false;
         self.pushing.commits_max = self.pushing.commits_max.and_then(|max| max.checked_mul(2)).filter(|&max| max < 1 << 16);
-        if flight.overtaken {
+        if flight.overtaken && !self.has(Mutant::ReceiptsBySeq) {
             // The history that was pulled meanwhile has no room for this batch, or holds it already: the pull decides.
             self.pulling.look_again();
             return true;
@@ -277,7 +291,7 @@ impl Leader {
     }
 
     fn retry_push(&mut self, config: &Config) {
-        self.pushing.retry.fail(self.now, config.backoff_min, config.backoff_max, &mut self.jitter);
+        self.pushing.retry.fail(self.now, config.backoff_min, config.backoff_cap(), &mut self.jitter);
     }
 
     fn server_ahead(&mut self, config: &Config, flight: &InFlight, head: u64, out: &mut Outbox) {
@@ -290,6 +304,11 @@ impl Leader {
             // A batch follows what the backend has confirmed, by a pull or by an acknowledgement.
             let message = alloc::format!("the backend says that it ends at e{head}, but it had confirmed e{}", flight.parent);
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
+            return;
+        }
+        #[cfg(feature = "mutants")]
+        if self.has(Mutant::PushAgainWithoutPull) {
+            self.pushing.believed = Some(head);
             return;
         }
         self.pulling.look_again();

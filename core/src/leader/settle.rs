@@ -8,6 +8,7 @@ use crate::error::{Certainty, Quarantined, SyncError};
 use crate::event::{Origin, OwnEvent, Standing};
 use crate::id::CommitId;
 use crate::message::Down;
+use crate::mutant::Mutant;
 
 use super::Leader;
 use super::persisting::Decision;
@@ -20,7 +21,7 @@ impl Leader {
         let now = self.now;
         self.persisting.acknowledged.get_or_insert(now);
         let commit = event.own.commit_id();
-        if !event.closes {
+        if !event.closes && !(self.has(Mutant::IgnorePageSplit) && !self.partly.contains_key(&commit)) {
             self.partly.entry(commit).or_default().push(at);
             return;
         }
@@ -126,7 +127,8 @@ impl Leader {
 
     /// What is certain about pending events of a commit, given by their counts.
     pub(super) fn certainty(&self, commit: CommitId, indices: &[u64]) -> Certainty {
-        if indices.iter().any(|&index| index < self.tail.exposed()) {
+        let any_exposed = indices.iter().any(|&index| index < self.tail.exposed());
+        if any_exposed && !self.has(Mutant::WithdrawInFlight) {
             return Certainty::Unknown;
         }
         match self.partly.get(&commit) {

@@ -84,6 +84,8 @@ pub(crate) struct Session {
     /// The last confirmed event that has been taken, and up to which the database has all of them.
     upstream_taken: u64,
     upstream_applied: u64,
+    /// Bytes of those that it has not.
+    unadmitted_bytes: usize,
     /// The leader has refused a push: nothing more is sent before its events are taken.
     refused: bool,
     /// Whether it had refused what is sent next: it does so only once.
@@ -121,6 +123,7 @@ impl Session {
             admitted_after_synced: 0,
             upstream_taken: 0,
             upstream_applied: 0,
+            unadmitted_bytes: 0,
             refused: false,
             again: false,
             depth: 0,
@@ -189,8 +192,7 @@ impl Session {
 
     /// Events and bytes that the leader has not admitted.
     pub(crate) fn unadmitted(&self) -> (usize, usize) {
-        let events = self.pending.range(self.admitted..);
-        (events.len(), events.map(OwnEvent::held_bytes).sum())
+        (self.pending.len() - self.admitted, self.unadmitted_bytes)
     }
 
     /// Events that the leader has not admitted.
@@ -238,7 +240,7 @@ impl Session {
         core::mem::take(&mut self.held)
     }
 
-    /// The prepared commit is in the database, or nothing happened. `None` if none was prepared.
+    /// The prepared commit is in the database, or nothing happened. `None` if none was prepared: then nobody wants to commit any more.
     pub(crate) fn finish(&mut self, applied: bool) -> Option<CommitId> {
         let Phase::Preparing(_) = self.phase else { return None };
         let Phase::Preparing(prepared) = core::mem::replace(&mut self.phase, Phase::Ready) else { return None };
@@ -253,7 +255,10 @@ impl Session {
                 true => self.ledger.admit_empty(ordinal),
                 false => self.ledger.admit(ordinal, prepared.events.iter().any(|own| !own.event.client_only)),
             }
-            self.pending.extend(prepared.events);
+            for own in prepared.events {
+                self.unadmitted_bytes += own.held_bytes();
+                self.pending.push_back(own);
+            }
         }
         Some(prepared.id)
     }
@@ -299,8 +304,9 @@ impl Session {
         }
     }
 
-    /// After events have been taken from among the admitted ones.
+    /// After events have been taken from among them.
     fn recount_admitted(&mut self) {
+        self.unadmitted_bytes = self.unsent().map(OwnEvent::held_bytes).sum();
         (self.admitted_synced, self.admitted_after_synced) = (0, 0);
         self.count_admitted(0);
     }
@@ -336,6 +342,7 @@ impl Session {
         }
         let from = self.admitted;
         self.admitted += events;
+        self.unadmitted_bytes -= self.pending.range(from..self.admitted).map(OwnEvent::held_bytes).sum::<usize>();
         self.count_admitted(from);
         self.again = false;
         if !self.is_open() {
@@ -436,6 +443,8 @@ impl Session {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
+        let bytes: usize = self.unsent().map(OwnEvent::held_bytes).sum();
+        rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
         if matches!(self.phase, Phase::Ready) {
             rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;

@@ -1,5 +1,6 @@
 //! The command line's shape.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Failures(Failures),
     /// Take a pending commit back
     Withdraw(Withdraw),
+    /// Be a sync server, for Countersign's stores and LiveStore's apps
+    Serve(Serve),
     /// See two stores and a backend at work
     Demo(Demo),
 }
@@ -173,6 +176,67 @@ pub(crate) struct Sync {
     /// How long `--until` is waited for
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, conflicts_with = "for_time")]
     pub(crate) timeout: Duration,
+}
+
+const SERVE: &str = "\
+A token file (TOML) names who may come in, and is read again when it changes:
+
+  [[token]]
+  token = \"at least sixteen characters\"
+  read = [\"*\"]
+  write = [\"shop-1\", \"shop-2\"]
+
+Clients send their token as `authToken` in the sync payload, or in a header `Authorization: Bearer`.
+
+SIGTERM and SIGINT stop the server: it finishes what it has admitted, tells its clients, and exits with 0. A second one
+stops it at once. SIGHUP reads the token file again.";
+
+#[derive(Debug, Args)]
+#[command(after_help = SERVE)]
+#[command(group = ArgGroup::new("access").args(["tokens", "no_auth"]))]
+pub(crate) struct Serve {
+    /// The directory of the logs, one file a store; made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Where to listen; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// The file of tokens (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokens: Option<PathBuf>,
+    /// Let everybody in who can reach the address
+    #[arg(long)]
+    pub(crate) no_auth: bool,
+    /// The certificate chain (PEM), for wss:// and https://
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Where to serve /healthz and /metrics, to whoever asks
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// How long clients are given to go when the server stops
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// What to log on standard error, such as `debug` or `countersign=debug,warn`
+    #[arg(long, value_name = "LEVEL", env = "RUST_LOG", default_value = "info")]
+    pub(crate) log: String,
+    /// Connections in all
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections: Option<usize>,
+    /// Connections from one address
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections_per_address: Option<usize>,
+    /// Stores in the directory
+    #[arg(long, value_name = "N")]
+    pub(crate) max_stores: Option<usize>,
+    /// Bytes in one message of a client
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_message: Option<usize>,
+    /// Bytes that are held for a client that does not take them
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_unsent: Option<usize>,
 }
 
 #[derive(Debug, Args)]

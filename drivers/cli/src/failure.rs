@@ -6,6 +6,7 @@ use std::path::Path;
 
 use countersign::backend::BackendOpenError;
 use countersign::core;
+use countersign::server::StartError;
 use countersign::{CommitError, CommitId, EncodeError, Event, FailureError, Guard, LookupError, OpenError, ReadError, SchemaError};
 use serde::Serialize;
 
@@ -147,6 +148,25 @@ impl From<BackendOpenError> for Failure {
             BackendOpenError::Newer { .. } => (Exit::Machine, "newer_format"),
             BackendOpenError::Damaged { .. } => (Exit::Machine, "corrupt"),
             _ => (Exit::Machine, "backend"),
+        };
+        Said::new(exit, code, error.to_string()).into()
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let (exit, code) = match &error {
+            StartError::NoAccess => {
+                let message = "nothing says who may come in: give --tokens FILE, or say --no-auth to let everybody in who can reach \
+                               the address";
+                return Self::input("no_access", message);
+            }
+            StartError::Tokens(_) => (Exit::Input, "tokens"),
+            StartError::Tls { .. } => (Exit::Input, "tls"),
+            StartError::Limit { .. } => (Exit::Input, "limit"),
+            StartError::Locked { .. } => (Exit::Machine, "locked"),
+            StartError::Listen { .. } => (Exit::Machine, "listen"),
+            _ => (Exit::Machine, "serve"),
         };
         Said::new(exit, code, error.to_string()).into()
     }

@@ -83,6 +83,8 @@ impl Hub {
                 }
                 Output::Notify(notice) => tell(&notice),
                 Output::Idle { deadline } => {
+                    let node = &self.node;
+                    self.receipts.sweep(|session| node.knows(session));
                     self.timer.set(deadline.map(|(at, _)| at));
                     shared.turns.tell();
                     self.goals.look(&self.node, woken);

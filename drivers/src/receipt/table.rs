@@ -1,6 +1,6 @@
 //! The open receipts of a store that somebody holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use countersign_core::{CommitId, Resolution, SessionId, Stage, SyncError};
@@ -13,6 +13,8 @@ pub(crate) struct Table {
     cells: BTreeMap<CommitId, Weak<Cell>>,
     /// How far each session's commits are persisted.
     persisted: BTreeMap<SessionId, u64>,
+    /// Closed sessions with commits that have not settled.
+    closed: BTreeSet<SessionId>,
 }
 
 impl Table {
@@ -88,11 +90,26 @@ impl Table {
         woken
     }
 
-    /// A session that has closed, with nothing open: its mark can go.
+    /// A session has closed. Its mark goes as soon as all of its commits have settled.
     pub(crate) fn session_closed(&mut self, session: SessionId) {
-        let open = self.cells.range(CommitId { session, ordinal: 0 }..=CommitId { session, ordinal: u64::MAX }).next().is_some();
-        if !open {
-            self.persisted.remove(&session);
-        }
+        self.closed.insert(session);
+    }
+
+    /// Lets go of the closed sessions that the machine does not know any more: nothing of them is going to settle.
+    pub(crate) fn sweep(&mut self, is_known: impl Fn(SessionId) -> bool) {
+        let persisted = &mut self.persisted;
+        self.closed.retain(|session| {
+            let stays = is_known(*session);
+            if !stays {
+                persisted.remove(session);
+            }
+            stays
+        });
+    }
+
+    /// How many receipts and sessions are held.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.cells.len(), self.persisted.len() + self.closed.len())
     }
 }

@@ -127,6 +127,9 @@ impl Storage {
             format::create(&mut conn, &client, &[]).map_err(sqlite)?;
         } else {
             format::configure(&conn, durability).map_err(sqlite)?;
+            if durability == Durability::Power {
+                sync_what_is_there(&mut conn).map_err(sqlite)?;
+            }
         }
         format::limit_size(&conn, size_limit).map_err(sqlite)?;
         let guard = Guard::install(&mut conn).map_err(sqlite)?;
@@ -327,6 +330,22 @@ fn attempt_rebuild(
     let (pending_skipped, skipped) = skips.into_iter().partition(|skip: &Skip| skip.at > ledger.heads.settled);
     let rebuilt = (!fresh).then_some(Rebuilt { events: total, pending_skipped, skipped });
     Ok((tables, rebuilt))
+}
+
+/// After a crash SQLite also finds transactions that were written and not yet synced. Before anybody is told of them, they have to be:
+/// a loss of power could still take them.
+fn sync_what_is_there(conn: &mut Connection) -> rusqlite::Result<()> {
+    let (busy, log, moved): (i64, i64, i64) =
+        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if busy == 0 && log == moved {
+        return Ok(());
+    }
+    // A reader is in the way. The sync of a transaction covers all before it. This one changes nothing, but has something to write: a row
+    // that is set to what it is would not be.
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute("UPDATE countersign_heads SET number = number + 1", [])?;
+    tx.execute("UPDATE countersign_heads SET number = number - 1", [])?;
+    tx.commit()
 }
 
 /// A log that was local becomes pending when there is a backend: from the first own synced event on.

@@ -145,7 +145,13 @@ impl Session {
                         return Err(failure.map_or(CommitError::Refused(error), CommitError::Session));
                     }
                 }
-                Err(error) => return Err(CommitError::Refused(error)),
+                Err(error) => {
+                    if error == Core::SessionBusy {
+                        // Nobody waits for the session any more: it need not be kept free.
+                        shared.with(|hub, now| hub.node.finish(now, cell.id(), false));
+                    }
+                    return Err(CommitError::Refused(error));
+                }
             }
         }
     }

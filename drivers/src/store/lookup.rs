@@ -168,4 +168,29 @@ mod tests {
         assert!(store.close(Duration::from_secs(10)).persisted);
         assert_eq!(open().receipt(receipt.id()).unwrap().unwrap().peek(), before);
     }
+
+    // Verifies: R7
+    #[test]
+    fn what_a_closed_session_leaves_open_is_let_go_of_when_it_settles() {
+        let dir = tempfile::tempdir().unwrap();
+        let none: [&str; 0] = [];
+        let schema = Schema::builder(1).event_sql("v1.Noted", false, none).build().unwrap();
+        let backend = EmbeddedBackend::open(dir.path().join("backend.db")).unwrap();
+        let store = Store::open(dir.path().join("store.db")).schema(schema).backend(backend.clone()).blocking().unwrap();
+        let size = || store.session.inner.handle.shared.with(|hub, _| hub.receipts.size());
+        backend.switch().off();
+        let session = store.session().unwrap();
+        let receipts: Vec<_> = (0..3).map(|_| session.commit(NewEvent::new("v1.Noted", Value::Null)).unwrap()).collect();
+        receipts.iter().for_each(|receipt| assert_eq!(receipt.leader_sync.wait(), Ok(Settled::Persisted)));
+        drop(session);
+        assert_eq!(size(), (3, 2), "three receipts, the mark of their session, and that it has closed");
+        let mut receipts = receipts.into_iter();
+        drop(receipts.next());
+        assert_eq!(size(), (2, 2), "nobody holds the first one");
+        backend.switch().on();
+        for receipt in receipts {
+            assert!(matches!(receipt.backend_sync.wait(), Ok(Settled::Confirmed(_))));
+        }
+        assert_eq!(size(), (0, 0));
+    }
 }

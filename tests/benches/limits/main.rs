@@ -5,12 +5,16 @@
 
 mod machine;
 mod raw;
+mod server;
 mod stage;
 mod store;
 
 use std::time::{Duration, Instant};
 
 fn main() {
+    if server::serve_if_asked() {
+        return;
+    }
     let arguments: Vec<String> = std::env::args().collect();
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let only: Vec<&str> = arguments.iter().skip(1).filter(|a| a.starts_with('P')).map(String::as_str).collect();
@@ -31,6 +35,9 @@ fn main() {
     }
     if wanted("P5") {
         store::one(rounds, if smoke { 20 } else { 1_000 });
+    }
+    if wanted("P11") {
+        server::live_pulls(if smoke { 1 } else { 41 }, if smoke { 50 } else { 1_000 });
     }
 }
 

@@ -94,6 +94,12 @@ impl Model {
         open.get(choices.index(open.len())).copied()
     }
 
+    /// The newest commit whose backend stage is open.
+    pub(crate) fn newest_open(&self, client: usize) -> Option<CommitId> {
+        let open = |c: &&Commit| c.client == client && c.backend == Stage::Open && !c.lost;
+        self.commits.values().rev().find(open).map(|c| c.id)
+    }
+
     pub(crate) fn withdrawing(&mut self, commit: CommitId) {
         if let Some(commit) = self.commits.get_mut(&commit) {
             commit.withdrawn = true;

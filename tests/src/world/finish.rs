@@ -5,7 +5,7 @@ use countersign_core::{IdentityPolicy, Input, Status, SyncState, Time};
 use super::state::{self, State};
 use crate::model::Stage;
 
-use super::{Event, Violation, World};
+use super::{Event, Step, Violation, World};
 
 /// How long a world may take to come to rest, in microseconds.
 const REST: u64 = 1_800_000_000;
@@ -66,9 +66,6 @@ impl World {
     /// Plays the life of a process again, for some.
     pub(crate) fn replay(&mut self, c: usize) -> Result<(), Violation> {
         let every = self.choices.between(1, 5) as usize;
-        if !self.seed.is_multiple_of(4) {
-            return Ok(());
-        }
         let client = &self.clients[c];
         client.process.as_ref().map_or(Ok(()), |process| process.replay(&client.config, every))
     }
@@ -76,6 +73,7 @@ impl World {
     /// Faults stop: everything has to come to rest, everything has to be known.
     pub(crate) fn liveness(&mut self) -> Result<(), Violation> {
         self.transcript.line(self.now, "", || "FAULTS STOP".into());
+        self.choices.begin(Step::Rest);
         self.heal()?;
         self.rest()?;
         self.check_rest()?;

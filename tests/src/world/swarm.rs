@@ -29,6 +29,8 @@ pub(crate) struct Swarm {
     pub(crate) late: u64,
     pub(crate) duplicate: u64,
     pub(crate) page: u64,
+    /// The fewest events of a page, if there are as many.
+    pub(crate) page_min: u64,
     pub(crate) gap: u64,
     pub(crate) overlap: u64,
     pub(crate) empty_page: u64,
@@ -85,6 +87,7 @@ impl Swarm {
             late: s(100),
             duplicate: s(300),
             page: 0,
+            page_min: 1,
             gap: s(150),
             overlap: s(150),
             empty_page: s(100),

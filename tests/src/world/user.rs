@@ -72,21 +72,40 @@ impl World {
         }
         let pending = self.clients[c].process.as_ref().is_some_and(|process| process.node.status().pending_events > 0);
         if self.choices.chance(self.swarm.reset) {
-            self.backend.reset();
-            self.transcript.line(self.now, "BE", || "is another one from now on".into());
+            self.reset_backend();
             if pending {
                 self.reach.mark("reset while pending");
             }
-            self.wake_pulls();
         } else if self.choices.chance(self.swarm.truncate) && self.backend.head() > 0 {
             let to = self.choices.below(self.backend.head());
-            self.backend.truncate(to);
-            // Nobody restores a backup under a running server: what is on its way is lost.
-            self.queue.retain(|_, event| !matches!(event, Event::PushArrives(..)));
-            self.transcript.line(self.now, "BE", || format!("is a restored backup that ends at e{to}"));
-            self.wake_pulls();
+            self.restore_backup(to);
         }
         Ok(())
+    }
+
+    /// Another, empty backend from now on.
+    pub(crate) fn reset_backend(&mut self) {
+        self.backend.reset();
+        self.transcript.line(self.now, "BE", || "is another one from now on".into());
+        self.wake_pulls();
+    }
+
+    /// A client that is not in this world has an event accepted.
+    pub(crate) fn others(&mut self, event: Said) {
+        self.backend.others(event);
+        let head = self.backend.head();
+        self.transcript.line(self.now, "BE", || format!("takes another client's event as e{head}"));
+        (0..self.clients.len()).for_each(|c| self.news(c));
+        self.wake_pulls();
+    }
+
+    /// A backup of the backend is restored: the log ends here.
+    pub(crate) fn restore_backup(&mut self, to: u64) {
+        self.backend.truncate(to);
+        // Nobody restores a backup under a running server: what is on its way is lost.
+        self.queue.retain(|_, event| !matches!(event, Event::PushArrives(..)));
+        self.transcript.line(self.now, "BE", || format!("is a restored backup that ends at e{to}"));
+        self.wake_pulls();
     }
 
     fn churn(&mut self, c: usize) -> Result<(), Violation> {
@@ -285,7 +304,7 @@ impl World {
         let boot = client.disk.boot(&client.name);
         let name = client.name.clone();
         self.transcript.line(self.now, &name, || format!("boots at txn {}, {} pending", boot.number, boot.pending.len()));
-        client.process = Some(Process::start(&client.config, boot, seed)?);
+        client.process = Some(Process::start(&client.config, boot, seed, self.replays)?);
         client.told = client.disk.number;
         self.news(c);
         self.model.booted(c, &self.clients[c], &mut self.reach)?;

@@ -1,11 +1,12 @@
 //! Closing, dropping, and opening again right after.
 
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use countersign::backend::EmbeddedBackend;
-use countersign::{CommitError, Settled, SyncError, core};
+use countersign::backend::{Backend, EmbeddedBackend, Interrupter, Lanes, PullLane, Who};
+use countersign::core::{BackendFailure, Page, Pull};
+use countersign::{CommitError, Reader, Settled, SyncError, core};
 use tests::driver::Start as _;
 use tests::todos::{LONG, assert_sound, journal, local, note, opener, reopened, settled, synced, todo, todos};
 
@@ -218,4 +219,81 @@ fn the_last_handle_may_be_dropped_by_a_waker_on_a_thread_of_the_store() {
         // Persisted, whoever was first: the waker, or this.
         assert_eq!(receipt.leader_sync.wait(), Ok(Settled::Persisted));
     }
+}
+
+/// A backend that takes pushes and never says what has come since a stream was begun.
+struct Silent(EmbeddedBackend);
+
+struct SilentPull {
+    pulls: Box<dyn PullLane>,
+    interrupted: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Backend for Silent {
+    fn lanes(&self, who: &Who) -> Result<Lanes, BackendFailure> {
+        let Lanes { push, pull } = self.0.lanes(who)?;
+        Ok(Lanes { push, pull: Box::new(SilentPull { pulls: pull, interrupted: Arc::default() }) })
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+impl PullLane for SilentPull {
+    fn pull(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
+        if pull.fresh {
+            return self.pulls.pull(pull);
+        }
+        let (interrupted, told) = &*self.interrupted;
+        let mut interrupted = told.wait_while(interrupted.lock().unwrap(), |interrupted| !*interrupted).unwrap();
+        *interrupted = false;
+        Err(BackendFailure::Unreachable { message: "interrupted".into(), maybe_applied: false })
+    }
+
+    fn interrupter(&self) -> Interrupter {
+        let interrupted = self.interrupted.clone();
+        Interrupter::new(move || {
+            *interrupted.0.lock().unwrap() = true;
+            interrupted.1.notify_all();
+        })
+    }
+}
+
+/// Verifies: R1, R8 (what a receipt has said before a clean close, it says after it, without a backend to ask)
+#[test]
+fn a_commit_that_was_only_acknowledged_is_confirmed_after_a_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let (backend, path) = (EmbeddedBackend::open(dir.path().join("b.db")).unwrap(), dir.path().join("a.db"));
+    let ids: Vec<_> = (0..5)
+        .map(|round| {
+            backend.switch().on();
+            let store = opener(&path).backend(Silent(backend.clone())).start().unwrap();
+            let receipt = store.commit(note(round)).unwrap();
+            let said = settled(&receipt.backend_sync);
+            if round % 2 == 0 {
+                let report = store.close(LONG);
+                assert!(report.persisted && report.unresolved.is_empty(), "{report:?}");
+            } else {
+                drop(store);
+            }
+            backend.switch().off();
+            let stored = Reader::open(&path).unwrap().find(receipt.id()).unwrap();
+            assert!(stored.confirmed(), "{stored:?}");
+            let store = opener(&path).backend(Silent(backend.clone())).start().unwrap();
+            let again = store.receipt(receipt.id()).unwrap().unwrap();
+            assert_eq!(again.backend_sync.peek(), Some(said));
+            receipt.id()
+        })
+        .collect();
+    backend.switch().on();
+    let store = synced(&path, &backend);
+    settled(&store.commit(note("last")).unwrap().backend_sync).unwrap();
+    for (id, at) in ids.into_iter().zip(1..) {
+        let receipt = store.receipt(id).unwrap().unwrap();
+        assert_eq!(settled(&receipt.backend_sync).unwrap().position().unwrap().global, at, "nothing was pushed twice");
+    }
+    assert_eq!(backend.head(), Ok(6));
+    drop(store);
+    assert_sound(&path);
 }

@@ -8,6 +8,7 @@ mod log;
 mod query;
 mod receipt;
 mod schema;
+mod serve;
 mod status;
 mod sync;
 mod watch;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<Exit> {
         Command::Watch(args) => watch::run(&args, output),
         Command::Failures(args) => failures::run(&args, output),
         Command::Withdraw(args) => withdraw::run(&args, output),
+        Command::Serve(args) => serve::run(args, output),
         Command::Demo(args) => demo::run(args, output),
     }
 }

@@ -39,15 +39,15 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A close frame has room for 123 bytes.
 const REASON_BYTES: usize = 123;
 
-/// Serves a client until it goes, or has to.
-pub(super) async fn run(stream: Stream, read: &Bytes, visitor: Visitor, peer: SocketAddr) {
+/// Serves a client until it goes, or has to. `read` is what was read ahead.
+pub(super) async fn run(stream: Stream, read: Vec<u8>, visitor: Visitor, peer: SocketAddr) {
     let limit = Some(visitor.host.limits.message_bytes);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
         .max_message_size(limit)
         .max_frame_size(limit);
-    let ws = WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
+    let ws = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
     let edition = visitor.log.published().1;
     let timer = Timer::interval(visitor.host.limits.silence);
     let host = visitor.host.clone();
