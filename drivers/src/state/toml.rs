@@ -123,6 +123,10 @@ client_only = true
 on = ["INSERT INTO ui (id, filter) VALUES (1, :filter) ON CONFLICT (id) DO UPDATE SET filter = excluded.filter"]
 
 [events."v1.Noted"]
+
+[guards."v1.TodoOpen"]
+sql = "SELECT done = 0 FROM todos WHERE id = :id"
+message = "it is done"
 "#;
 
     fn fails(from: &str, to: &str) -> String {
@@ -145,10 +149,35 @@ on = ["INSERT INTO ui (id, filter) VALUES (1, :filter) ON CONFLICT (id) DO UPDAT
             ("true", "false"),
             (":text", ":title"),
             ("v1.Noted", "v2.Noted"),
+            ("v1.TodoOpen", "v2.TodoOpen"),
             ("DEFAULT 0", "DEFAULT 1"),
         ] {
             assert_ne!(schema.hash(), Schema::from_toml(&GOOD.replacen(from, to, 1)).unwrap().hash(), "{from}");
         }
+    }
+
+    #[test]
+    fn a_guard_is_a_query() {
+        let schema = Schema::from_toml(GOOD).unwrap();
+        assert_eq!(schema.guard_names().map(|name| &**name).collect::<Vec<_>>(), ["v1.TodoOpen"]);
+        let same = Schema::from_toml(&GOOD.replace("done = 0", "done < 1")).unwrap();
+        assert_eq!(same.hash(), schema.hash(), "what it asks changes no state");
+        for (to, said) in [
+            ("SELECT dne", "line 19 of the schema: guard `v1.TodoOpen`: no such column: dne"),
+            ("DELETE FROM todos", "may not delete from `todos`: a guard only reads: let the events write"),
+            ("SELECT random()", "may not call random(): its answer differs without any change of the state: give the value in"),
+            ("SELECT datetime('now')", "may not call datetime()"),
+            ("SELECT name FROM sqlite_schema", "a guard sees the state tables only"),
+            ("PRAGMA user_version", "may not run PRAGMA user_version"),
+            ("SELECT 1; SELECT 2", "these are several statements: a guard is one query"),
+            ("SELECT ?", "parameter ?: write :name for the field `name` of the arguments"),
+            ("", "it answers nothing: write a SELECT"),
+        ] {
+            let error = fails("SELECT done = 0 FROM todos WHERE id = :id", to);
+            assert!(error.contains(said), "{to}: {error}");
+        }
+        assert_eq!(fails("\"v1.TodoOpen\"", "\"\""), "line 18 of the schema: guard ``: a guard needs a name, such as v1.TodoCreated");
+        assert!(fails("message = ", "says = ").starts_with("line 20 of the schema: unknown field `says`, expected `sql` or `message`"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod closing;
 mod committing;
+mod guards;
 mod opening;
 mod receipts;
 mod sessions;

@@ -37,6 +37,33 @@ fn counts(db: &SessionDb) -> String {
 
 // Verifies: S3
 #[test]
+fn a_commit_whose_guard_does_not_hold_is_not_taken_or_left_out() {
+    let schema = Schema::builder(1)
+        .state_sql("CREATE TABLE log (text)")
+        .event_sql("v1.Noted", false, ["INSERT INTO log VALUES (:text)"])
+        .guard_sql("v1.Short", "SELECT count(*) < :most FROM log", None)
+        .build()
+        .unwrap();
+    let mut db = SessionDb::new(&schema).unwrap();
+    let noted = || Event { name: "v1.Noted".into(), args: r#"{"text":"x"}"#.into(), client_only: false };
+    let short = |most: u32| CommitGuard { name: "v1.Short".into(), args: format!(r#"{{"most":{most}}}"#).into() };
+    db.commit(Some(&short(1)), &[noted(), noted()]).unwrap();
+    let before = (db.dump().unwrap(), db.units());
+    let failure = db.commit(Some(&short(2)), &[noted()]).unwrap_err();
+    let answer = Unmet::Fails("its query answers 0".to_owned());
+    assert_eq!(failure, CommitFailure::Guard { guard: "v1.Short".into(), unmet: answer });
+    assert!(matches!(db.commit(Some(&short(2)), &[]), Err(CommitFailure::Guard { .. })), "also of nothing");
+    assert_eq!((db.dump().unwrap(), db.units()), before);
+    // Somebody else's event comes before them: the guard is on the second unit, and decides about both.
+    let guarded = Unit { guard: Some(Arc::new(short(1))), ..unit(noted(), Some(1), true) };
+    let apply = vec![unit(noted(), None, false), unit(noted(), Some(1), true), guarded, unit(noted(), Some(2), true)];
+    assert_eq!(db.run(&SessionTxn { undo: 2, forget: 0, apply }), SessionApplied::Done);
+    let count: i64 = db.query(|db| db.query_row("SELECT count(*) FROM log", [], |row| row.get(0))).unwrap();
+    assert_eq!((count, db.units()), (2, 3));
+}
+
+// Verifies: S3
+#[test]
 fn a_rebase_puts_others_before_what_is_pending_and_leaves_out_what_no_longer_fits() {
     let mut db = SessionDb::new(&schema()).unwrap();
     db.commit(None, &[add("a", 2)]).unwrap();
