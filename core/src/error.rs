@@ -409,6 +409,14 @@ pub enum StorageClass {
     Other,
 }
 
+impl Quarantined {
+    /// What had to hold for the commit, if it had a guard and its first synced event is here.
+    #[must_use]
+    pub fn guard(&self) -> Option<&Arc<crate::guard::Guard>> {
+        self.events.iter().find_map(|own| own.guard.as_ref())
+    }
+}
+
 /// What a failed or withdrawn commit leaves in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {

@@ -26,6 +26,7 @@ mod config;
 mod effect;
 mod error;
 mod event;
+mod guard;
 mod id;
 mod input;
 mod leader;
@@ -50,6 +51,7 @@ pub use error::{
     SyncError, Whereabouts,
 };
 pub use event::{Entry, Event, Origin, OwnEvent, PulledEvent, Standing, WireIds};
+pub use guard::{Batch, Guard};
 pub use id::{BackendId, ClientId, CommitId, EffectId, EventId, ParseIdError, SessionId};
 pub use input::{IdentityPolicy, Input, Page};
 #[cfg(feature = "mutants")]

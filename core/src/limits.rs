@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{CommitError, Limit};
-use crate::event::Event;
+use crate::guard::{Batch, Guard};
 use crate::leader::Leader;
 use crate::seq::GLOBAL_MAX;
 use crate::time::Time;
@@ -17,7 +17,7 @@ pub(crate) struct Limits<'a> {
 
 impl Limits<'_> {
     /// Whether a commit of these events fits. So many events and bytes of its session are on their way to the leader.
-    pub(crate) fn check(&self, (unsent, unsent_bytes): (usize, usize), events: &[Event]) -> Result<(), CommitError> {
+    pub(crate) fn check(&self, (unsent, unsent_bytes): (usize, usize), batch: &Batch) -> Result<(), CommitError> {
         let config = self.config;
         if self.closing {
             return Err(CommitError::Closing);
@@ -25,7 +25,9 @@ impl Limits<'_> {
         if let Some(message) = self.leader.broken() {
             return Err(CommitError::StorageBroken { message: message.clone() });
         }
-        let (mut bytes, mut synced, mut client_only) = (0, 0, 0);
+        let Batch { events, guard } = batch;
+        let mut bytes = guard.as_ref().map_or(0, Guard::bytes);
+        let (mut synced, mut client_only) = (0, 0);
         for (index, event) in events.iter().enumerate() {
             let size = event.encoded_bytes();
             if size > config.event_bytes {

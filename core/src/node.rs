@@ -19,7 +19,7 @@ use crate::boot::{Boot, BootError};
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
 use crate::error::CommitError;
-use crate::event::Event;
+use crate::guard::Batch;
 use crate::id::{CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::Leader;
@@ -78,25 +78,26 @@ impl Node {
         Ok(node)
     }
 
-    /// Numbers a commit of `session`. Apply its events to the session's database, then call [`Node::finish`].
+    /// Numbers a commit of `session`. Check its guard on the session's database and apply its events to it, then call [`Node::finish`].
     ///
     /// # Errors
     ///
     /// If a limit is reached, or the session can't take a commit now. Nothing has happened then. After
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
-    pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
+    pub fn prepare(&mut self, now: Time, session: SessionId, batch: impl Into<Batch>) -> Result<Prepared, CommitError> {
         self.tick(now);
+        let batch = batch.into();
         let found = self.sessions.get_mut(&session);
         let unadmitted = found.as_deref().map_or((0, 0), Session::unadmitted);
         let limits = Limits { config: &self.config, leader: &self.leader, closing: self.closing, now: self.now };
-        if let Err(error) = limits.check(unadmitted, &events) {
+        if let Err(error) = limits.check(unadmitted, &batch) {
             // Whoever had to wait for the session gives up here: it need not be kept free any longer.
             if found.is_some_and(Session::let_go) {
                 self.settle();
             }
             return Err(error);
         }
-        found.ok_or(CommitError::SessionClosed)?.prepare(events).cloned()
+        found.ok_or(CommitError::SessionClosed)?.prepare(batch).cloned()
     }
 
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
@@ -123,9 +124,9 @@ impl Node {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.tick(now);
         let known = match input {
-            Input::Prepare { session, events } => {
+            Input::Prepare { session, events, guard } => {
                 // The recorded form: whoever replays it has the error from the first time.
-                let _ = self.prepare(now, session, events);
+                let _ = self.prepare(now, session, Batch { events, guard });
                 return;
             }
             Input::Finish { session, applied } => {

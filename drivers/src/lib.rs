@@ -66,8 +66,8 @@ pub mod testing;
 pub use clock::Clock;
 pub use countersign_core as core;
 pub use countersign_core::{
-    Certainty, Class, CommitId, Config, Event, IdentityPolicy, InvalidPush, LastError, OfflinePolicy, Pos, Seq, SessionId, Stage,
-    StuckPolicy, SyncError, SyncState, Waiting, Whereabouts, Why,
+    Batch, Certainty, Class, CommitId, Config, Event, Guard, IdentityPolicy, InvalidPush, LastError, OfflinePolicy, Pos, Seq,
+    SessionId, Stage, StuckPolicy, SyncError, SyncState, Waiting, Whereabouts, Why,
 };
 pub use receipt::{
     CommitReceipt, Confirmation, Endless, Milestone, MilestoneWait, Outcome, ParseTokenError, PositionToken, ReceiptStatus,
@@ -76,8 +76,8 @@ pub use receipt::{
 pub use rusqlite;
 pub use session::QueryError;
 pub use state::{
-    EncodeError, EventInfo, EventType, IntoEvent, IntoEvents, JsonError, JsonProblem, MaterialiseError, NewEvent, Schema,
-    SchemaBuilder, SchemaError, StateDb,
+    EncodeError, EventInfo, EventType, GuardError, GuardType, Guarded, IntoEvent, IntoEvents, IntoGuard, JsonError, JsonProblem,
+    MaterialiseError, NewEvent, NewGuard, ReadDb, Schema, SchemaBuilder, SchemaError, StateDb,
 };
 pub use storage::{
     Durability, Found, LogRow, LogState, OpenError, PendingCommit, Progress, QuarantineRow, ReadError, Reader, Rows, Settings,

@@ -56,8 +56,7 @@ impl Leader {
         let mut bytes = 0;
         for index in arrival.range {
             let own = &arrival.events[index];
-            let size = own.event.encoded_bytes();
-            bytes += size;
+            bytes += own.held_bytes();
             if self.tail.push_own(own.clone(), closing == Some(index), 0) {
                 self.count_pending(own, 1);
             }

@@ -121,10 +121,10 @@ impl Leader {
         };
         let last_synced = closing_events(&boot.pending);
         for entry in &boot.pending {
-            let Origin::Own { id, commit, last, rebases } = entry.origin else {
+            let Origin::Own { id, commit, last, rebases, ref guard } = entry.origin else {
                 return Err(BootError::ForeignPending { at: entry.seq.pos });
             };
-            let own = OwnEvent { id, commit, last, event: entry.event.clone() };
+            let own = OwnEvent { id, commit, last, guard: guard.clone(), event: entry.event.clone() };
             let closes = last_synced.get(&own.commit_id()) == Some(&id);
             if config.backend && !entry.event.client_only && entry.seq.pos.global <= tail.acknowledged() {
                 leader.accepted_before(own.commit_id(), closes, entry.seq.pos.global);
@@ -244,7 +244,7 @@ impl Leader {
             of(&mut self.pending_client_only, 1);
         } else {
             of(&mut self.pending_synced, 1);
-            of(&mut self.pending_bytes, own.event.encoded_bytes());
+            of(&mut self.pending_bytes, own.held_bytes());
         }
     }
 

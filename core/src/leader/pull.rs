@@ -358,7 +358,7 @@ impl Leader {
             pulled.event.clone()
         };
         let (id, commit, last) = (own.own.id, own.own.commit, own.own.last);
-        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases }, event)
+        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases, guard: None }, event)
     }
 
     /// If this is a quarantined event, takes it out of quarantine. Its receipt stays as it settled.
@@ -377,7 +377,7 @@ impl Leader {
         }
         self.persisting.decide(Decision::Release(own.id));
         out.notify(Notice::Released { commit: own.commit_id(), at: Pos::synced(pulled.seq) });
-        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0 })
+        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0, guard: None })
     }
 }
 

@@ -138,7 +138,8 @@ impl Leader {
             return;
         }
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
-        let end = if self.tail.in_place(first + 1) {
+        let ahead = !self.tail.in_place(first + 1);
+        let end = if !ahead {
             stored.pending
         } else if self.pushing.ahead_streak >= AHEAD_STREAK && !self.persisting.decides_any() {
             // A rebase that is lost is found again at the backend; a withdrawal that is lost would put a commit behind later ones.
@@ -147,7 +148,7 @@ impl Leader {
             return;
         };
         #[cfg_attr(not(feature = "mutants"), expect(unused_mut, reason = "the switch is not in this build"))]
-        let Some(mut batch) = self.batch(config, first, end) else { return };
+        let Some(mut batch) = self.batch(config, first, end, ahead) else { return };
         #[cfg(feature = "mutants")]
         if let Some(believed) = self.pushing.believed.take() {
             batch.parent = believed;
@@ -168,7 +169,7 @@ impl Leader {
         });
     }
 
-    fn batch(&self, config: &Config, first: u64, end: u64) -> Option<Batch> {
+    fn batch(&self, config: &Config, first: u64, end: u64, ahead: bool) -> Option<Batch> {
         let commits_max = self.pushing.commits_max.unwrap_or(u32::MAX);
         let skip = (first - self.tail.pending_first()) as usize;
         let room = config.push_events.min((end - first) as usize);
@@ -183,6 +184,11 @@ impl Leader {
             if commit != Some(of) {
                 (commit, counted) = (Some(of), false);
                 start = (batch.events.len(), index);
+            }
+            if ahead && event.own.guard.is_some() {
+                // Only storage can tell whether it holds there.
+                batch.end = start.1;
+                break;
             }
             if event.own.event.client_only && !self.has(Mutant::PushClientOnly) {
                 batch.end = index + 1;
@@ -211,7 +217,7 @@ impl Leader {
                 batch.parent = self.tail.place_of(event).global - 1;
             }
             bytes += size;
-            batch.events.push(event.own.clone());
+            batch.events.push(OwnEvent { guard: None, ..event.own.clone() });
             batch.end = index + 1;
         }
         Some(batch).filter(|batch| !batch.events.is_empty())

@@ -79,8 +79,8 @@ impl Leader {
             });
             for (index, entry) in unstored {
                 settled.push(index);
-                let Origin::Own { id, commit, last, .. } = entry.origin else { continue };
-                let own = OwnEvent { id, commit, last, event: entry.event };
+                let Origin::Own { id, commit, last, guard, .. } = entry.origin else { continue };
+                let own = OwnEvent { id, commit, last, guard, event: entry.event };
                 let certainty = self.certainty(own.commit_id(), &[]);
                 let gone = gone.entry(own.commit_id()).or_insert(Gone { certainty, decides: true, events: Vec::new() });
                 gone.decides = true;

@@ -18,7 +18,8 @@ use smallvec::SmallVec;
 
 use crate::config::Config;
 use crate::error::CommitError;
-use crate::event::{Event, OwnEvent};
+use crate::event::OwnEvent;
+use crate::guard::{Batch, Guard};
 use crate::id::{CommitId, EffectId, EventId, SessionId};
 use crate::leader::{Arrival, Leader};
 use crate::seq::Pos;
@@ -31,6 +32,8 @@ pub(crate) use ledger::Ledger;
 pub struct Prepared {
     /// Its identity.
     pub id: CommitId,
+    /// What has to hold of the session's database before its first event.
+    pub guard: Option<Arc<Guard>>,
     /// Its events, in order, to be applied to the session's database as one transaction of one unit each.
     pub events: SmallVec<[OwnEvent; 1]>,
 }
@@ -41,7 +44,7 @@ impl Clone for Prepared {
         for own in &self.events {
             events.push(own.clone());
         }
-        Self { id: self.id, events }
+        Self { id: self.id, guard: self.guard.clone(), events }
     }
 }
 
@@ -211,7 +214,7 @@ impl Session {
     // Commits.
 
     /// Numbers a commit. The limits have been looked at already.
-    pub(crate) fn prepare(&mut self, events: Vec<Event>) -> Result<&Prepared, CommitError> {
+    pub(crate) fn prepare(&mut self, batch: Batch) -> Result<&Prepared, CommitError> {
         match &self.phase {
             Phase::Closed => return Err(CommitError::SessionClosed),
             Phase::Seeding(_) | Phase::Lost(_) => return Err(CommitError::SessionNotReady),
@@ -224,15 +227,24 @@ impl Session {
         debug_assert!(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do");
         self.held = false;
         let id = CommitId { session: self.id, ordinal: self.next_commit };
+        let Batch { events, guard } = batch;
+        let guard = guard.map(Arc::new);
+        let guarded = events.iter().position(|event| !event.client_only).unwrap_or(0);
         let mut numbered = SmallVec::with_capacity(events.len());
         let mut ordinal = self.next_event;
         let end = ordinal + events.len() as u64;
-        for event in events {
+        for (index, event) in events.into_iter().enumerate() {
             let event_id = EventId { session: self.id, ordinal };
             ordinal += 1;
-            numbered.push(OwnEvent { id: event_id, commit: id.ordinal, last: ordinal == end, event: Arc::new(event) });
+            numbered.push(OwnEvent {
+                id: event_id,
+                commit: id.ordinal,
+                last: ordinal == end,
+                guard: guard.clone().filter(|_| index == guarded),
+                event: Arc::new(event),
+            });
         }
-        self.phase = Phase::Preparing(Prepared { id, events: numbered });
+        self.phase = Phase::Preparing(Prepared { id, events: numbered, guard });
         match &self.phase {
             Phase::Preparing(prepared) => Ok(prepared),
             _ => Err(CommitError::SessionBusy),
@@ -260,7 +272,7 @@ impl Session {
                 false => self.ledger.admit(ordinal, prepared.events.iter().any(|own| !own.event.client_only)),
             }
             for own in prepared.events {
-                self.unadmitted_bytes += own.event.encoded_bytes();
+                self.unadmitted_bytes += own.held_bytes();
                 self.pending.push_back(own);
             }
         }
@@ -330,7 +342,7 @@ impl Session {
 
     /// After events have been taken from among them.
     fn recount_admitted(&mut self) {
-        self.unadmitted_bytes = self.unsent().map(|own| own.event.encoded_bytes()).sum();
+        self.unadmitted_bytes = self.unsent().map(OwnEvent::held_bytes).sum();
         (self.admitted_synced, self.admitted_after_synced) = (0, 0);
         self.count_admitted(0);
     }
@@ -370,7 +382,7 @@ impl Session {
             self.unadmitted_bytes = 0;
         } else {
             let sent = self.pending.range(from..self.admitted);
-            self.unadmitted_bytes -= sent.map(|own| own.event.encoded_bytes()).sum::<usize>();
+            self.unadmitted_bytes -= sent.map(OwnEvent::held_bytes).sum::<usize>();
         }
         self.count_admitted(from);
         self.again = false;
@@ -406,7 +418,7 @@ impl Session {
         self.recount_admitted();
         let unit = |entry: crate::event::Entry| Upstream {
             at: entry.seq.pos,
-            unit: Unit { commit: entry.commit_id(), event: entry.event, undoable: true },
+            unit: Unit { commit: entry.commit_id(), guard: entry.own_guard().cloned(), event: entry.event, undoable: true },
         };
         // What is pending stands right behind the last confirmed event.
         self.upstream_taken = seed.pending.first().map_or(seed.head.pos.global, |first| first.seq.pos.global.saturating_sub(1));
@@ -462,7 +474,7 @@ impl Session {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
-        let bytes: usize = self.unsent().map(|own| own.event.encoded_bytes()).sum();
+        let bytes: usize = self.unsent().map(OwnEvent::held_bytes).sum();
         rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
         rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;

@@ -111,7 +111,14 @@ pub(crate) struct Commit {
     /// Its arguments
     #[arg(long, value_name = "JSON", conflicts_with = "stdin", default_value = "null")]
     pub(crate) args: String,
-    /// Read JSON lines: {"name", "args"} for a commit of one event, an array of them for a commit of several
+    /// The name of a guard: the event is committed only if it holds, and stays only as long as it does
+    #[arg(long, value_name = "NAME", conflicts_with = "stdin")]
+    pub(crate) guard: Option<String>,
+    /// The guard's arguments
+    #[arg(long, value_name = "JSON", requires = "guard", default_value = "null")]
+    pub(crate) guard_args: String,
+    /// Read JSON lines: {"name", "args"} for a commit of one event, an array of them for a commit of several, {"events": [..], "guard": {"name",
+    /// "args"}} for one under a guard
     #[arg(long)]
     pub(crate) stdin: bool,
     /// Which stage of each commit to wait for; even with `none` everything is stored before the end
@@ -269,6 +276,9 @@ pub(crate) enum Action {
         /// Also if the backend may have them all the same, so that they could end up in its log twice
         #[arg(long)]
         may_duplicate: bool,
+        /// Without the commit's guard, which no longer holds
+        #[arg(long)]
+        unguarded: bool,
     },
     /// Let go of the events of one, for good
     Discard {

@@ -64,6 +64,9 @@ pub(crate) fn complain(json: bool, said: &Said) {
     }
     let paint = Paint { on: AutoStream::choice(&io::stderr()) != ColorChoice::Never };
     let _ = writeln!(stderr, "{} {said}", paint.bad("error:"));
+    if let Some(guard) = &said.guard {
+        let _ = writeln!(stderr, "  guard {} {}", guard.name, guard.args);
+    }
     for event in &said.events {
         let _ = writeln!(stderr, "  {}", serde_json::to_string(event).unwrap_or_else(|error| error.to_string()));
     }

@@ -129,7 +129,7 @@ fn cut_short() -> BackendFailure {
 }
 
 fn draft(client: &ClientId, own: &OwnEvent) -> Draft {
-    let OwnEvent { id, commit, last, event } = own;
+    let OwnEvent { id, commit, last, event, .. } = own;
     Draft {
         client: client.clone(),
         session: id.session.to_string().into(),

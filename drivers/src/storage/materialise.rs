@@ -179,6 +179,7 @@ impl OpenFile {
         let settled = std::mem::replace(&mut ledger.heads, txn.heads.clone()).settled;
         self.forget(&mut ledger, settled)?;
         self.note_times(txn, now)?;
+        eventlog::forget_guards(&self.conn, &txn.heads)?;
         for &(session, mark) in &txn.marks {
             find::set_mark(&self.conn, session, mark)?;
         }
@@ -265,6 +266,11 @@ impl OpenFile {
         store: bool,
         skipped: &mut Vec<Skip>,
     ) -> std::result::Result<Option<(CommitId, countersign_core::Poison)>, Halt> {
+        if let (Some(commit), Some(guard)) = (movable, unit.iter().find_map(Entry::own_guard))
+            && let Some(poison) = apply::holds(&self.conn, &self.tables, guard)?
+        {
+            return Ok(Some((commit, poison)));
+        }
         for entry in unit {
             let at = entry.seq.pos;
             let mark = (entry.standing == Standing::Pending).then(|| {

@@ -13,6 +13,7 @@ mod eventlog;
 mod fault;
 mod find;
 mod format;
+mod guards;
 mod ledger;
 mod lock;
 mod materialise;

@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 
 use super::error::{Result, Trouble};
 use super::eventlog::{int, nat};
+use super::guards;
 use crate::clock::system_time;
 
 /// A commit in quarantine.
@@ -60,8 +61,8 @@ pub(super) fn put(conn: &Connection, quarantined: &Quarantined, now: Time) -> Re
     )?
     .execute(params![session, ordinal, error, int(now.0)?])?;
     let mut insert = conn.prepare_cached(
-        "INSERT INTO countersign_quarantine_events (session, ordinal, commit_ordinal, last, name, args, client_only)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (session, ordinal) DO NOTHING",
+        "INSERT INTO countersign_quarantine_events (session, ordinal, commit_ordinal, last, name, args, client_only, guard)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (session, ordinal) DO NOTHING",
     )?;
     for own in &quarantined.events {
         let event = &own.event;
@@ -72,7 +73,8 @@ pub(super) fn put(conn: &Connection, quarantined: &Quarantined, now: Time) -> Re
             own.last,
             &*event.name,
             &*event.args,
-            event.client_only
+            event.client_only,
+            own.guard.as_deref().map(guards::encode).transpose()?,
         ])?;
     }
     Ok(())
@@ -95,7 +97,7 @@ pub(super) fn release(conn: &Connection, id: EventId) -> Result<()> {
 pub(super) fn list(conn: &Connection) -> Result<Vec<QuarantineRow>> {
     let mut events: BTreeMap<CommitId, Vec<OwnEvent>> = BTreeMap::new();
     let mut select = conn.prepare_cached(
-        "SELECT session, ordinal, commit_ordinal, last, name, args, client_only FROM countersign_quarantine_events
+        "SELECT session, ordinal, commit_ordinal, last, name, args, client_only, guard FROM countersign_quarantine_events
          ORDER BY session, ordinal",
     )?;
     let mut rows = select.query([])?;
@@ -152,7 +154,7 @@ pub(super) fn find(conn: &Connection, commit: CommitId) -> Result<Option<Quarant
     drop(rows);
     found.retried = known(conn, found.noted)?;
     let mut select = conn.prepare_cached(
-        "SELECT session, ordinal, commit_ordinal, last, name, args, client_only FROM countersign_quarantine_events
+        "SELECT session, ordinal, commit_ordinal, last, name, args, client_only, guard FROM countersign_quarantine_events
          WHERE session = ?1 AND commit_ordinal = ?2 ORDER BY ordinal",
     )?;
     let mut rows = select.query(params![commit.session.to_string(), int(commit.ordinal)?])?;
@@ -232,7 +234,7 @@ fn own_event(row: &rusqlite::Row<'_>) -> Result<OwnEvent> {
     let id = EventId { session: session(&row.get::<_, String>(0)?)?, ordinal: nat(row.get(1)?)? };
     let event =
         Event { name: Arc::from(row.get::<_, String>(4)?), args: Arc::from(row.get::<_, String>(5)?), client_only: row.get(6)? };
-    Ok(OwnEvent { id, commit: nat(row.get(2)?)?, last: row.get(3)?, event: Arc::new(event) })
+    Ok(OwnEvent { id, commit: nat(row.get(2)?)?, last: row.get(3)?, guard: guards::read(row, 7)?, event: Arc::new(event) })
 }
 
 fn session(text: &str) -> Result<SessionId> {

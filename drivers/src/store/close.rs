@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Certainty, CommitId, Entry, Event, Input, OwnEvent, Status, StorageClass, SyncError};
+use countersign_core::{Batch, Certainty, CommitId, Entry, Input, OwnEvent, Status, StorageClass, SyncError};
 
 use super::{Store, inside};
 use crate::driver::{Ended, Job, Shared};
@@ -22,11 +22,11 @@ pub struct CloseReport {
     /// Commits that wait for the backend, persisted or not: those that are go on after the next opening.
     pub unresolved: Vec<CommitId>,
     /// Commits that were not persisted in time, and their events: nobody else has them.
-    pub unpersisted: Vec<(CommitId, Vec<Event>)>,
+    pub unpersisted: Vec<(CommitId, Batch)>,
     /// Commits that were being written when the time was over, or whose writing failed without saying whether it was done, and their
     /// events: they are stored, or not. After the next opening
     /// [`Store::receipt`] says so: only those that it does not know may be committed again.
-    pub uncertain: Vec<(CommitId, Vec<Event>)>,
+    pub uncertain: Vec<(CommitId, Batch)>,
 }
 
 /// How long after the last handle was dropped what was committed is tried to be persisted. Beyond that only what is in trouble can be left.
@@ -116,8 +116,7 @@ fn end(shared: &Arc<Shared>, is_time: impl FnOnce(&Status) -> bool) -> Option<Cl
         }
         let storing = hub.storing.iter().flat_map(|(_, txn)| txn.append.iter().filter_map(Entry::commit_id));
         let writing: BTreeSet<CommitId> = storing.chain(hub.node.uncertain()).collect();
-        let events = |own: Vec<OwnEvent>| own.into_iter().map(|own| (*own.event).clone()).collect();
-        let left = hub.node.unpersisted().into_iter().map(|(id, own)| (id, events(own)));
+        let left = hub.node.unpersisted().into_iter().map(|(id, own)| (id, batch(&own)));
         let (uncertain, unpersisted): (Vec<_>, Vec<_>) = left.partition(|(id, _)| writing.contains(id));
         let report = CloseReport {
             persisted: unpersisted.is_empty() && uncertain.is_empty(),
@@ -137,6 +136,12 @@ fn end(shared: &Arc<Shared>, is_time: impl FnOnce(&Status) -> bool) -> Option<Cl
     })?;
     woken.wake();
     Some(report)
+}
+
+/// A commit as it was handed in.
+fn batch(own: &[OwnEvent]) -> Batch {
+    let guard = own.iter().find_map(|own| own.guard.as_deref().cloned());
+    Batch { events: own.iter().map(|own| (*own.event).clone()).collect(), guard }
 }
 
 fn unknown_fate() -> SyncError {

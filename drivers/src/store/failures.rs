@@ -1,6 +1,6 @@
 //! What has failed: in quarantine, with payload, cause and certainty, until somebody has decided what becomes of it.
 
-use countersign_core::{Certainty, CommitId, Event, StorageFailure, Whereabouts};
+use countersign_core::{Batch, Certainty, CommitId, StorageFailure, Whereabouts};
 
 use super::ask::{NoAnswer, ask};
 use super::{CommitError, Store};
@@ -125,7 +125,7 @@ impl Store {
     }
 
     /// Commits the events of a failed commit again, in this session, as a new commit with a receipt of its own; the failure is listed no
-    /// more. Of a commit that was confirmed in part, the rest.
+    /// more. Of a commit that was confirmed in part, the rest. Under the same guard, if it had one: see also [`Store::retry_unguarded`].
     ///
     /// That it was retried is on disk before the new commit can be, and counts only if that is: whatever happens in between, the events are
     /// neither lost nor retried twice. Blocks until that is noted.
@@ -136,9 +136,24 @@ impl Store {
     /// [`FailureError::Commit`] if they are not taken, such as by a materialiser that still refuses them.
     pub fn retry(&self, id: CommitId, risk: Risk) -> Result<CommitReceipt, FailureError> {
         let row = self.row(id)?;
-        let events = self.retriable(&row, risk)?;
-        let events = events.into_events(self.schema()).map_err(CommitError::from)?;
-        self.session.commit_after(events, |again| {
+        let batch = self.retriable(&row, risk)?;
+        self.commit_again(id, batch)
+    }
+
+    /// As [`Store::retry`], and without the commit's guard: for a commit that is wanted although its guard no longer holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::retry`].
+    pub fn retry_unguarded(&self, id: CommitId, risk: Risk) -> Result<CommitReceipt, FailureError> {
+        let row = self.row(id)?;
+        let batch = self.retriable(&row, risk)?;
+        self.commit_again(id, Batch { guard: None, ..batch })
+    }
+
+    fn commit_again(&self, id: CommitId, batch: Batch) -> Result<CommitReceipt, FailureError> {
+        let batch = batch.into_batch(self.schema()).map_err(CommitError::from)?;
+        self.session.commit_after(batch, |again| {
             ask(self.shared(), move |storage| storage.set_retried(id, again))?.map_err(FailureError::Storage)
         })
     }
@@ -181,7 +196,7 @@ impl Store {
         }
     }
 
-    fn retriable(&self, row: &QuarantineRow, risk: Risk) -> Result<Vec<Event>, FailureError> {
+    fn retriable(&self, row: &QuarantineRow, risk: Risk) -> Result<Batch, FailureError> {
         let id = row.quarantined.commit;
         if row.discarded {
             return Err(FailureError::Discarded { id });
@@ -196,6 +211,7 @@ impl Store {
         if row.quarantined.error.certainty() == Certainty::Unknown && risk == Risk::NoDuplicate {
             return Err(FailureError::MayDuplicate { id });
         }
-        Ok(row.quarantined.events.iter().map(|own| (*own.event).clone()).collect())
+        let events = row.quarantined.events.iter().map(|own| (*own.event).clone()).collect();
+        Ok(Batch { events, guard: row.quarantined.guard().map(|guard| (**guard).clone()) })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use countersign::{CommitId, Event, QuarantineRow, Reader, Risk, Store};
+use countersign::{CommitId, Event, Guard, QuarantineRow, Reader, Risk, Store};
 use serde::Serialize;
 
 use crate::age::{Age, milliseconds};
@@ -25,6 +25,9 @@ struct View {
     #[serde(flatten)]
     failure: FailureView,
     acknowledged: bool,
+    /// What had to hold for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard: Option<Guard>,
     payload: Vec<Event>,
 }
 
@@ -69,9 +72,9 @@ fn id(action: Action) -> Option<CommitId> {
 fn act(store: &Store, action: Action) -> Result<Done> {
     let done = |id, done| Done { id, done, receipt: None };
     Ok(match action {
-        Action::Retry { id, may_duplicate } => {
+        Action::Retry { id, may_duplicate, unguarded } => {
             let risk = if may_duplicate { Risk::MayDuplicate } else { Risk::NoDuplicate };
-            let receipt = store.retry(id, risk)?;
+            let receipt = if unguarded { store.retry_unguarded(id, risk)? } else { store.retry(id, risk)? };
             let leader_sync = StageView::at(&receipt.leader_sync, Instant::now() + STORING);
             let view = ReceiptView { id: receipt.id(), leader_sync, backend_sync: StageView::peek(&receipt.backend_sync) };
             Done { receipt: Some(view), ..done(id, "committed again") }
@@ -110,6 +113,9 @@ fn list(args: &args::Failures, output: &mut Output) -> Result<Exit> {
         let view = View::from(row);
         output.line(format_args!("{}  {}", paint.bold(view.id), paint.dim(format_args!("failed {age} ago{seen}"))))?;
         output.line(format_args!("  {}", view.failure.text(paint)))?;
+        if let Some(guard) = &view.guard {
+            output.line(format_args!("  {} {}  {}", paint.dim("guard"), guard.name, guard.args))?;
+        }
         for event in &view.payload {
             output.line(format_args!("  {}  {}", event.name, event.args))?;
         }
@@ -119,12 +125,14 @@ fn list(args: &args::Failures, output: &mut Output) -> Result<Exit> {
 
 impl From<QuarantineRow> for View {
     fn from(row: QuarantineRow) -> Self {
+        let guard = row.quarantined.guard().map(|guard| (**guard).clone());
         let payload = row.quarantined.events.into_iter().map(|own| (*own.event).clone()).collect();
         Self {
             id: row.quarantined.commit,
             at: row.at.and_then(milliseconds),
             failure: row.quarantined.error.into(),
             acknowledged: row.acknowledged,
+            guard,
             payload,
         }
     }

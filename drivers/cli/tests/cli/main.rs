@@ -6,6 +6,7 @@ mod bad_input;
 mod beside;
 mod commands;
 mod failures;
+mod guards;
 mod network;
 mod stdin;
 mod support;
