@@ -303,7 +303,10 @@ impl Reader {
         }
     }
 
-    fn view<T>(&mut self, read: impl FnOnce(&Connection, &mut Eventlog) -> Result<T>) -> std::result::Result<T, ReadError> {
+    pub(super) fn view<T>(
+        &mut self,
+        read: impl FnOnce(&Connection, &mut Eventlog) -> Result<T>,
+    ) -> std::result::Result<T, ReadError> {
         let view = self.conn.unchecked_transaction()?;
         let value = read(&view, &mut self.log)?;
         view.commit()?;
