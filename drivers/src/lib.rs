@@ -48,6 +48,7 @@ mod driver;
 #[cfg(feature = "livestore")]
 pub mod livestore;
 mod receipt;
+mod record;
 #[cfg(feature = "server")]
 pub mod server;
 mod session;
@@ -62,6 +63,7 @@ pub use countersign_core::{
     StuckPolicy, SyncError, SyncState, Whereabouts,
 };
 pub use receipt::{CommitReceipt, Confirmation, Outcome, Settled, SyncStage, Wait, Waited, WaitingFor};
+pub use record::{Played, Recording, RecordingError, Replayed};
 pub use rusqlite;
 pub use session::QueryError;
 pub use state::{

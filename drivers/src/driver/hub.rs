@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use countersign_core::{Effect, EffectId, Node, Notice, Output, Resolution, Stage, Txn};
+use countersign_core::{Effect, EffectId, Notice, Output, Resolution, Stage, Txn};
 
 use super::{SessionCell, Shared, Timer, push, storage};
 use crate::receipt::{Table, Waiters};
+use crate::record::Machine;
 
 /// The machine, and who waits for what.
 pub(crate) struct Hub {
-    pub(crate) node: Node,
+    pub(crate) node: Machine,
     pub(crate) receipts: Table,
     pub(crate) counts: Counts,
     pub(crate) timer: Arc<Timer>,
@@ -30,7 +31,7 @@ pub(crate) struct Counts {
 }
 
 impl Hub {
-    pub(crate) fn new(node: Node, timer: Arc<Timer>) -> Self {
+    pub(crate) fn new(node: Machine, timer: Arc<Timer>) -> Self {
         Self {
             node,
             receipts: Table::default(),

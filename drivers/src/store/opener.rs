@@ -10,6 +10,7 @@ use countersign_core::{BackendFailure, Config, Node};
 use super::{Handle, Session, Store};
 use crate::backend::{Backend, Who};
 use crate::driver::{Hub, Shared, Timer, blocking};
+use crate::record::{Machine, Recorder};
 use crate::state::Schema;
 use crate::storage::{Durability, OpenError, OpenReport, Options, Progress, Storage};
 
@@ -24,6 +25,7 @@ pub struct Opener {
     size_limit: Option<u64>,
     config: Config,
     progress: Option<Box<dyn FnMut(Progress)>>,
+    record: Option<Box<dyn io::Write + Send>>,
 }
 
 impl Opener {
@@ -37,6 +39,7 @@ impl Opener {
             size_limit: None,
             config: Config::default(),
             progress: None,
+            record: None,
         }
     }
 
@@ -80,6 +83,16 @@ impl Opener {
     /// Told how far the state has been built anew, if the schema is another one than last time.
     pub fn progress(mut self, progress: impl FnMut(Progress) + 'static) -> Self {
         self.progress = Some(Box::new(progress));
+        self
+    }
+
+    /// Writes down everything that the store's machine is told, as [`crate::Recording`] reads it: what a bug report needs. Every event
+    /// that is committed or pulled is in it, and what was pending when the store was opened, in the clear.
+    ///
+    /// The sink is written to under the machine's lock, so it should be fast: a file is. If it fails, the recording ends, an error is
+    /// logged, and the store goes on.
+    pub fn record(mut self, sink: impl io::Write + Send + 'static) -> Self {
+        self.record = Some(Box::new(sink));
         self
     }
 
@@ -131,8 +144,13 @@ impl Opener {
             Some(backend) => Some(lanes(&*backend, &who).map_err(|failure| OpenError::Backend { message: said(&failure) })?),
             None => None,
         };
-        let node = Node::new(config, boot, seed()?)
+        let seed = seed()?;
+        let recorder = self.record.map(|sink| Recorder::start(sink, &config, &boot, seed)).transpose();
+        let recorder =
+            recorder.map_err(|error| OpenError::System { message: format!("the recording can't be written: {error}") })?;
+        let node = Node::new(config, boot, seed)
             .map_err(|error| OpenError::Corrupt { path: path.clone(), message: Arc::from(error.to_string()) })?;
+        let node = Machine::new(node, recorder);
         let timer = Arc::new(Timer::default());
         let shared = Arc::new(Shared::new(path.clone(), schema, described, Hub::new(node, Arc::clone(&timer))));
         let threads = start(&shared, storage, lanes, timer).map_err(|error| OpenError::System { message: error.to_string() })?;
