@@ -32,8 +32,9 @@ pub struct Boot {
     pub failed: Vec<CommitId>,
     /// Quarantined commits whose certainty is `Unknown`, oldest first: the backend may still turn out to hold them.
     pub uncertain: Vec<Quarantined>,
-    /// Since when the first of `pending` has been so, in the driver's time; nothing if nothing is, or it is not known.
-    pub pending_since: Option<Time>,
+    /// Since when `pending` has been so, as far as it is known, in the driver's time: from the entry with this index on, no earlier than
+    /// then. Ascending.
+    pub pending_since: Vec<(usize, Time)>,
 }
 
 /// What was loaded can't be a store's state: the file is damaged, or was changed by hand.

@@ -30,6 +30,7 @@ mod guard;
 mod id;
 mod input;
 mod leader;
+mod limits;
 pub mod merge;
 mod message;
 mod mutant;

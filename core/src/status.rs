@@ -10,6 +10,7 @@ use crate::effect::Reason;
 use crate::error::StorageFailure;
 use crate::id::{BackendId, CommitId};
 use crate::leader::{Hindrance, Leader};
+use crate::node::Node;
 use crate::seq::{Pos, Seq};
 use crate::time::Time;
 
@@ -113,6 +114,20 @@ pub enum SyncState {
     },
 }
 
+impl Node {
+    /// What syncing is doing, or why it waits: a part of [`Self::status`].
+    #[must_use]
+    pub fn sync_state(&self) -> SyncState {
+        SyncState::new(&self.leader, &self.config, self.now)
+    }
+
+    /// The backend that the history belongs to, once known.
+    #[must_use]
+    pub fn backend(&self) -> Option<&BackendId> {
+        self.leader.backend_id()
+    }
+}
+
 impl Status {
     pub(crate) fn new(
         leader: &Leader,
@@ -155,7 +170,7 @@ impl Status {
 }
 
 impl SyncState {
-    pub(crate) fn new(leader: &Leader, config: &Config, now: Time) -> Self {
+    fn new(leader: &Leader, config: &Config, now: Time) -> Self {
         if !config.backend {
             return Self::NoBackend;
         }

@@ -42,12 +42,17 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`guide`] walks through what to do with receipts, [`guide::rules`] says what they promise, and [`testing`] how to test an application's
+//! own handling of every outcome.
 
 pub mod backend;
 mod clock;
 mod driver;
+pub mod guide;
 #[cfg(feature = "livestore")]
 pub mod livestore;
+mod mark;
 mod receipt;
 #[cfg(feature = "server")]
 pub mod server;
@@ -61,8 +66,8 @@ pub mod testing;
 pub use clock::Clock;
 pub use countersign_core as core;
 pub use countersign_core::{
-    Batch, Certainty, Class, CommitId, Config, Event, Guard, IdentityPolicy, InvalidPush, LastError, OfflinePolicy, Pos, Seq, SessionId, Stage,
-    StuckPolicy, SyncError, SyncState, Waiting, Whereabouts, Why,
+    Batch, Certainty, Class, CommitId, Config, Event, Guard, IdentityPolicy, InvalidPush, LastError, OfflinePolicy, Pos, Seq,
+    SessionId, Stage, StuckPolicy, SyncError, SyncState, Waiting, Whereabouts, Why,
 };
 pub use receipt::{
     CommitReceipt, Confirmation, Endless, Milestone, MilestoneWait, Outcome, ParseTokenError, PositionToken, ReceiptStatus,
@@ -76,7 +81,7 @@ pub use state::{
 };
 pub use storage::{
     Durability, Found, LogRow, LogState, OpenError, PendingCommit, Progress, QuarantineRow, ReadError, Reader, Rows, Settings,
-    Status, TokenPlace, Writer,
+    Status, Syncing, TokenPlace, Writer,
 };
 pub use store::{
     BarrierError, Changed, CloseReport, CommitError, FailureError, LookupError, News, Opener, ReachedError, Refused, Risk,

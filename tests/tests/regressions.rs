@@ -46,7 +46,10 @@ fn a_trace_that_can_not_be_read_says_why() {
     assert!(matches!(read(""), Err(TraceError::NoHead)));
     let head = "{\"countersign_trace\":1,\"seed\":7,\"shows\":\"S1: x\"}";
     let newer = head.replace(":1,", ":9,");
-    assert_eq!(read(&newer).unwrap_err().to_string(), "the trace has form 9, and this program reads form 1: was it written by a newer one?");
+    assert_eq!(
+        read(&newer).unwrap_err().to_string(),
+        "the trace has form 9, and this program reads form 1: was it written by a newer one?"
+    );
     let error = read(&format!("{head}\n{{\"step\":\"user\",\"choices\":[1]}}\nwhat\n")).unwrap_err();
     assert!(error.to_string().starts_with("line 3: "), "{error}");
     let trace = read(&format!("{head}\n\n{{\"step\":{{\"push\":1}},\"choices\":[0,2]}}\n")).unwrap();

@@ -141,8 +141,9 @@ impl Leader {
             (leader.pending_synced, leader.pending_client_only, leader.pending_bytes) = (0, 0, 0);
         }
         leader.tail = tail;
-        if let (Some(limit), Some(since)) = (config.pending_age, boot.pending_since) {
-            leader.ages.admitted(leader.tail.pending_first(), 0, since, limit);
+        for (index, since) in boot.pending_since {
+            let Some(limit) = config.pending_age else { break };
+            leader.ages.admitted(index as u64, 0, since, limit);
         }
         leader.check().map_err(BootError::Inconsistent)?;
         Ok(leader)

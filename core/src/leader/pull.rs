@@ -293,13 +293,14 @@ impl Leader {
     /// The first pending event has come back where it stands.
     fn confirm_first(&mut self, acked: u64) {
         let index = self.tail.pending_first();
-        let Some(event) = self.tail.get(index).cloned() else { return };
-        if index >= acked {
-            let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at, self.tail.rebases_of(&event));
+        if index >= acked
+            && let Some(event) = self.tail.get(index)
+        {
+            let (at, rebases) = (self.tail.place_of(event).global, self.tail.rebases_of(event));
+            self.confirm(event.own.commit_id(), event.closes, at, rebases);
         }
         let before = self.tail.pending().len();
-        self.tail.confirm_first();
+        let Some(event) = self.tail.confirm_first() else { return };
         self.count_pending(&event.own, -1);
         self.pending_client_only -= before - 1 - self.tail.pending().len();
     }
@@ -349,7 +350,7 @@ impl Leader {
     fn come_back_moved(&mut self, own: &Pending, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
         self.count_pending(&own.own, -1);
         let rebases = self.tail.rebases_of(own) + 1;
-        self.confirm(own, pulled.seq, rebases);
+        self.confirm(own.own.commit_id(), own.closes, pulled.seq, rebases);
         let event = if own.own.event.says_the_same(&pulled.event) {
             own.own.event.clone()
         } else {

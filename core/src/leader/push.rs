@@ -172,7 +172,8 @@ impl Leader {
     fn batch(&self, config: &Config, first: u64, end: u64, ahead: bool) -> Option<Batch> {
         let commits_max = self.pushing.commits_max.unwrap_or(u32::MAX);
         let skip = (first - self.tail.pending_first()) as usize;
-        let mut batch = Batch { parent: 0, events: Vec::new(), end: first, commits: 0 };
+        let room = config.push_events.min((end - first) as usize);
+        let mut batch = Batch { parent: 0, events: Vec::with_capacity(room), end: first, commits: 0 };
         let mut bytes = 0;
         // Where the commit that is being added starts, in events and as a count; and whether it has been counted: only one with
         // something to send is.
@@ -241,9 +242,9 @@ impl Leader {
             return true;
         }
         for index in flight.first.max(self.tail.acked())..flight.end {
-            let Some(event) = self.tail.get(index).filter(|event| !event.own.event.client_only).cloned() else { continue };
-            let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at, self.tail.rebases_of(&event));
+            let Some(event) = self.tail.get(index).filter(|event| !event.own.event.client_only) else { continue };
+            let (at, rebases) = (self.tail.place_of(event).global, self.tail.rebases_of(event));
+            self.confirm(event.own.commit_id(), event.closes, at, rebases);
         }
         self.tail.set_acked(flight.end);
         if flight.stream != self.pulling.stream() && self.tail.acknowledged() > self.tail.upstream() {

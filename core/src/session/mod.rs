@@ -16,18 +16,19 @@ use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
+use crate::config::Config;
 use crate::error::CommitError;
-use crate::event::{Event, OwnEvent};
+use crate::event::OwnEvent;
 use crate::guard::{Batch, Guard};
 use crate::id::{CommitId, EffectId, EventId, SessionId};
-use crate::leader::Leader;
+use crate::leader::{Arrival, Leader};
 use crate::seq::Pos;
 use crate::txn::{Seed, SessionApplied, Txn, Unit};
 
 pub(crate) use ledger::Ledger;
 
 /// A commit that a session has numbered, between [`crate::Node::prepare`] and [`crate::Node::finish`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// Its identity.
     pub id: CommitId,
@@ -35,6 +36,16 @@ pub struct Prepared {
     pub guard: Option<Arc<Guard>>,
     /// Its events, in order, to be applied to the session's database as one transaction of one unit each.
     pub events: SmallVec<[OwnEvent; 1]>,
+}
+
+impl Clone for Prepared {
+    fn clone(&self) -> Self {
+        let mut events = SmallVec::with_capacity(self.events.len());
+        for own in &self.events {
+            events.push(own.clone());
+        }
+        Self { id: self.id, guard: self.guard.clone(), events }
+    }
 }
 
 /// What a session is doing with its database.
@@ -81,11 +92,11 @@ pub(crate) struct Session {
     /// How many of those before it are synced, and how many client-only ones follow the last of these.
     admitted_synced: u64,
     admitted_after_synced: u32,
+    /// Bytes of those that it has not.
+    unadmitted_bytes: usize,
     /// The last confirmed event that has been taken, and up to which the database has all of them.
     upstream_taken: u64,
     upstream_applied: u64,
-    /// Bytes of those that it has not.
-    unadmitted_bytes: usize,
     /// The leader has refused a push: nothing more is sent before its events are taken.
     refused: bool,
     /// Whether it had refused what is sent next: it does so only once.
@@ -121,9 +132,9 @@ impl Session {
             admitted: 0,
             admitted_synced: 0,
             admitted_after_synced: 0,
+            unadmitted_bytes: 0,
             upstream_taken: 0,
             upstream_applied: 0,
-            unadmitted_bytes: 0,
             refused: false,
             again: false,
             depth: 0,
@@ -217,18 +228,23 @@ impl Session {
         self.held = false;
         let id = CommitId { session: self.id, ordinal: self.next_commit };
         let Batch { events, guard } = batch;
-        let count = events.len();
-        let guarded = events.iter().position(|event| !event.client_only).unwrap_or(0);
         let guard = guard.map(Arc::new);
-        let number = |(i, event): (usize, Event)| OwnEvent {
-            id: EventId { session: self.id, ordinal: self.next_event + i as u64 },
-            commit: id.ordinal,
-            last: i + 1 == count,
-            guard: guard.clone().filter(|_| i == guarded),
-            event: Arc::new(event),
-        };
-        let events = events.into_iter().enumerate().map(number).collect();
-        self.phase = Phase::Preparing(Prepared { id, events, guard: guard.clone() });
+        let guarded = events.iter().position(|event| !event.client_only).unwrap_or(0);
+        let mut numbered = SmallVec::with_capacity(events.len());
+        let mut ordinal = self.next_event;
+        let end = ordinal + events.len() as u64;
+        for (index, event) in events.into_iter().enumerate() {
+            let event_id = EventId { session: self.id, ordinal };
+            ordinal += 1;
+            numbered.push(OwnEvent {
+                id: event_id,
+                commit: id.ordinal,
+                last: ordinal == end,
+                guard: guard.clone().filter(|_| index == guarded),
+                event: Arc::new(event),
+            });
+        }
+        self.phase = Phase::Preparing(Prepared { id, events: numbered, guard });
         match &self.phase {
             Phase::Preparing(prepared) => Ok(prepared),
             _ => Err(CommitError::SessionBusy),
@@ -265,26 +281,46 @@ impl Session {
 
     // Sending to the leader.
 
-    /// The commits that the leader has not admitted, if any may be sent now: where the first stands, and its events.
-    pub(crate) fn next_to_send(&self) -> Option<NextToSend> {
+    /// Sends the leader what it has not admitted, if any may be sent now. Answers how often the leader was ahead.
+    pub(crate) fn send(&mut self, leader: &mut Leader, config: &Config) -> u64 {
+        let mut ahead = 0;
+        while let Some((commit, events)) = self.next_to_send() {
+            let first = if events == 0 { None } else { self.place_to_send() };
+            let range = self.admitted..self.admitted + events;
+            let arrival = Arrival { commit, events: &self.pending, range, first, again: self.again || !self.is_open() };
+            match leader.admit(config, arrival) {
+                Ok(()) => self.sent(events),
+                Err(_) => {
+                    ahead += 1;
+                    (self.refused, self.again) = (true, true);
+                }
+            }
+        }
+        ahead
+    }
+
+    /// Whether there is something to send, and nothing in the way.
+    pub(crate) fn has_something_to_send(&self) -> bool {
+        self.next_to_send().is_some()
+    }
+
+    /// The next commit that the leader has not admitted, if it may be sent now, and how many events it has.
+    fn next_to_send(&self) -> Option<(CommitId, usize)> {
         let first = self.pending.get(self.admitted);
         // A commit without events has nothing to send, and yet has to be told of in its turn: the marks go in commit order.
         if let Some(ordinal) = self.ledger.next_empty().filter(|&ordinal| first.is_none_or(|own| ordinal < own.commit)) {
-            let commit = CommitId { session: self.id, ordinal };
-            return Some(NextToSend { commit, range: self.admitted..self.admitted });
+            return Some((CommitId { session: self.id, ordinal }, 0));
         }
         let first = first.filter(|_| !self.refused)?;
-        let commit = first.commit;
-        let len = self.pending.range(self.admitted..).take_while(|own| own.commit == commit).count();
-        Some(NextToSend { commit: first.commit_id(), range: self.admitted..self.admitted + len })
-    }
-
-    pub(crate) fn pending_events(&self, range: core::ops::Range<usize>) -> impl Iterator<Item = &OwnEvent> + Clone {
-        self.pending.range(range)
+        let mut end = self.admitted + 1;
+        if !first.last {
+            end += self.pending.range(end..).take_while(|own| own.commit == first.commit).count();
+        }
+        Some((first.commit_id(), end - self.admitted))
     }
 
     /// Where the first event that is not admitted stands, as far as the session knows.
-    pub(crate) fn place_to_send(&self) -> Option<Pos> {
+    fn place_to_send(&self) -> Option<Pos> {
         let own = self.pending.get(self.admitted)?;
         let before = match self.admitted_synced {
             0 => Pos { client: self.head.client + self.admitted_after_synced, ..self.head },
@@ -294,8 +330,8 @@ impl Session {
     }
 
     fn count_admitted(&mut self, from: usize) {
-        for own in self.pending.range(from..self.admitted) {
-            if own.event.client_only {
+        for index in from..self.admitted {
+            if self.pending[index].event.client_only {
                 self.admitted_after_synced += 1;
             } else {
                 self.admitted_synced += 1;
@@ -335,29 +371,24 @@ impl Session {
         self.pending.range(self.admitted..).any(|own| own.commit == ordinal)
     }
 
-    pub(crate) fn sent(&mut self, events: usize) {
+    fn sent(&mut self, events: usize) {
         if events == 0 {
             self.ledger.sent_empty();
             return;
         }
         let from = self.admitted;
         self.admitted += events;
-        self.unadmitted_bytes -= self.pending.range(from..self.admitted).map(OwnEvent::held_bytes).sum::<usize>();
+        if self.admitted == self.pending.len() {
+            self.unadmitted_bytes = 0;
+        } else {
+            let sent = self.pending.range(from..self.admitted);
+            self.unadmitted_bytes -= sent.map(OwnEvent::held_bytes).sum::<usize>();
+        }
         self.count_admitted(from);
         self.again = false;
         if !self.is_open() {
             self.let_go_of_admitted();
         }
-    }
-
-    pub(crate) fn refused(&mut self) {
-        self.refused = true;
-        self.again = true;
-    }
-
-    /// Whether the leader has to take what is sent next. A closed session can't rebase first.
-    pub(crate) fn was_refused(&self) -> bool {
-        self.again || !self.is_open()
     }
 
     // Answers of the driver.
@@ -445,6 +476,7 @@ impl Session {
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
         let bytes: usize = self.unsent().map(OwnEvent::held_bytes).sum();
         rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
+        rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
         if matches!(self.phase, Phase::Ready) {
             rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;
@@ -453,11 +485,4 @@ impl Session {
         rule(self.upstream.iter().zip(self.upstream.iter().skip(1)).all(|(a, b)| a.at < b.at), "upstream places ascend")?;
         self.ledger.check()
     }
-}
-
-/// One commit that the leader should have.
-#[derive(Debug)]
-pub(crate) struct NextToSend {
-    pub(crate) commit: CommitId,
-    pub(crate) range: core::ops::Range<usize>,
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 use countersign::backend::BackendOpenError;
 use countersign::core;
 use countersign::server::StartError;
-use countersign::{CommitError, CommitId, EncodeError, Event, FailureError, Guard, LookupError, OpenError, ReadError, SchemaError};
+use countersign::{
+    CommitError, CommitId, EncodeError, Event, FailureError, Guard, LookupError, OpenError, ReadError, SchemaError,
+};
 use serde::Serialize;
 
 use crate::exit::Exit;

@@ -35,6 +35,7 @@ use futures_channel::oneshot;
 use crate::clock::Clock;
 use crate::receipt::Waiters;
 use crate::state::Schema;
+use crate::storage::Syncing;
 use crate::sync::{lock, try_lock};
 
 pub(crate) use hub::Hub;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     abandoned: OnceLock<Instant>,
     /// Told after every turn of the machine.
     pub(crate) turns: Turns,
+    /// What was last said of syncing to those who look from outside.
+    said: Mutex<Option<Syncing>>,
 }
 
 /// Which threads have ended.
@@ -94,6 +97,7 @@ impl Shared {
             rest: Default::default(),
             abandoned: OnceLock::new(),
             turns: Turns::default(),
+            said: Mutex::default(),
         }
     }
 
@@ -153,6 +157,22 @@ impl Shared {
     /// Tells the machine what has happened.
     pub(crate) fn feed(self: &Arc<Self>, input: Input) {
         self.with(|hub, now| hub.node.handle(now, input));
+    }
+
+    /// What the backend has answered, or a user has said: also told to those who look from outside, if it changes anything for them.
+    pub(crate) fn feed_and_say(self: &Arc<Self>, input: Input) {
+        let went_well = matches!(input, Input::PushOk { .. } | Input::Pulled { .. });
+        self.feed(input);
+        let mut said = lock(&self.said);
+        // Nearly always, and then it costs nothing.
+        if went_well && said.as_ref().is_some_and(Syncing::is_quiet) {
+            return;
+        }
+        let syncing = Syncing::of(&self.status());
+        if said.as_ref().is_none_or(|said| !said.says_the_same(&syncing)) {
+            *said = Some(syncing.clone());
+            self.storage.put(Job::Run(Box::new(move |storage| storage.say(&syncing))));
+        }
     }
 
     pub(crate) fn add_session(&self, session: &Arc<SessionCell>) {

@@ -45,6 +45,12 @@ impl PositionToken {
         &self.log.backend
     }
 
+    /// Another place in the same log, such as the last one that a server has seen.
+    #[must_use]
+    pub fn at(&self, position: u64) -> Self {
+        Self { log: Arc::clone(&self.log), position }
+    }
+
     /// The global number.
     #[must_use]
     pub fn position(&self) -> u64 {

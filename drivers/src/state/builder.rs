@@ -55,7 +55,11 @@ pub struct SchemaBuilder {
 enum NewCondition {
     Rust(Condition),
     /// With its line, if it comes from a file.
-    Sql { sql: String, line: Option<usize>, message: Option<String> },
+    Sql {
+        sql: String,
+        line: Option<usize>,
+        message: Option<String>,
+    },
 }
 
 struct NewEventType {

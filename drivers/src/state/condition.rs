@@ -39,9 +39,11 @@ impl Unmet {
     /// Why the commit can't be applied, unless storage is to blame.
     pub(crate) fn poison(self, guard: &countersign_core::Guard) -> Result<Poison, StorageFailure> {
         let message = match self {
-            Self::Unknown => "the schema has no such guard any more, so nobody can tell whether it holds: commit the events again \
+            Self::Unknown => {
+                "the schema has no such guard any more, so nobody can tell whether it holds: commit the events again \
                  without it, or under one that the schema has"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Args(message) => format!("its arguments don't fit any more: {message}"),
             Self::Fails(message) => message,
             Self::Trouble(failure) => return Err(failure),

@@ -37,7 +37,9 @@ impl NewGuard {
     /// If the text is no JSON, has a key twice in one object, or an integer that would be rounded.
     pub fn parse(name: impl Into<Arc<str>>, args: &str) -> Result<Self, EncodeError> {
         let NewEvent { name, args } = NewEvent::parse(name, args).map_err(|error| match error {
-            EncodeError::Json { event, message } => EncodeError::GuardArgs { guard: event, message: format!("no JSON: {message}") },
+            EncodeError::Json { event, message } => {
+                EncodeError::GuardArgs { guard: event, message: format!("no JSON: {message}") }
+            }
             EncodeError::Oversized { event, number } => EncodeError::GuardArgs {
                 guard: event,
                 message: format!("the integer {number} is beyond ±(2^53 - 1) and would be rounded: give it as text"),
@@ -173,15 +175,18 @@ mod tests {
             fails(NewGuard::new("v1.SeatFre", json!({}))),
             "the schema has no guard `v1.SeatFre`: did you mean `v1.SeatFree`?"
         );
-        assert!(fails(NewGuard::new("v1.SeatFree", json!({"seat": 9_007_199_254_740_992_i64}))).starts_with(
-            "guard `v1.SeatFree`: its arguments: at seat: the integer 9007199254740992 is beyond"
-        ));
+        assert!(
+            fails(NewGuard::new("v1.SeatFree", json!({"seat": 9_007_199_254_740_992_i64})))
+                .starts_with("guard `v1.SeatFree`: its arguments: at seat: the integer 9007199254740992 is beyond")
+        );
         let open = || NewGuard::new("v1.Open", json!(null));
         assert_eq!(
             batch(taken().guarded(open()).guarded(open())).unwrap_err().to_string(),
             "the commit is under two guards, `v1.Open` and `v1.Open`: a commit has one, put both conditions into it"
         );
-        assert!(NewGuard::parse("v1.Open", "{").unwrap_err().to_string().starts_with("guard `v1.Open`: its arguments: no JSON: "));
+        assert!(
+            NewGuard::parse("v1.Open", "{").unwrap_err().to_string().starts_with("guard `v1.Open`: its arguments: no JSON: ")
+        );
         let error = NewGuard::parse("v1.Open", "123456789012345678901234567890").unwrap_err();
         assert!(matches!(error, EncodeError::GuardArgs { .. }), "{error}");
     }

@@ -10,10 +10,10 @@ use rusqlite::Connection;
 
 use super::builder::SchemaBuilder;
 use super::classify::{Class, classify, trouble};
+use super::condition::Condition;
 use super::error::SchemaError;
 use super::guard::Guard;
 use super::shape::Shape;
-use super::condition::Condition;
 use super::statedb::{MaterialiseError, StateDb, User};
 use super::statement::{BadStatement, Problem, SqlMaterialiser};
 use super::toml;

@@ -115,7 +115,9 @@ impl SqlStatement {
             error => Problem::Sqlite(error),
         })?;
         if statement.column_count() == 0 {
-            return Err(Problem::Said("it answers nothing: write a SELECT whose first column tells whether the guard holds".to_owned()));
+            return Err(Problem::Said(
+                "it answers nothing: write a SELECT whose first column tells whether the guard holds".to_owned(),
+            ));
         }
         let names = named(&statement)?;
         let fields = fields(names.iter());

@@ -176,8 +176,14 @@ message = "it is done"
             let error = fails("SELECT done = 0 FROM todos WHERE id = :id", to);
             assert!(error.contains(said), "{to}: {error}");
         }
-        assert_eq!(fails("\"v1.TodoOpen\"", "\"\""), "line 18 of the schema: guard ``: a guard needs a name, such as v1.TodoCreated");
-        assert!(fails("message = ", "says = ").starts_with("line 20 of the schema: unknown field `says`, expected `sql` or `message`"));
+        assert_eq!(
+            fails("\"v1.TodoOpen\"", "\"\""),
+            "line 18 of the schema: guard ``: a guard needs a name, such as v1.TodoCreated"
+        );
+        assert!(
+            fails("message = ", "says = ")
+                .starts_with("line 20 of the schema: unknown field `says`, expected `sql` or `message`")
+        );
     }
 
     #[test]

@@ -24,8 +24,7 @@ pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> 
     let partly_confirmed = partly_confirmed(conn, log, &pending)?;
     let failed = failed(conn, &pending)?;
     let uncertain = quarantine::uncertain(conn)?;
-    let oldest = pending.iter().find_map(Entry::commit_id);
-    let pending_since = oldest.map_or(Ok(None), |oldest| times::since(conn, oldest))?;
+    let pending_since = times::of_all(conn, &pending)?;
     view.commit()?;
     let client = Arc::clone(client);
     Ok(Boot { client, number, heads, settled_head, anchor, pending, partly_confirmed, failed, uncertain, pending_since })

@@ -31,7 +31,7 @@ impl Storage {
             Some(unsettled) if unsettled.number != txn.number => return Materialised::Stale,
             unsettled => unsettled.is_some(),
         };
-        if let Err(failure) = self.file() {
+        if let Err(failure) = self.in_place().and_then(|()| self.file().map(drop)) {
             return if asked_again { Materialised::UnknownOutcome(failure) } else { Materialised::Failed(failure) };
         }
         if let Some(outcome) = self.settle() {
@@ -71,7 +71,12 @@ impl Storage {
             Ok(file) => commit(&file.conn),
             Err(failure) => return Materialised::Failed(failure),
         };
-        let Err(error) = committed else { return Materialised::Committed { skipped } };
+        let Err(error) = committed else {
+            return match self.in_place() {
+                Ok(()) => Materialised::Committed { skipped },
+                Err(failure) => Materialised::UnknownOutcome(failure),
+            };
+        };
         let failure = trouble(&error);
         if matches!(classify(&error), Class::Poison | Class::Trouble(StorageClass::Busy)) {
             // Said before anything was written.
@@ -85,6 +90,11 @@ impl Storage {
             return Materialised::UnknownOutcome(failure);
         }
         self.settle().unwrap_or(Materialised::Failed(failure))
+    }
+
+    /// Whether the file is still the one that others will find.
+    fn in_place(&self) -> std::result::Result<(), StorageFailure> {
+        self.stay_in_place().map_err(|error| failure(StorageClass::Corrupt, &error.to_string()))
     }
 
     /// Finds out what became of a transaction of unknown outcome. Nothing, if there is none or the file is without it.

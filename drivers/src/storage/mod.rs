@@ -24,6 +24,7 @@ mod reader;
 mod replay;
 mod settings;
 mod snapshot;
+mod syncing;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -41,12 +42,16 @@ pub use pending::PendingCommit;
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
 pub use settings::{Settings, TokenPlace};
+pub use syncing::Syncing;
 
 use crate::clock::Clock;
+use crate::mark::Mark;
 use crate::state::{Schema, Tables};
 use error::{Result, Trouble};
 use eventlog::Eventlog;
-pub(crate) use lock::{LockError, StoreLock};
+#[cfg(feature = "server")]
+pub(crate) use lock::LockError;
+pub(crate) use lock::StoreLock;
 
 /// Which crash an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -95,8 +100,10 @@ pub(crate) struct Storage {
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,
     unsettled: Option<Unsettled>,
+    /// Which file it is.
+    mark: Mark,
     /// Declared last: let go after the file is closed.
-    _lock: StoreLock,
+    lock: StoreLock,
 }
 
 /// A transaction of which nobody knows whether it was committed.
@@ -113,6 +120,14 @@ struct OpenFile {
 }
 
 impl Storage {
+    /// Leaves word of the store's syncing for those who look from outside.
+    pub(crate) fn say(&mut self, syncing: &Syncing) {
+        if let Err(error) = self.lock.say(syncing) {
+            // It only helps others to know; on a full disk everything else still works.
+            tracing::debug!(%error, "the state of syncing could not be written into the lock file");
+        }
+    }
+
     /// Looks a commit up.
     #[cfg(test)]
     pub(crate) fn find(&mut self, commit: CommitId) -> std::result::Result<Found, StorageFailure> {

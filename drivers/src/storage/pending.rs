@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use countersign_core::{CommitId, Origin, Seq};
 
 use super::error::ReadError;
+use super::eventlog::Row;
 use super::ledger::Ledger;
 use super::reader::Reader;
 use super::replay::PAGE;
@@ -29,8 +30,8 @@ pub struct PendingCommit {
 }
 
 impl Reader {
-    /// The commits whose backend stage is open, oldest first, `limit` at most. One that was acknowledged and not yet pulled may be among
-    /// them: the process that syncs knows more.
+    /// The commits whose backend stage is open, oldest first, `limit` at most. One that was acknowledged a moment ago may be among them:
+    /// the process that syncs knows more.
     ///
     /// # Errors
     /// If the file can't be read.
@@ -43,7 +44,8 @@ impl Reader {
                 let page = log.page(conn, Some(after), PAGE)?;
                 let Some(last) = page.last() else { break };
                 after = last.seq.pos;
-                for row in page.into_iter().filter(|row| !row.seq.pos.is_client_only()) {
+                let waits = |row: &Row| !row.seq.pos.is_client_only() && row.seq.pos.global > heads.acknowledged;
+                for row in page.into_iter().filter(waits) {
                     let Origin::Own { id, commit, rebases, .. } = row.origin else { continue };
                     let commit = CommitId { session: id.session, ordinal: commit };
                     if let Some(last) = found.last_mut().filter(|last| last.commit == commit) {

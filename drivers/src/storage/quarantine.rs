@@ -10,8 +10,8 @@ use countersign_core::{Certainty, CommitId, Event, EventId, OwnEvent, Quarantine
 use rusqlite::{Connection, params};
 
 use super::error::{Result, Trouble};
-use super::guards;
 use super::eventlog::{int, nat};
+use super::guards;
 use crate::clock::system_time;
 
 /// A commit in quarantine.

@@ -19,6 +19,7 @@ use super::open::{identify, read_client};
 use super::quarantine::{self, QuarantineRow};
 use super::replay::PAGE;
 use super::settings::{self, Settings};
+use super::syncing::Syncing;
 use crate::state::{Guard, Schema};
 
 /// A store's file, opened for reading only. Each call sees one transaction's state, the newest that is committed.
@@ -231,6 +232,13 @@ impl Reader {
     #[must_use]
     pub fn writer(&self) -> Option<Writer> {
         lock::writer(&self.path)
+    }
+
+    /// How the syncing of the store stands, as the process has said that has it open for work; nothing if nobody has, or it has not
+    /// heard of the backend yet.
+    #[must_use]
+    pub fn syncing(&self) -> Option<Syncing> {
+        lock::syncing(&self.path)
     }
 
     /// What [`crate::Store::init`] has remembered; `None` if the store was made by a program that opens it without.

@@ -3,7 +3,9 @@
 //! A row says that the session's commits from this one on were stored at that time or later. One row stands for what came within a
 //! second, so a busy store writes few; and rows go when what they are about no longer waits.
 
-use countersign_core::{CommitId, SessionId, Time};
+use std::collections::BTreeMap;
+
+use countersign_core::{CommitId, Entry, SessionId, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::Result;
@@ -34,6 +36,31 @@ pub(super) fn forget(conn: &Connection, oldest: Option<CommitId>) -> Result<()> 
         conn.prepare_cached("DELETE FROM countersign_times WHERE at < ?1")?.execute([before])?;
     }
     Ok(())
+}
+
+/// Since when these have been stored: from which of them on, by index, no earlier than when.
+pub(super) fn of_all(conn: &Connection, pending: &[Entry]) -> Result<Vec<(usize, Time)>> {
+    let mut times: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    let mut select = conn.prepare_cached("SELECT session, commit_ordinal, at FROM countersign_times")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        times.insert((row.get(0)?, row.get(1)?), row.get(2)?);
+    }
+    let mut since: Vec<(usize, Time)> = Vec::new();
+    let mut last = None;
+    for (index, commit) in pending.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.commit_id()?))) {
+        if times.is_empty() || last.replace(commit) == Some(commit) {
+            continue;
+        }
+        let session = commit.session.to_string();
+        let (from, to) = ((session.clone(), 0), (session, int(commit.ordinal)?));
+        let Some((_, &at)) = times.range(from..=to).next_back() else { continue };
+        let at = Time(nat(at)?);
+        if since.last().is_none_or(|&(_, before)| at > before) {
+            since.push((index, at));
+        }
+    }
+    Ok(since)
 }
 
 /// Since when the commit has been stored, at the earliest; `None` if it is not known.

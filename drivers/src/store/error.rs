@@ -59,8 +59,12 @@ impl From<CommitFailure> for CommitError {
             CommitFailure::Materialise { index, event, message } => Self::Materialise { index, event, message },
             CommitFailure::Guard { guard, unmet: Unmet::Fails(message) } => Self::Conflict { guard, message: Arc::from(message) },
             CommitFailure::Guard { guard, unmet: Unmet::Args(message) } => Self::GuardArgs { guard, message: Arc::from(message) },
-            CommitFailure::Guard { guard: name, unmet: Unmet::Unknown } => EncodeError::UnknownGuard { name, near: Vec::new() }.into(),
-            CommitFailure::Guard { unmet: Unmet::Trouble(failure), .. } | CommitFailure::Trouble(failure) => Self::Session(failure),
+            CommitFailure::Guard { guard: name, unmet: Unmet::Unknown } => {
+                EncodeError::UnknownGuard { name, near: Vec::new() }.into()
+            }
+            CommitFailure::Guard { unmet: Unmet::Trouble(failure), .. } | CommitFailure::Trouble(failure) => {
+                Self::Session(failure)
+            }
         }
     }
 }

@@ -172,7 +172,7 @@ impl Store {
 
     /// Tells the machine something that only a user can know: that the network is gone or back, what to do about another backend.
     pub fn tell(&self, news: News) {
-        self.shared().feed(match news {
+        self.shared().feed_and_say(match news {
             News::Offline => Input::Offline,
             News::Online => Input::Online,
             News::OfflineForGood => Input::OfflineForGood,

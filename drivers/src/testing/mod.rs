@@ -48,7 +48,7 @@
 //!     .blocking()?;
 //! let receipt = store.commit(noted())?;
 //! // The outage has to be noticed before it can last.
-//! store.wait_until(Duration::from_secs(60), |status| status.push_error.is_some() || status.pull_error.is_some()).ok();
+//! store.wait_until(Duration::from_secs(60), |status| status.pull_error.is_some()).expect("an outage");
 //! clock.advance(Duration::from_secs(3600));
 //! assert!(matches!(receipt.backend_sync.wait(), Err(SyncError::IsOffline { .. })));
 //! # Ok(())

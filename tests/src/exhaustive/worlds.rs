@@ -51,7 +51,7 @@ pub struct Small {
 pub const WORLDS: &[Small] = &[
     Small {
         about: "two clients commit, a reply is lost, a process is killed",
-        steps: 3,
+        steps: 2,
         clients: 2,
         sessions: 1,
         programs: &[&[Do::Commit(0, 0, "v1.Append", 1)], &[Do::Commit(1, 0, "v1.Append", 1)], &[Do::Kill(0)]],
@@ -60,19 +60,16 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "two clients insert the same key, one of them twice",
-        steps: 3,
+        steps: 2,
         clients: 2,
         sessions: 1,
-        programs: &[
-            &[Do::Commit(0, 0, "v1.Insert", 1), Do::Commit(0, 0, "v1.Append", 1)],
-            &[Do::Commit(1, 0, "v1.Insert", 1)],
-        ],
+        programs: &[&[Do::Commit(0, 0, "v1.Insert", 1), Do::Commit(0, 0, "v1.Append", 1)], &[Do::Commit(1, 0, "v1.Insert", 1)]],
         slow_sessions: false,
         options: |_| {},
     },
     Small {
         about: "two sessions of one client commit, one of them slowly, and one is closed",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 2,
         programs: &[
@@ -85,7 +82,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "a commit is withdrawn while others follow, and a request or its reply is lost",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -98,7 +95,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "client-only events between synced ones, one of them poisoned, and a process is killed",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -116,7 +113,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the backend becomes another one",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -131,7 +128,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the backend loses its last event",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -144,7 +141,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the disk fails or does not say what became of a transaction",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -160,7 +157,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "a commit is split over two pushes, with another's event between them, and withdrawn",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -176,7 +173,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "without a backend",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 2,
         programs: &[

@@ -70,7 +70,10 @@ impl Model {
                 let _ = state.apply(&held.own.event);
             }
             if let Err(why) = state.check(guard) {
-                return violated("S5", format!("{} is confirmed at e{first}, where {} does not hold: {why}", commit.id, guard.name));
+                return violated(
+                    "S5",
+                    format!("{} is confirmed at e{first}, where {} does not hold: {why}", commit.id, guard.name),
+                );
             }
         }
         Ok(())

@@ -218,7 +218,7 @@ impl Disk {
             failed: commits.iter().copied().filter(|id| self.failed.contains_key(id) || self.local.contains(id)).collect(),
             pending: pending.to_vec(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
-            pending_since: None,
+            pending_since: Vec::new(),
         }
     }
 }

@@ -254,7 +254,7 @@ impl Disk {
             pending,
             partly_confirmed: partly.into_iter().collect(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
-            pending_since: None,
+            pending_since: Vec::new(),
         }
     }
 

@@ -29,8 +29,8 @@ pub use choices::Choices;
 use client::{Client, Process, PullLane};
 pub(crate) use disk::Disk;
 pub use reach::{MARKS, Reach};
-pub use trace::{Step, Taken, Trace, TraceError};
 use swarm::Swarm;
+pub use trace::{Step, Taken, Trace, TraceError};
 use transcript::{Hash, Transcript};
 
 #[cfg(feature = "mutants")]
@@ -182,7 +182,11 @@ impl World {
     /// What was chosen so far, if that is kept.
     #[must_use]
     pub fn trace(&self, shows: impl Into<String>) -> Option<Trace> {
-        let taken = self.choices.recorded()?.to_vec();
+        let mut taken = self.choices.recorded()?.to_vec();
+        if !self.healed {
+            // Faults stop after the last user's step of a trace: here they had not.
+            taken.push(Taken { step: Step::User, choices: Vec::new() });
+        }
         Some(Trace { seed: self.seed, shows: shows.into(), taken })
     }
 

@@ -13,7 +13,8 @@ fn conflict(error: &SyncError) -> Certainty {
 // Verifies: R1, R3, R6, S3
 #[test]
 fn it_held_and_does_not_on_a_new_base() {
-    let mut s = Script::ready("A is stored under a guard. Behind X it no longer holds: Conflict, the leader stage stays ok, B goes on.");
+    let mut s =
+        Script::ready("A is stored under a guard. Behind X it no longer holds: Conflict, the leader stage stays ok, B goes on.");
     let a = s.commit_guarded(1, "A A2", "X").expect("nothing is there");
     let b = s.commit(1, "B");
     s.store_all();
@@ -30,7 +31,8 @@ fn it_held_and_does_not_on_a_new_base() {
 // Verifies: R1, R4, S5
 #[test]
 fn it_holds_on_a_new_base() {
-    let mut s = Script::ready("A goes behind Y, which its guard does not ask for: confirmed like any other, and X comes too late.");
+    let mut s =
+        Script::ready("A goes behind Y, which its guard does not ask for: confirmed like any other, and X comes too late.");
     let a = s.commit_guarded(1, "A", "X").expect("nothing is there");
     s.store_all();
     s.others("Y");
@@ -58,7 +60,9 @@ fn it_does_not_hold_when_the_commit_is_made() {
 // Verifies: R1, R2, R6
 #[test]
 fn the_leader_has_more_than_the_session_saw() {
-    let mut s = Script::ready("S2 has committed X, which S1 has not seen: the guard of A holds in S1 and not at the leader. Both stages fail.");
+    let mut s = Script::ready(
+        "S2 has committed X, which S1 has not seen: the guard of A holds in S1 and not at the leader. Both stages fail.",
+    );
     s.open(2);
     s.hold_sessions();
     let x = s.commit(2, "X");
@@ -77,7 +81,9 @@ fn the_leader_has_more_than_the_session_saw() {
 // Verifies: R6, R8, L4
 #[test]
 fn it_is_stored_with_the_commit() {
-    let mut s = Script::ready("A is stored under a guard, and the process killed. The next one finds X at the backend: the guard is asked again.");
+    let mut s = Script::ready(
+        "A is stored under a guard, and the process killed. The next one finds X at the backend: the guard is asked again.",
+    );
     let a = s.commit_guarded(1, "A", "X").expect("nothing is there");
     s.store_all();
     s.crash();
@@ -91,7 +97,9 @@ fn it_is_stored_with_the_commit() {
 // Verifies: R4, L6
 #[test]
 fn what_the_backend_has_taken_is_not_asked_about() {
-    let mut s = Script::ready("A was taken by the backend before X, and its reply lost with the process: confirmed, whatever the guard says now.");
+    let mut s = Script::ready(
+        "A was taken by the backend before X, and its reply lost with the process: confirmed, whatever the guard says now.",
+    );
     let a = s.commit_guarded(1, "A", "X").expect("nothing is there");
     s.store();
     s.push();
@@ -124,14 +132,19 @@ fn a_guarded_commit_is_not_pushed_ahead_of_the_disk() {
     s.run();
     assert_eq!(s.positions(a), [3]);
     conflict(&s.failed(b));
-    assert_eq!((s.quarantine(), s.log()), (vec!["B".to_owned()], vec!["X'@e1".to_owned(), "Y'@e2".to_owned(), "A@e3r2".to_owned()]));
+    assert_eq!(
+        (s.quarantine(), s.log()),
+        (vec!["B".to_owned()], vec!["X'@e1".to_owned(), "Y'@e2".to_owned(), "A@e3r2".to_owned()])
+    );
     insta::assert_snapshot!(s.end());
 }
 
 // Verifies: R4, R6
 #[test]
 fn the_rest_of_a_split_commit_is_not_asked_about() {
-    let mut s = Script::ready("100 of 150 events are confirmed before a foreign X comes: the guard held where the commit begins, so the rest goes on.");
+    let mut s = Script::ready(
+        "100 of 150 events are confirmed before a foreign X comes: the guard held where the commit begins, so the rest goes on.",
+    );
     let a = s.commit_batch(1, (1..=150).map(|n| event(&format!("A{n}"))).collect(), "X").expect("nothing is there");
     s.store_all();
     s.push();
@@ -145,7 +158,9 @@ fn the_rest_of_a_split_commit_is_not_asked_about() {
 // Verifies: R3, R6
 #[test]
 fn client_only_events_before_it_have_settled() {
-    let mut s = Script::ready("The client-only a of the commit settles when it is stored; behind X the guard no longer holds, and A alone is undone.");
+    let mut s = Script::ready(
+        "The client-only a of the commit settles when it is stored; behind X the guard no longer holds, and A alone is undone.",
+    );
     let a = s.commit_guarded(1, "a A", "X").expect("nothing is there");
     s.store_all();
     s.others("X");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use countersign::backend::EmbeddedBackend;
 use countersign::{
-    Certainty, CommitError, EncodeError, FailureError, GuardType, IntoEvents as _, NewGuard, Opener, Reader, Risk, Schema, Settled, Store,
-    SyncError,
+    Certainty, CommitError, EncodeError, FailureError, GuardType, IntoEvents as _, NewGuard, Opener, Reader, Risk, Schema,
+    Settled, Store, SyncError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -73,7 +73,10 @@ fn a_guard_that_does_not_hold_refuses_the_commit() {
     assert!(matches!(error, CommitError::Encode(EncodeError::UnknownGuard { .. })), "{error}");
     let error = store.commit(note("x").guarded(NewGuard::new("v1.Free", json!({"id": 7})))).unwrap_err();
     assert!(matches!(&error, CommitError::GuardArgs { .. }) && error.to_string().contains("expected a string"), "{error}");
-    assert_eq!(store.commit(().guarded(free(1))).unwrap_err().to_string(), "the guard v1.Free does not hold: 1 is taken by todo 1; the commit was not taken");
+    assert_eq!(
+        store.commit(().guarded(free(1))).unwrap_err().to_string(),
+        "the guard v1.Free does not hold: 1 is taken by todo 1; the commit was not taken"
+    );
     assert!(todos::journal(&store).is_empty() && todos::todos(&store) == 1, "nothing has happened");
     let receipt = store.commit(().guarded(free(2))).unwrap();
     assert_eq!(settled(&receipt.leader_sync), Ok(Settled::Persisted));
@@ -145,8 +148,13 @@ fn sessions_of_one_store_get_in_one_anothers_way() {
     let store = Store::open(dir.path().join("a.db")).schema(schema(1)).start().unwrap();
     let sessions = [store.session().unwrap(), store.session().unwrap(), store.session().unwrap()];
     for round in 0..20 {
-        let receipts: Vec<_> =
-            std::thread::scope(|scope| sessions.each_ref().map(|s| scope.spawn(move || s.commit(todo(round).guarded(free(round))))).map(|t| t.join().unwrap()).into());
+        let receipts: Vec<_> = std::thread::scope(|scope| {
+            sessions
+                .each_ref()
+                .map(|s| scope.spawn(move || s.commit(todo(round).guarded(free(round)))))
+                .map(|t| t.join().unwrap())
+                .into()
+        });
         let mut held = 0;
         for receipt in receipts {
             match receipt.map(|receipt| settled(&receipt.leader_sync)) {

@@ -3,6 +3,7 @@
 
 mod closing;
 mod committing;
+mod file;
 mod guards;
 mod opening;
 mod receipts;

@@ -37,7 +37,11 @@ fn lines_may_have_a_guard() {
     let ran = folder.run_with(&["commit", "s.db", "--stdin", "--json"], &input);
     assert_eq!((ran.status, objects(&ran.out).len()), (4, 2), "{}", ran.err);
     let message = ran.error()["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("line 3: the guard v1.TodoOpen does not hold") && message.ends_with("; the 2 commits before it are stored"), "{message}");
+    assert!(
+        message.starts_with("line 3: the guard v1.TodoOpen does not hold")
+            && message.ends_with("; the 2 commits before it are stored"),
+        "{message}"
+    );
     assert_eq!(folder.count("todos"), 1);
 }
 
@@ -48,7 +52,17 @@ fn a_conflict_is_shown_and_can_be_committed_again_without_its_guard() {
     folder.ok(&["init", "t.db", "--schema", "todo.toml", "--backend", "embedded:b.db"]);
     let done = |store| {
         folder.ok(&[
-            "commit", store, "--json", "--event", "v1.TodoDone", "--args", r#"{"id":"1"}"#, "--guard", OPEN, "--guard-args", r#"{"id":"1"}"#,
+            "commit",
+            store,
+            "--json",
+            "--event",
+            "v1.TodoDone",
+            "--args",
+            r#"{"id":"1"}"#,
+            "--guard",
+            OPEN,
+            "--guard-args",
+            r#"{"id":"1"}"#,
         ])
     };
     folder.run_with(&["commit", "s.db", "--stdin", "--wait", "backend"], &created(1));

@@ -7,6 +7,7 @@ mod beside;
 mod commands;
 mod failures;
 mod guards;
+mod network;
 mod stdin;
 mod support;
 mod trouble;

@@ -1,7 +1,7 @@
 //! Tests of storage as a whole: a small model of the machine gives the orders, real files carry them out.
 
-mod model;
 mod guards;
+mod model;
 mod opening;
 mod random;
 mod trouble;

@@ -156,7 +156,9 @@ impl Model {
         let mut pos = base;
         let mut pending = base > txn.heads.settled;
         for entry in movable.iter().filter(|entry| entry.commit_id().is_none_or(|commit| !out.contains(&commit))) {
-            let Origin::Own { id, commit, last, rebases, guard } = entry.origin.clone() else { unreachable!("only own entries move") };
+            let Origin::Own { id, commit, last, rebases, guard } = entry.origin.clone() else {
+                unreachable!("only own entries move")
+            };
             pending |= self.backend && !entry.event.client_only;
             let standing = if pending { Standing::Pending } else { Standing::Local };
             let origin = Origin::Own { id, commit, last, rebases: rebases + 1, guard };
@@ -205,7 +207,9 @@ impl Model {
 
 fn own_event(entry: &Entry) -> Option<OwnEvent> {
     match entry.origin.clone() {
-        Origin::Own { id, commit, last, guard, .. } => Some(OwnEvent { id, commit, last, guard, event: Arc::clone(&entry.event) }),
+        Origin::Own { id, commit, last, guard, .. } => {
+            Some(OwnEvent { id, commit, last, guard, event: Arc::clone(&entry.event) })
+        }
         Origin::Foreign { .. } => None,
     }
 }

@@ -148,7 +148,10 @@ mod tests {
             (r#"{"args":{}}"#, "missing field `name`"),
             (r#"{"guard":{"name":"g"}}"#, "missing field `events`"),
             (r#"{"guard":{"name":"g"},"events":[],"args":1}"#, "unknown field `args`"),
-            (r#"{"guard":{"name":"g","args":9007199254740993},"events":[]}"#, "guard `g`: its arguments: the integer 9007199254740993"),
+            (
+                r#"{"guard":{"name":"g","args":9007199254740993},"events":[]}"#,
+                "guard `g`: its arguments: the integer 9007199254740993",
+            ),
             (r#"{"name":"a","args":9007199254740993}"#, "9007199254740993 in its arguments is beyond"),
             (r#"{"name":"a"} x"#, "trailing characters"),
         ] {
