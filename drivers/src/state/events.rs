@@ -87,6 +87,50 @@ pub trait IntoEvents {
     /// push, that is its first part: the rest is not checked again.)
     ///
     /// A guard that the schema does not have any more can't be checked: the commit then fails in the same way.
+    ///
+    /// ```
+    /// use countersign::{CommitError, EventType, GuardType, IntoEvents as _, Schema, Store};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct SeatTaken {
+    ///     seat: u32,
+    ///     guest: String,
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct SeatFree {
+    ///     seat: u32,
+    /// }
+    ///
+    /// impl EventType for SeatTaken {
+    ///     const NAME: &'static str = "v1.SeatTaken";
+    /// }
+    ///
+    /// impl GuardType for SeatFree {
+    ///     const NAME: &'static str = "v1.SeatFree";
+    /// }
+    ///
+    /// let schema = Schema::builder(1)
+    ///     .state_sql("CREATE TABLE seats (seat INTEGER PRIMARY KEY, guest TEXT NOT NULL) STRICT")
+    ///     .event_sql(SeatTaken::NAME, false, ["INSERT OR REPLACE INTO seats (seat, guest) VALUES (:seat, :guest)"])
+    ///     .guard::<SeatFree>(|db, SeatFree { seat }| {
+    ///         let is_taken = db.exists("SELECT 1 FROM seats WHERE seat = ?", [seat])?;
+    ///         if is_taken { Err(format!("seat {seat} is taken").into()) } else { Ok(()) }
+    ///     })
+    ///     .build()?;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("seats.db");
+    /// let store = Store::open(path).schema(schema).blocking()?;
+    ///
+    /// let take = |guest: &str| SeatTaken { seat: 7, guest: guest.to_owned() }.guarded(SeatFree { seat: 7 });
+    /// store.commit(take("Anna"))?;
+    /// let refused = store.commit(take("Ben"));
+    /// assert!(matches!(refused, Err(CommitError::Conflict { message, .. }) if &*message == "seat 7 is taken"));
+    /// // Had Ben been offline, on another computer: his commit would have been taken there, and its receipt have failed with
+    /// // `SyncError::Conflict` as soon as Anna's event came before it.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn guarded<G: IntoGuard>(self, guard: G) -> Guarded<Self, G>
     where
         Self: Sized,

@@ -209,7 +209,7 @@ impl World {
                 self.dispatch(event)?;
             }
             self.model.fresh = self.model.len();
-            self.commit(c, id, vec![state::event("v1.Append", 0, 7, false)].into())?;
+            self.commit(c, id, vec![state::event("v1.Append", 0, 7, false)])?;
             self.model.expect_fresh(c, id)?;
         }
         Ok(())

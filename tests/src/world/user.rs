@@ -210,7 +210,8 @@ impl World {
         events
     }
 
-    pub(crate) fn commit(&mut self, c: usize, id: SessionId, batch: Batch) -> Result<(), Violation> {
+    pub(crate) fn commit(&mut self, c: usize, id: SessionId, batch: impl Into<Batch>) -> Result<(), Violation> {
+        let batch = batch.into();
         self.news(c);
         if self.clients[c].sessions.get(&id).is_some_and(|local| local.prepared.is_some()) {
             self.finish_commit(c, id)?;

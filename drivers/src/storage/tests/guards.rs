@@ -84,10 +84,7 @@ fn it_is_kept_until_the_commit_is_confirmed_and_asked_again_on_a_new_base() {
     bench.ok(accepted);
     assert_eq!(bench.items(), "1:x 5:x 7:x");
     // And once it is confirmed, there is no guard any more.
-    let mut txn = bench.model.append(Vec::new());
-    txn.heads.upstream = bench.model.heads.acknowledged;
-    txn.heads.upstream_parent = txn.heads.upstream - 1;
-    txn.heads.settled = bench.model.log.last().unwrap().seq.pos;
+    let txn = bench.model.confirm(1);
     bench.ok(txn);
     assert_eq!(stored(&bench), 0);
 }
