@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Pull};
-use crate::error::BackendFailure;
+use crate::error::{BackendFailure, Class};
 use crate::event::{Entry, Origin, PulledEvent, Standing};
 use crate::id::EffectId;
 use crate::input::Page;
@@ -18,6 +18,7 @@ use crate::merge::{self, Delta, Upstream};
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::{GLOBAL_MAX, Pos, Seq};
+use crate::waiting::LastError;
 
 use super::Leader;
 use super::identity::{AgainstBackend, is_same, own_session};
@@ -45,7 +46,7 @@ pub(super) struct Pulling {
     anchor: Option<PulledEvent>,
     /// A gap that a new stream has shown again: the last event before it.
     pub(super) broken_at: Option<u64>,
-    pub(super) last_error: Option<Arc<str>>,
+    pub(super) last_error: Option<LastError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,16 +223,16 @@ impl Leader {
         self.pulling.look_again();
         match failure {
             BackendFailure::Unreachable { message, .. } => {
-                self.pulling.last_error = Some(message.clone());
+                self.pulling.last_error = Some(LastError::new(Class::Retryable, message.clone()));
                 self.unreachable(message, out);
                 self.retry_pull(config);
             }
             BackendFailure::Unknown { message } => {
-                self.pulling.last_error = Some(message);
+                self.pulling.last_error = Some(LastError::new(Class::Retryable, message));
                 self.retry_pull(config);
             }
             BackendFailure::ServerAhead { .. } | BackendFailure::Refused { .. } => {
-                self.pulling.last_error = Some("the backend answered a pull as if it were a push".into());
+                self.pulling.last_error = Some(LastError::new(Class::Defect, "the backend answered a pull as if it were a push"));
                 self.retry_pull(config);
             }
             other => {
@@ -292,13 +293,14 @@ impl Leader {
     /// The first pending event has come back where it stands.
     fn confirm_first(&mut self, acked: u64) {
         let index = self.tail.pending_first();
-        let Some(event) = self.tail.get(index).cloned() else { return };
-        if index >= acked {
-            let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at, self.tail.rebases_of(&event));
+        if index >= acked
+            && let Some(event) = self.tail.get(index)
+        {
+            let (at, rebases) = (self.tail.place_of(event).global, self.tail.rebases_of(event));
+            self.confirm(event.own.commit_id(), event.closes, at, rebases);
         }
         let before = self.tail.pending().len();
-        self.tail.confirm_first();
+        let Some(event) = self.tail.confirm_first() else { return };
         self.count_pending(&event.own, -1);
         self.pending_client_only -= before - 1 - self.tail.pending().len();
     }
@@ -309,6 +311,7 @@ impl Leader {
         indices.sort_unstable();
         let removed = self.tail.remove(&indices);
         self.pushing.removed(&indices);
+        self.ages.removed(&indices);
         self.persisting.pending_removed(&indices);
         let waiting = self.tail.pending().len();
         let mut moved = moved.iter().peekable();
@@ -347,7 +350,7 @@ impl Leader {
     fn come_back_moved(&mut self, own: &Pending, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
         self.count_pending(&own.own, -1);
         let rebases = self.tail.rebases_of(own) + 1;
-        self.confirm(own, pulled.seq, rebases);
+        self.confirm(own.own.commit_id(), own.closes, pulled.seq, rebases);
         let event = if own.own.event.says_the_same(&pulled.event) {
             own.own.event.clone()
         } else {
@@ -355,7 +358,7 @@ impl Leader {
             pulled.event.clone()
         };
         let (id, commit, last) = (own.own.id, own.own.commit, own.own.last);
-        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases }, event)
+        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases, guard: None }, event)
     }
 
     /// If this is a quarantined event, takes it out of quarantine. Its receipt stays as it settled.
@@ -374,7 +377,7 @@ impl Leader {
         }
         self.persisting.decide(Decision::Release(own.id));
         out.notify(Notice::Released { commit: own.commit_id(), at: Pos::synced(pulled.seq) });
-        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0 })
+        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0, guard: None })
     }
 }
 

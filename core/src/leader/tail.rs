@@ -246,9 +246,10 @@ impl Tail {
     }
 
     /// The first pending event is confirmed where it stands, and so are the client-only ones right behind it.
-    pub(crate) fn confirm_first(&mut self) {
-        self.settle_first(Standing::Confirmed);
+    pub(crate) fn confirm_first(&mut self) -> Option<Pending> {
+        let first = self.settle_first(Standing::Confirmed);
         self.settle_leading_client_only();
+        first
     }
 
     /// Client-only events move only as long as a synced one before them does.
@@ -258,7 +259,7 @@ impl Tail {
         }
     }
 
-    fn settle_first(&mut self, standing: Standing) {
+    fn settle_first(&mut self, standing: Standing) -> Option<Pending> {
         let end = self.settled_end();
         let mut stored = self.settled.is_empty();
         for view in &mut self.views {
@@ -266,7 +267,7 @@ impl Tail {
             view.settled += u64::from(in_place);
             stored &= in_place;
         }
-        let Some(first) = self.pending.pop_front() else { return };
+        let first = self.pending.pop_front()?;
         // A client-only event that leads stands right behind the settled head, whatever its count says.
         let place = self.head.next(first.own.event.client_only);
         self.pending_first += 1;
@@ -280,6 +281,7 @@ impl Tail {
             self.push_settled(entry);
             self.trim();
         }
+        Some(first)
     }
 
     fn settle_at(&mut self, place: Pos, parent: Pos, standing: Standing) {

@@ -20,6 +20,7 @@ use super::materialise::commit;
 use super::replay::replay;
 use super::settings::{self, Settings};
 use super::{Durability, OpenFile, Progress, Storage};
+use crate::clock::Clock;
 use crate::mark::Mark;
 use crate::state::{Guard, Schema, Tables};
 
@@ -39,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) size_limit: Option<u64>,
     /// The client of a new file; drawn at random if not given. A file that exists keeps its own.
     pub(crate) client: Option<ClientId>,
+    /// What time it is, for the ages of what waits.
+    pub(crate) clock: Clock,
     /// Told how far the state has been built anew, if it has to be.
     pub(crate) progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -118,7 +121,7 @@ impl Storage {
     }
 
     fn open_locked(path: &Path, options: Options, lock: StoreLock) -> std::result::Result<(Self, Boot, OpenReport), OpenError> {
-        let Options { schema, durability, backend, size_limit, client, mut progress } = options;
+        let Options { schema, durability, backend, size_limit, client, clock, mut progress } = options;
         let sqlite = |error| OpenError::sqlite(path, &error);
         let trouble = |trouble| OpenError::trouble(path, trouble);
         let mut conn = connect(path)?;
@@ -157,10 +160,11 @@ impl Storage {
             size_limit,
             schema,
             client,
+            clock,
             file: Some(OpenFile { conn, tables, log }),
             unsettled: None,
             mark,
-            _lock: lock,
+            lock,
         };
         Ok((storage, boot, report))
     }

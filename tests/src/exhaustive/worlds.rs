@@ -51,7 +51,7 @@ pub struct Small {
 pub const WORLDS: &[Small] = &[
     Small {
         about: "two clients commit, a reply is lost, a process is killed",
-        steps: 3,
+        steps: 2,
         clients: 2,
         sessions: 1,
         programs: &[&[Do::Commit(0, 0, "v1.Append", 1)], &[Do::Commit(1, 0, "v1.Append", 1)], &[Do::Kill(0)]],
@@ -60,7 +60,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "two clients insert the same key, one of them twice",
-        steps: 3,
+        steps: 2,
         clients: 2,
         sessions: 1,
         programs: &[&[Do::Commit(0, 0, "v1.Insert", 1), Do::Commit(0, 0, "v1.Append", 1)], &[Do::Commit(1, 0, "v1.Insert", 1)]],
@@ -69,7 +69,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "two sessions of one client commit, one of them slowly, and one is closed",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 2,
         programs: &[
@@ -82,7 +82,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "a commit is withdrawn while others follow, and a request or its reply is lost",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -95,7 +95,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "client-only events between synced ones, one of them poisoned, and a process is killed",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -113,7 +113,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the backend becomes another one",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -128,7 +128,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the backend loses its last event",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -141,7 +141,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the disk fails or does not say what became of a transaction",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -157,7 +157,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "a commit is split over two pushes, with another's event between them, and withdrawn",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -173,7 +173,7 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "without a backend",
-        steps: 4,
+        steps: 3,
         clients: 1,
         sessions: 2,
         programs: &[

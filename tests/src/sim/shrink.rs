@@ -35,7 +35,8 @@ pub fn shrink(trace: &Trace, id: &str, mutant: Option<Mutant>, time: Duration) -
     loop {
         let before = measure(&shrinker.best);
         shrinker.world();
-        shrinker.steps();
+        shrinker.users();
+        shrinker.calm();
         shrinker.numbers();
         if measure(&shrinker.best) == before || shrinker.is_late() {
             break;
@@ -98,25 +99,42 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Runs of steps, long ones first: taken out, or else made calm.
-    fn steps(&mut self) {
-        let mut size = self.best.taken.len() / 2;
-        while size > 0 {
-            let mut from = 1;
-            while from < self.best.taken.len() && !self.is_late() {
-                let to = (from + size).min(self.best.taken.len());
-                let mut without = self.best.clone();
-                without.taken.drain(from..to);
-                let mut only_users = self.best.clone();
+    /// Runs of users' steps, long ones first: taken out.
+    fn users(&mut self) {
+        self.runs(
+            |taken| taken.step == Step::User,
+            |trace, run| {
                 let mut place = 0;
-                only_users.taken.retain(|taken| {
+                trace.taken.retain(|_| {
                     place += 1;
-                    !(from + 1..=to).contains(&place) || taken.step != Step::User
+                    !run.contains(&(place - 1))
                 });
-                let mut calm = self.best.clone();
-                calm.taken[from..to].iter_mut().for_each(|taken| taken.choices.clear());
-                if !self.take(&without) && !self.take(&only_users) && !self.take(&calm) {
-                    from = to;
+            },
+        );
+    }
+
+    /// Runs of other steps: calm.
+    fn calm(&mut self) {
+        let troubled = |taken: &Taken| taken.step != Step::World && taken.choices.iter().any(|&choice| choice != 0);
+        self.runs(troubled, |trace, run| run.iter().for_each(|&at| trace.taken[at].choices.clear()));
+    }
+
+    /// Tries a change on runs of the steps that it is for: on half of them, on each half of what is left, and so on.
+    fn runs(&mut self, which: impl Fn(&Taken) -> bool, change: impl Fn(&mut Trace, &[usize])) {
+        let places = |trace: &Trace| -> Vec<usize> {
+            let each = trace.taken.iter().enumerate();
+            each.filter(|(_, taken)| which(taken)).map(|(at, _)| at).collect()
+        };
+        let mut size = places(&self.best).len();
+        while size > 0 {
+            let mut from = 0;
+            while !self.is_late() {
+                let all = places(&self.best);
+                let Some(run) = all.get(from..(from + size).min(all.len())).filter(|run| !run.is_empty()) else { break };
+                let mut candidate = self.best.clone();
+                change(&mut candidate, run);
+                if !self.take(&candidate) {
+                    from += size;
                 }
             }
             size /= 2;

@@ -65,7 +65,7 @@ impl Backend {
         let ordinal = self.incarnations[last].log.len() as u64 + 1;
         let client: Arc<str> = "X".into();
         let id = EventId { session: SessionId([0xff; 16]), ordinal };
-        let own = OwnEvent { id, commit: ordinal, last: true, event: Arc::new(event) };
+        let own = OwnEvent { id, commit: ordinal, last: true, guard: None, event: Arc::new(event) };
         self.incarnations[last].log.push(Held { client, own });
     }
 

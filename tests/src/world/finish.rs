@@ -52,7 +52,7 @@ impl World {
                 let waits = |own: &countersign_core::OwnEvent| !client.disk.holds(&own.id);
                 if commit.leader == Stage::Open && commit.events.iter().all(waits) {
                     // One that can't be applied any more is left out.
-                    let _ = expected.apply_all(commit.events.iter().map(|own| own.event.as_ref()));
+                    let _ = expected.apply_commit(commit.guard(), commit.events.iter().map(|own| own.event.as_ref()));
                 }
             }
             if expected != local.db.state {
@@ -209,7 +209,7 @@ impl World {
                 self.dispatch(event)?;
             }
             self.model.fresh = self.model.len();
-            self.commit(c, id, vec![state::event("v1.Append", 0, 7, false)])?;
+            self.commit(c, id, vec![state::event("v1.Append", 0, 7, false)].into())?;
             self.model.expect_fresh(c, id)?;
         }
         Ok(())

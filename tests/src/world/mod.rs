@@ -182,7 +182,11 @@ impl World {
     /// What was chosen so far, if that is kept.
     #[must_use]
     pub fn trace(&self, shows: impl Into<String>) -> Option<Trace> {
-        let taken = self.choices.recorded()?.to_vec();
+        let mut taken = self.choices.recorded()?.to_vec();
+        if !self.healed {
+            // Faults stop after the last user's step of a trace: here they had not.
+            taken.push(Taken { step: Step::User, choices: Vec::new() });
+        }
         Some(Trace { seed: self.seed, shows: shows.into(), taken })
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Swarm {
     pub(crate) decide: u64,
     pub(crate) dead_session: bool,
     pub(crate) noise: u64,
+    /// Commits under a guard.
+    pub(crate) guarded: u64,
     pub(crate) config: Config,
 }
 
@@ -118,6 +120,7 @@ impl Swarm {
             decide: 0,
             dead_session: false,
             noise: s(60),
+            guarded: 0,
             config: Config::default(),
         };
         swarm.rest(c, calm);
@@ -145,6 +148,7 @@ impl Swarm {
             self.decide = 60;
         }
         self.config = config(c, calm);
+        self.guarded = if calm { 0 } else { c.strength(500) };
     }
 
     /// What is left when faults stop: the configuration, and a network that delays.
@@ -184,6 +188,7 @@ impl Swarm {
             truncate: 0,
             decide: 0,
             noise: 0,
+            guarded: 0,
             ..self.clone()
         }
     }

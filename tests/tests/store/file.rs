@@ -50,7 +50,7 @@ fn a_store_whose_file_is_deleted_or_replaced_promises_nothing_more() {
         assert!(!report.persisted, "{how}");
         let handed_back: Vec<_> = report.unpersisted.iter().chain(&report.uncertain).collect();
         let [(id, events)] = &handed_back[..] else { panic!("{how}: {handed_back:?}") };
-        assert_eq!((*id, events.len()), (receipt.id(), 1), "{how}");
+        assert_eq!((*id, events.events.len()), (receipt.id(), 1), "{how}");
         if how == "moved" {
             // Put back, it goes on where it was.
             std::fs::rename(other.with_extension("moved"), &path).unwrap();

@@ -4,6 +4,7 @@
 mod closing;
 mod committing;
 mod file;
+mod guards;
 mod opening;
 mod receipts;
 mod sessions;
