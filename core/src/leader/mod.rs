@@ -6,6 +6,7 @@
 
 mod admit;
 mod identity;
+mod page;
 mod persist;
 mod persisting;
 mod policy;
