@@ -8,6 +8,7 @@ use crate::error::Quarantined;
 use crate::event::Entry;
 use crate::id::{ClientId, CommitId};
 use crate::seq::Pos;
+use crate::time::Time;
 use crate::txn::Heads;
 
 /// Where a machine starts from: read from the file by storage, before any effect.
@@ -31,6 +32,9 @@ pub struct Boot {
     pub failed: Vec<CommitId>,
     /// Quarantined commits whose certainty is `Unknown`, oldest first: the backend may still turn out to hold them.
     pub uncertain: Vec<Quarantined>,
+    /// Since when `pending` has been so, as far as it is known, in the driver's time: from the entry with this index on, no earlier than
+    /// then. Ascending.
+    pub pending_since: Vec<(usize, Time)>,
 }
 
 /// What was loaded can't be a store's state: the file is damaged, or was changed by hand.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::input::IdentityPolicy;
+use crate::mutant::Mutant;
 
 /// How a machine behaves. `Default` suits an application on a desktop or a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Config {
     pub pending_events: usize,
     /// Bytes waiting for the backend. Bounds memory.
     pub pending_bytes: usize,
+    /// For how long a commit may have waited for the backend before no more are taken, counted over restarts; no limit if not set.
+    pub pending_age: Option<Duration>,
     /// Client-only events behind unconfirmed synced ones. Bounds memory, and the work of a rebase.
     pub pending_client_only: usize,
     /// Events admitted and not yet persisted. Bounds memory while the disk is slow or full.
@@ -54,6 +57,10 @@ pub struct Config {
     pub identity: IdentityPolicy,
     /// When an outage counts as final.
     pub offline: OfflinePolicy,
+    /// The bug that is put back.
+    #[cfg(feature = "mutants")]
+    #[serde(default)]
+    pub mutant: Option<Mutant>,
 }
 
 /// What happens to an isolated commit that the backend keeps refusing.
@@ -76,6 +83,24 @@ pub struct OfflinePolicy {
     pub withdraw: bool,
 }
 
+impl Config {
+    /// Whether this bug is put back: never, but in the build that shows that it is found.
+    pub(crate) fn has(&self, mutant: Mutant) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.mutant == Some(mutant);
+        #[cfg(not(feature = "mutants"))]
+        {
+            let _ = mutant;
+            false
+        }
+    }
+
+    /// The longest wait after a failure.
+    pub(crate) fn backoff_cap(&self) -> Duration {
+        if self.has(Mutant::NoBackoffCap) { Duration::MAX } else { self.backoff_max }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -85,6 +110,7 @@ impl Default for Config {
             event_bytes: 890_000,
             pending_events: 1_000_000,
             pending_bytes: 1 << 30,
+            pending_age: None,
             pending_client_only: 100_000,
             unpersisted_events: 100_000,
             unpersisted_bytes: 256 << 20,
@@ -101,6 +127,8 @@ impl Default for Config {
             stuck: StuckPolicy::default(),
             identity: IdentityPolicy::default(),
             offline: OfflinePolicy::default(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 }

@@ -19,18 +19,21 @@
 extern crate alloc;
 
 mod backoff;
+mod barrier;
 mod boot;
 mod closing;
 mod config;
 mod effect;
 mod error;
 mod event;
+mod guard;
 mod id;
 mod input;
 mod leader;
 mod limits;
 pub mod merge;
 mod message;
+mod mutant;
 mod node;
 mod outbox;
 mod seq;
@@ -38,6 +41,7 @@ mod session;
 mod status;
 mod time;
 mod txn;
+mod waiting;
 
 pub use boot::{Boot, BootError};
 pub use config::{Config, OfflinePolicy, StuckPolicy};
@@ -47,11 +51,15 @@ pub use error::{
     SyncError, Whereabouts,
 };
 pub use event::{Entry, Event, Origin, OwnEvent, PulledEvent, Standing, WireIds};
+pub use guard::{Batch, Guard};
 pub use id::{BackendId, ClientId, CommitId, EffectId, EventId, ParseIdError, SessionId};
 pub use input::{IdentityPolicy, Input, Page};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use node::{Node, OpenStages};
 pub use seq::{GLOBAL_MAX, ParseSeqError, Pos, Seq};
 pub use session::Prepared;
 pub use status::{Status, SyncState};
 pub use time::Time;
 pub use txn::{Heads, Materialised, Seed, SessionApplied, SessionTxn, Skip, Txn, Unit};
+pub use waiting::{LastError, Waiting, Why};

@@ -2,20 +2,22 @@
 
 use crate::config::Config;
 use crate::error::{CommitError, Limit};
-use crate::event::Event;
+use crate::guard::{Batch, Guard};
 use crate::leader::Leader;
 use crate::seq::GLOBAL_MAX;
+use crate::time::Time;
 
 /// The limits of a machine, and how much of them is taken.
 pub(crate) struct Limits<'a> {
     pub(crate) config: &'a Config,
     pub(crate) leader: &'a Leader,
     pub(crate) closing: bool,
+    pub(crate) now: Time,
 }
 
 impl Limits<'_> {
     /// Whether a commit of these events fits. So many events and bytes of its session are on their way to the leader.
-    pub(crate) fn check(&self, (unsent, unsent_bytes): (usize, usize), events: &[Event]) -> Result<(), CommitError> {
+    pub(crate) fn check(&self, (unsent, unsent_bytes): (usize, usize), batch: &Batch) -> Result<(), CommitError> {
         let config = self.config;
         if self.closing {
             return Err(CommitError::Closing);
@@ -23,7 +25,9 @@ impl Limits<'_> {
         if let Some(message) = self.leader.broken() {
             return Err(CommitError::StorageBroken { message: message.clone() });
         }
-        let (mut bytes, mut synced, mut client_only) = (0, 0, 0);
+        let Batch { events, guard } = batch;
+        let mut bytes = guard.as_ref().map_or(0, Guard::bytes);
+        let (mut synced, mut client_only) = (0, 0);
         for (index, event) in events.iter().enumerate() {
             let size = event.encoded_bytes();
             if size > config.event_bytes {
@@ -50,6 +54,12 @@ impl Limits<'_> {
             full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
             let new_bytes = if synced > 0 { bytes } else { 0 };
             full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;
+            if let (Some(max), Some(since), true) = (config.pending_age, self.leader.oldest_pending(), synced > 0) {
+                let waited = self.now.since(since);
+                if waited >= max {
+                    return Err(CommitError::PendingTooLong { waited, max });
+                }
+            }
             full(Limit::PendingClientOnly, load.pending_client_only, client_only, config.pending_client_only)?;
         }
         full(Limit::UnpersistedEvents, load.unpersisted_events + unsent, events.len(), config.unpersisted_events)?;

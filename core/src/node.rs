@@ -19,12 +19,13 @@ use crate::boot::{Boot, BootError};
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
 use crate::error::CommitError;
-use crate::event::Event;
+use crate::guard::Batch;
 use crate::id::{CommitId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::Leader;
 use crate::limits::Limits;
 use crate::message::Down;
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::session::{Ledger, Prepared, Session};
 use crate::status::Status;
@@ -33,13 +34,13 @@ use crate::time::Time;
 /// The machine: one leader and its sessions. A value, without any connection to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) leader: Leader,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     out: Outbox,
     /// Whether sessions have been told something since they were last tidied up.
     told: bool,
-    now: Time,
+    pub(crate) now: Time,
     closing: bool,
     stale_answers: u64,
     leader_ahead: u64,
@@ -77,25 +78,26 @@ impl Node {
         Ok(node)
     }
 
-    /// Numbers a commit of `session`. Apply its events to the session's database, then call [`Node::finish`].
+    /// Numbers a commit of `session`. Check its guard on the session's database and apply its events to it, then call [`Node::finish`].
     ///
     /// # Errors
     ///
     /// If a limit is reached, or the session can't take a commit now. Nothing has happened then. After
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
-    pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
+    pub fn prepare(&mut self, now: Time, session: SessionId, batch: impl Into<Batch>) -> Result<Prepared, CommitError> {
         self.tick(now);
+        let batch = batch.into();
         let found = self.sessions.get_mut(&session);
         let unadmitted = found.as_deref().map_or((0, 0), Session::unadmitted);
-        let limits = Limits { config: &self.config, leader: &self.leader, closing: self.closing };
-        if let Err(error) = limits.check(unadmitted, &events) {
+        let limits = Limits { config: &self.config, leader: &self.leader, closing: self.closing, now: self.now };
+        if let Err(error) = limits.check(unadmitted, &batch) {
             // Whoever had to wait for the session gives up here: it need not be kept free any longer.
             if found.is_some_and(Session::let_go) {
                 self.settle();
             }
             return Err(error);
         }
-        found.ok_or(CommitError::SessionClosed)?.prepare(events).cloned()
+        found.ok_or(CommitError::SessionClosed)?.prepare(batch).cloned()
     }
 
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
@@ -122,9 +124,9 @@ impl Node {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.tick(now);
         let known = match input {
-            Input::Prepare { session, events } => {
+            Input::Prepare { session, events, guard } => {
                 // The recorded form: whoever replays it has the error from the first time.
-                let _ = self.prepare(now, session, events);
+                let _ = self.prepare(now, session, Batch { events, guard });
                 return;
             }
             Input::Finish { session, applied } => {
@@ -155,7 +157,8 @@ impl Node {
     /// The next output. After the last one, [`Output::Idle`].
     #[must_use]
     pub fn poll(&mut self) -> Output {
-        self.out.pop().unwrap_or_else(|| Output::Idle { deadline: self.leader.deadline(&self.config) })
+        let next = if self.config.has(Mutant::UnorderedPop) { self.out.pop_newest() } else { self.out.pop() };
+        next.unwrap_or_else(|| Output::Idle { deadline: self.leader.deadline(&self.config) })
     }
 
     /// A snapshot of where everything stands. Cheap: costs nothing in proportion to what is queued, but for the sessions.
@@ -214,6 +217,7 @@ impl Node {
             Input::Offline => self.leader.offline(),
             Input::Online => self.leader.online(),
             Input::OfflineForGood => self.leader.give_up_offline(&self.config),
+            Input::Refresh => self.leader.refresh(),
             Input::Authenticated => self.leader.authenticated(),
             Input::Withdraw { commit } => {
                 let is_coming = self.sessions.get(&commit.session).is_some_and(|session| session.is_coming(commit.ordinal));

@@ -27,6 +27,11 @@ impl Outbox {
         self.queue.push_back(Output::Notify(notice));
     }
 
+    /// The wrong one.
+    pub(crate) fn pop_newest(&mut self) -> Option<Output> {
+        self.queue.pop_back()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Output> {
         self.queue.pop_front()
     }

@@ -2,6 +2,7 @@
 
 pub mod crash;
 pub mod driver;
+pub mod exhaustive;
 pub mod invariants;
 pub mod merge;
 mod model;

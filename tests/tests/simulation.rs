@@ -7,7 +7,7 @@ use std::fmt::Write;
 use tests::sim;
 use tests::world::{Choices, Reach, World};
 
-const SEEDS: u64 = 800;
+const SEEDS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number, and is {text:?}")))
@@ -18,7 +18,7 @@ fn run(seeds: impl Iterator<Item = u64>) -> Reach {
     let mut reach = Reach::default();
     for seed in seeds {
         let report = sim::run(seed);
-        assert!(report.violation.is_none(), "\n{}", sim::explain(seed, None));
+        assert!(report.violation.is_none(), "\n{}", sim::failure(seed, None));
         reach.add(&report.reach);
     }
     reach

@@ -10,6 +10,7 @@ use crate::event::OwnEvent;
 use crate::id::{CommitId, SessionId};
 use crate::merge;
 use crate::seq::Pos;
+use crate::time::Time;
 
 use super::Leader;
 use super::persisting::Admission;
@@ -48,12 +49,14 @@ impl Leader {
         *admitted = commit.ordinal;
 
         let closing = arrival.range.clone().rfind(|&index| !arrival.events[index].event.client_only);
+        if let (Some(limit), Some(_)) = (config.pending_age, closing) {
+            self.ages.admitted(self.tail.pending_end(), self.tail.acked(), self.now, limit);
+        }
         let events = arrival.range.len();
         let mut bytes = 0;
         for index in arrival.range {
             let own = &arrival.events[index];
-            let size = own.event.encoded_bytes();
-            bytes += size;
+            bytes += own.held_bytes();
             if self.tail.push_own(own.clone(), closing == Some(index), 0) {
                 self.count_pending(own, 1);
             }
@@ -87,6 +90,12 @@ impl Leader {
         let mut events = self.tail.unstored_own();
         events.retain(|own| commits.contains(&own.commit_id()));
         events
+    }
+
+    /// Since when the oldest event that the backend has not accepted has been pending; known only where that is limited.
+    pub(crate) fn oldest_pending(&self) -> Option<Time> {
+        let oldest = self.tail.acked();
+        if oldest < self.tail.pending_end() { self.ages.since(oldest) } else { None }
     }
 
     /// How many events and bytes are pending, and how many are waiting for the disk.

@@ -14,6 +14,7 @@ use crate::error::{Poison, Quarantined, StorageClass, StorageFailure, SyncError}
 use crate::event::{Entry, Standing};
 use crate::id::{CommitId, EffectId, SessionId};
 use crate::message::Down;
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::txn::{Heads, Materialised, Txn};
@@ -132,6 +133,10 @@ impl Leader {
         }
         let txn = Arc::new(txn);
         let effect = Some(out.effect(Effect::Materialise(txn.clone())));
+        if self.has(Mutant::ResolveBeforeCommit) {
+            let early = txn.marks.iter().map(|&(session, through)| Down::Persisted { session, through });
+            self.down.extend(early);
+        }
         self.persisting.flights.push(Flight { effect, uncertain: false, txn, admissions, decisions });
         self.tail.plan(to);
     }
@@ -204,7 +209,8 @@ impl Leader {
 
     /// Storage has answered. Answers to anything but a transaction under way are ignored: told by `false`.
     pub(crate) fn materialised(&mut self, config: &Config, id: EffectId, outcome: Materialised, out: &mut Outbox) -> bool {
-        let Some(index) = self.persisting.flights.iter().position(|flight| flight.effect == Some(id)) else {
+        let any = self.has(Mutant::NoStaleGuard);
+        let Some(index) = self.persisting.flights.iter().position(|flight| any || flight.effect == Some(id)) else {
             return false;
         };
         match outcome {
@@ -218,7 +224,7 @@ impl Leader {
                 }
             }
             Materialised::RolledBack { refused } if index == 0 => self.rolled_back(config, refused),
-            Materialised::UnknownOutcome(failure) => {
+            Materialised::UnknownOutcome(failure) if !self.has(Mutant::ForgetUnknownOutcome) => {
                 self.ask_again(index);
                 self.in_trouble(config, failure, out);
             }
@@ -227,7 +233,7 @@ impl Leader {
                 self.ask_again(index);
                 self.in_trouble(config, failure, out);
             }
-            Materialised::Failed(failure) => {
+            Materialised::Failed(failure) | Materialised::UnknownOutcome(failure) => {
                 self.forget_flights(index);
                 self.in_trouble(config, failure, out);
             }
@@ -269,7 +275,7 @@ impl Leader {
 
     fn wait_for_storage(&mut self, config: &Config) {
         let first = config.backoff_min / 10;
-        self.persisting.retry.fail(self.now, first, config.backoff_max, &mut self.jitter);
+        self.persisting.retry.fail(self.now, first, config.backoff_cap(), &mut self.jitter);
     }
 
     fn stored(&mut self, out: &mut Outbox) {

@@ -4,19 +4,20 @@
 //! backend has lost history. No event is skipped or taken twice, whatever order pages come in. `ServerAhead` makes an active
 //! pull, never a parked wait. Keeps L2, L3 and L8.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Pull};
-use crate::error::BackendFailure;
+use crate::error::{BackendFailure, Class};
 use crate::event::{Entry, Origin, PulledEvent};
 use crate::id::EffectId;
 use crate::input::Page;
 use crate::merge::{self, Delta, Upstream};
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::Pos;
+use crate::waiting::LastError;
 
 use super::Leader;
 use super::identity::{AgainstBackend, is_same, own_session};
@@ -45,7 +46,7 @@ pub(super) struct Pulling {
     anchor: Option<PulledEvent>,
     /// A gap that a new stream has shown again: the last event before it.
     pub(super) broken_at: Option<u64>,
-    pub(super) last_error: Option<Arc<str>>,
+    pub(super) last_error: Option<LastError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,12 +152,14 @@ impl Leader {
         if outstanding.fresh
             && let Some(anchor) = &self.pulling.anchor
         {
-            if events.first().is_none_or(|first| !is_anchor(anchor, first)) {
+            if events.first().is_none_or(|first| !is_anchor(anchor, first)) && !self.has(Mutant::NoAnchor) {
                 let message = alloc::format!("the backend no longer holds e{} as it had confirmed it", anchor.seq);
                 self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
                 return true;
             }
-            events.remove(0);
+            if !events.is_empty() {
+                events.remove(0);
+            }
         }
         self.pulling.more = page.more;
         let gap = contiguous(&mut events, self.tail.upstream());
@@ -220,16 +223,16 @@ impl Leader {
         self.pulling.look_again();
         match failure {
             BackendFailure::Unreachable { message, .. } => {
-                self.pulling.last_error = Some(message.clone());
+                self.pulling.last_error = Some(LastError::new(Class::Retryable, message.clone()));
                 self.unreachable(message, out);
                 self.retry_pull(config);
             }
             BackendFailure::Unknown { message } => {
-                self.pulling.last_error = Some(message);
+                self.pulling.last_error = Some(LastError::new(Class::Retryable, message));
                 self.retry_pull(config);
             }
             BackendFailure::ServerAhead { .. } | BackendFailure::Refused { .. } => {
-                self.pulling.last_error = Some("the backend answered a pull as if it were a push".into());
+                self.pulling.last_error = Some(LastError::new(Class::Defect, "the backend answered a pull as if it were a push"));
                 self.retry_pull(config);
             }
             other => {
@@ -241,7 +244,7 @@ impl Leader {
     }
 
     fn retry_pull(&mut self, config: &Config) {
-        self.pulling.retry.fail(self.now, config.backoff_min, config.backoff_max, &mut self.jitter);
+        self.pulling.retry.fail(self.now, config.backoff_min, config.backoff_cap(), &mut self.jitter);
     }
 
     pub(super) fn pull_now(&mut self) {
@@ -308,6 +311,7 @@ impl Leader {
         indices.sort_unstable();
         let removed = self.tail.remove(&indices);
         self.pushing.removed(&indices);
+        self.ages.removed(&indices);
         self.persisting.pending_removed(&indices);
         let waiting = self.tail.pending().len();
         let mut moved = moved.iter().peekable();
@@ -354,7 +358,7 @@ impl Leader {
             pulled.event.clone()
         };
         let (id, commit, last) = (own.own.id, own.own.commit, own.own.last);
-        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases }, event)
+        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases, guard: None }, event)
     }
 
     /// If this is a quarantined event, takes it out of quarantine. Its receipt stays as it settled.
@@ -373,6 +377,6 @@ impl Leader {
         }
         self.persisting.decide(Decision::Release(own.id));
         out.notify(Notice::Released { commit: own.commit_id(), at: Pos::synced(pulled.seq) });
-        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0 })
+        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0, guard: None })
     }
 }

@@ -10,11 +10,13 @@ use alloc::vec::Vec;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Push};
-use crate::error::{BackendFailure, SyncError};
+use crate::error::{BackendFailure, Class, SyncError};
 use crate::event::OwnEvent;
 use crate::id::{CommitId, EffectId};
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::time::Time;
+use crate::waiting::LastError;
 
 use super::Leader;
 use super::persisting::count_before;
@@ -64,7 +66,10 @@ pub(super) struct Pushing {
     /// Whether the policy has withdrawn a commit since a push was last accepted.
     pub(super) policy_withdrew: bool,
     pub(crate) server_ahead: u64,
-    pub(super) last_error: Option<Arc<str>>,
+    /// Where the backend said that it ends, for those that believe it: [`Mutant::PushAgainWithoutPull`].
+    #[cfg(feature = "mutants")]
+    believed: Option<u64>,
+    pub(super) last_error: Option<LastError>,
 }
 
 impl Pushing {
@@ -127,13 +132,14 @@ impl Leader {
         if !self.wants_push() || !self.pushing.retry.try_now(self.now) {
             return;
         }
-        let first = self.tail.acked();
+        let first = if self.has(Mutant::NoFence) { self.tail.exposed() } else { self.tail.acked() };
         let stored = self.tail.stored();
         if stored.own_after != self.tail.own_after() {
             return;
         }
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
-        let end = if self.tail.in_place(first + 1) {
+        let ahead = !self.tail.in_place(first + 1);
+        let end = if !ahead {
             stored.pending
         } else if self.pushing.ahead_streak >= AHEAD_STREAK && !self.persisting.decides_any() {
             // A rebase that is lost is found again at the backend; a withdrawal that is lost would put a commit behind later ones.
@@ -141,7 +147,12 @@ impl Leader {
         } else {
             return;
         };
-        let Some(batch) = self.batch(config, first, end) else { return };
+        #[cfg_attr(not(feature = "mutants"), expect(unused_mut, reason = "the switch is not in this build"))]
+        let Some(mut batch) = self.batch(config, first, end, ahead) else { return };
+        #[cfg(feature = "mutants")]
+        if let Some(believed) = self.pushing.believed.take() {
+            batch.parent = believed;
+        }
         let exposed_before = self.tail.exposed();
         let push = Push { parent: batch.parent, backend: self.backend.clone(), events: batch.events };
         let effect = out.effect(Effect::Push(push));
@@ -158,7 +169,7 @@ impl Leader {
         });
     }
 
-    fn batch(&self, config: &Config, first: u64, end: u64) -> Option<Batch> {
+    fn batch(&self, config: &Config, first: u64, end: u64, ahead: bool) -> Option<Batch> {
         let commits_max = self.pushing.commits_max.unwrap_or(u32::MAX);
         let skip = (first - self.tail.pending_first()) as usize;
         let room = config.push_events.min((end - first) as usize);
@@ -174,7 +185,12 @@ impl Leader {
                 (commit, counted) = (Some(of), false);
                 start = (batch.events.len(), index);
             }
-            if event.own.event.client_only {
+            if ahead && event.own.guard.is_some() {
+                // Only storage can tell whether it holds there.
+                batch.end = start.1;
+                break;
+            }
+            if event.own.event.client_only && !self.has(Mutant::PushClientOnly) {
                 batch.end = index + 1;
                 continue;
             }
@@ -201,7 +217,7 @@ impl Leader {
                 batch.parent = self.tail.place_of(event).global - 1;
             }
             bytes += size;
-            batch.events.push(event.own.clone());
+            batch.events.push(OwnEvent { guard: None, ..event.own.clone() });
             batch.end = index + 1;
         }
         Some(batch).filter(|batch| !batch.events.is_empty())
@@ -209,7 +225,8 @@ impl Leader {
 
     /// The backend has taken the batch.
     pub(crate) fn push_ok(&mut self, id: EffectId, out: &mut Outbox) -> bool {
-        let Some(flight) = self.pushing.in_flight.take_if(|flight| flight.effect == id) else { return false };
+        let any = self.has(Mutant::NoStaleGuard);
+        let Some(flight) = self.pushing.in_flight.take_if(|flight| any || flight.effect == id) else { return false };
         self.reached(out);
         self.pushing.retry.reset();
         self.pushing.last_error = None;
@@ -219,7 +236,7 @@ impl Leader {
         self.pushing.stuck = None;
         self.pushing.policy_withdrew = false;
         self.pushing.commits_max = self.pushing.commits_max.and_then(|max| max.checked_mul(2)).filter(|&max| max < 1 << 16);
-        if flight.overtaken {
+        if flight.overtaken && !self.has(Mutant::ReceiptsBySeq) {
             // The history that was pulled meanwhile has no room for this batch, or holds it already: the pull decides.
             self.pulling.look_again();
             return true;
@@ -248,7 +265,7 @@ impl Leader {
         }
         match failure {
             BackendFailure::Unreachable { message, .. } => {
-                self.pushing.last_error = Some(message.clone());
+                self.pushing.last_error = Some(LastError::new(Class::Retryable, message.clone()));
                 self.unreachable(message, out);
                 self.retry_push(config);
                 // There may be nothing to push again; a pull shows what became of the batch, and whether the backend is there.
@@ -275,7 +292,7 @@ impl Leader {
     }
 
     fn retry_push(&mut self, config: &Config) {
-        self.pushing.retry.fail(self.now, config.backoff_min, config.backoff_max, &mut self.jitter);
+        self.pushing.retry.fail(self.now, config.backoff_min, config.backoff_cap(), &mut self.jitter);
     }
 
     fn server_ahead(&mut self, config: &Config, flight: &InFlight, head: u64, out: &mut Outbox) {
@@ -290,11 +307,17 @@ impl Leader {
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;
         }
+        #[cfg(feature = "mutants")]
+        if self.has(Mutant::PushAgainWithoutPull) {
+            self.pushing.believed = Some(head);
+            return;
+        }
         self.pulling.look_again();
         self.pushing.ahead_without_news += 1;
         if self.pushing.ahead_without_news > 1 {
             // It says that it is ahead, and has nothing to show for it. Asking at once again would be a busy loop.
-            self.pushing.last_error = Some("the backend says that it is ahead, and shows nothing new".into());
+            let message = "the backend says that it is ahead, and shows nothing new";
+            self.pushing.last_error = Some(LastError::new(Class::Retryable, message));
             self.retry_push(config);
         }
     }
@@ -319,7 +342,7 @@ impl Leader {
     }
 
     fn refused_for_now(&mut self, config: &Config, flight: &InFlight, message: Arc<str>, out: &mut Outbox) {
-        self.pushing.last_error = Some(message.clone());
+        self.pushing.last_error = Some(LastError::new(Class::Rejected, message.clone()));
         self.pulling.look_again();
         self.retry_push(config);
         let at = (flight.first, flight.parent);

@@ -8,6 +8,7 @@ use crate::error::{Certainty, Quarantined, SyncError};
 use crate::event::{Origin, OwnEvent, Standing};
 use crate::id::CommitId;
 use crate::message::Down;
+use crate::mutant::Mutant;
 
 use super::Leader;
 use super::persisting::Decision;
@@ -18,7 +19,7 @@ impl Leader {
         self.tail.accept(at);
         let now = self.now;
         self.persisting.acknowledged.get_or_insert(now);
-        if !closes {
+        if !closes && !(self.has(Mutant::IgnorePageSplit) && !self.partly.contains_key(&commit)) {
             self.partly.entry(commit).or_default().push(at);
             return;
         }
@@ -78,8 +79,8 @@ impl Leader {
             });
             for (index, entry) in unstored {
                 settled.push(index);
-                let Origin::Own { id, commit, last, .. } = entry.origin else { continue };
-                let own = OwnEvent { id, commit, last, event: entry.event };
+                let Origin::Own { id, commit, last, guard, .. } = entry.origin else { continue };
+                let own = OwnEvent { id, commit, last, guard, event: entry.event };
                 let certainty = self.certainty(own.commit_id(), &[]);
                 let gone = gone.entry(own.commit_id()).or_insert(Gone { certainty, decides: true, events: Vec::new() });
                 gone.decides = true;
@@ -96,6 +97,7 @@ impl Leader {
             self.persisting.pending_removed(&indices);
         }
         self.pushing.removed(&indices);
+        self.ages.removed(&indices);
         for event in removed {
             self.count_pending(&event.own, -1);
             if let Some(gone) = gone.get_mut(&event.own.commit_id()) {
@@ -129,7 +131,8 @@ impl Leader {
 
     /// What is certain about pending events of a commit, given by their counts.
     pub(super) fn certainty(&self, commit: CommitId, indices: &[u64]) -> Certainty {
-        if indices.iter().any(|&index| index < self.tail.exposed()) {
+        let any_exposed = indices.iter().any(|&index| index < self.tail.exposed());
+        if any_exposed && !self.has(Mutant::WithdrawInFlight) {
             return Certainty::Unknown;
         }
         match self.partly.get(&commit) {

@@ -18,7 +18,8 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use crate::error::CommitError;
-use crate::event::{Event, OwnEvent};
+use crate::event::OwnEvent;
+use crate::guard::{Batch, Guard};
 use crate::id::{CommitId, EffectId, EventId, SessionId};
 use crate::leader::Leader;
 use crate::seq::Pos;
@@ -31,6 +32,8 @@ pub(crate) use ledger::Ledger;
 pub struct Prepared {
     /// Its identity.
     pub id: CommitId,
+    /// What has to hold of the session's database before its first event.
+    pub guard: Option<Arc<Guard>>,
     /// Its events, in order, to be applied to the session's database as one transaction of one unit each.
     pub events: SmallVec<[OwnEvent; 1]>,
 }
@@ -41,7 +44,7 @@ impl Clone for Prepared {
         for own in &self.events {
             events.push(own.clone());
         }
-        Self { id: self.id, events }
+        Self { id: self.id, guard: self.guard.clone(), events }
     }
 }
 
@@ -91,6 +94,9 @@ pub(crate) struct Session {
     admitted_after_synced: u32,
     /// Bytes of those that it has not.
     unadmitted_bytes: usize,
+    /// The last confirmed event that has been taken, and up to which the database has all of them.
+    upstream_taken: u64,
+    upstream_applied: u64,
     /// The leader has refused a push: nothing more is sent before its events are taken.
     refused: bool,
     /// Whether it had refused what is sent next: it does so only once.
@@ -127,6 +133,8 @@ impl Session {
             admitted_synced: 0,
             admitted_after_synced: 0,
             unadmitted_bytes: 0,
+            upstream_taken: 0,
+            upstream_applied: 0,
             refused: false,
             again: false,
             depth: 0,
@@ -171,6 +179,21 @@ impl Session {
         self.let_go_of_admitted();
     }
 
+    /// Up to which confirmed event the database has everything.
+    pub(crate) fn applied_upstream(&self) -> u64 {
+        self.upstream_applied
+    }
+
+    /// How many of the session's commits come before this one, if the leader has not admitted it.
+    pub(crate) fn coming_before(&self, ordinal: u64) -> Option<usize> {
+        let coming = || self.pending.range(self.admitted..).map(|own| own.commit);
+        coming().any(|commit| commit == ordinal).then(|| {
+            let mut before: Vec<u64> = coming().take_while(|&commit| commit < ordinal).collect();
+            before.dedup();
+            before.len()
+        })
+    }
+
     /// Events and bytes that the leader has not admitted.
     pub(crate) fn unadmitted(&self) -> (usize, usize) {
         (self.pending.len() - self.admitted, self.unadmitted_bytes)
@@ -184,7 +207,7 @@ impl Session {
     // Commits.
 
     /// Numbers a commit. The limits have been looked at already.
-    pub(crate) fn prepare(&mut self, events: Vec<Event>) -> Result<&Prepared, CommitError> {
+    pub(crate) fn prepare(&mut self, batch: Batch) -> Result<&Prepared, CommitError> {
         match &self.phase {
             Phase::Closed => return Err(CommitError::SessionClosed),
             Phase::Seeding(_) | Phase::Lost(_) => return Err(CommitError::SessionNotReady),
@@ -197,15 +220,24 @@ impl Session {
         debug_assert!(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do");
         self.held = false;
         let id = CommitId { session: self.id, ordinal: self.next_commit };
+        let Batch { events, guard } = batch;
+        let guard = guard.map(Arc::new);
+        let guarded = events.iter().position(|event| !event.client_only).unwrap_or(0);
         let mut numbered = SmallVec::with_capacity(events.len());
         let mut ordinal = self.next_event;
         let end = ordinal + events.len() as u64;
-        for event in events {
+        for (index, event) in events.into_iter().enumerate() {
             let event_id = EventId { session: self.id, ordinal };
             ordinal += 1;
-            numbered.push(OwnEvent { id: event_id, commit: id.ordinal, last: ordinal == end, event: Arc::new(event) });
+            numbered.push(OwnEvent {
+                id: event_id,
+                commit: id.ordinal,
+                last: ordinal == end,
+                guard: guard.clone().filter(|_| index == guarded),
+                event: Arc::new(event),
+            });
         }
-        self.phase = Phase::Preparing(Prepared { id, events: numbered });
+        self.phase = Phase::Preparing(Prepared { id, events: numbered, guard });
         match &self.phase {
             Phase::Preparing(prepared) => Ok(prepared),
             _ => Err(CommitError::SessionBusy),
@@ -233,7 +265,7 @@ impl Session {
                 false => self.ledger.admit(ordinal, prepared.events.iter().any(|own| !own.event.client_only)),
             }
             for own in prepared.events {
-                self.unadmitted_bytes += own.event.encoded_bytes();
+                self.unadmitted_bytes += own.held_bytes();
                 self.pending.push_back(own);
             }
         }
@@ -277,8 +309,11 @@ impl Session {
         self.recount_admitted();
         let unit = |entry: crate::event::Entry| Upstream {
             at: entry.seq.pos,
-            unit: Unit { commit: entry.commit_id(), event: entry.event, undoable: true },
+            unit: Unit { commit: entry.commit_id(), guard: entry.own_guard().cloned(), event: entry.event, undoable: true },
         };
+        // What is pending stands right behind the last confirmed event.
+        self.upstream_taken = seed.pending.first().map_or(seed.head.pos.global, |first| first.seq.pos.global.saturating_sub(1));
+        self.upstream_applied = self.upstream_taken;
         self.upstream = seed.pending.into_iter().map(unit).collect();
         self.depth = self.upstream.len();
         self.agreed = self.depth;
@@ -296,7 +331,10 @@ impl Session {
             return false;
         }
         self.phase = match outcome {
-            SessionApplied::Done => Phase::Ready,
+            SessionApplied::Done => {
+                self.upstream_applied = self.upstream_taken;
+                Phase::Ready
+            }
             SessionApplied::Failed { message } => Phase::Lost(message),
         };
         true
@@ -317,6 +355,7 @@ impl Session {
     /// Everything that was known is gone: the history was reset.
     pub(crate) fn wiped(&mut self) {
         self.waiting.clear();
+        (self.upstream_taken, self.upstream_applied) = (0, 0);
         if self.is_open() && !matches!(self.phase, Phase::Seeding(_) | Phase::Preparing(_)) {
             self.phase = Phase::Lost("the history was reset".into());
         }
@@ -326,8 +365,9 @@ impl Session {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
-        let bytes: usize = self.unsent().map(|own| own.event.encoded_bytes()).sum();
+        let bytes: usize = self.unsent().map(OwnEvent::held_bytes).sum();
         rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
+        rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
         if matches!(self.phase, Phase::Ready) {
             rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;

@@ -1,6 +1,7 @@
 //! Sending the leader what was committed, one commit at a time and in order.
 
 use crate::config::Config;
+use crate::event::OwnEvent;
 use crate::id::CommitId;
 use crate::leader::{Arrival, Leader};
 use crate::seq::Pos;
@@ -69,7 +70,7 @@ impl Session {
 
     /// After events have been taken from among them.
     pub(super) fn recount_admitted(&mut self) {
-        self.unadmitted_bytes = self.unsent().map(|own| own.event.encoded_bytes()).sum();
+        self.unadmitted_bytes = self.unsent().map(OwnEvent::held_bytes).sum();
         (self.admitted_synced, self.admitted_after_synced) = (0, 0);
         self.count_admitted(0);
     }
@@ -99,7 +100,7 @@ impl Session {
             self.unadmitted_bytes = 0;
         } else {
             let sent = self.pending.range(from..self.admitted);
-            self.unadmitted_bytes -= sent.map(|own| own.event.encoded_bytes()).sum::<usize>();
+            self.unadmitted_bytes -= sent.map(OwnEvent::held_bytes).sum::<usize>();
         }
         self.count_admitted(from);
         self.again = false;

@@ -32,3 +32,6 @@ pub use builder::Server;
 pub use error::{StartError, StopError};
 pub use limits::Limits;
 pub use running::{Running, Stopped, Stopper};
+
+#[cfg(test)]
+mod tests;

@@ -122,6 +122,7 @@ impl World {
             partly_confirmed: Vec::new(),
             failed: Vec::new(),
             uncertain: Vec::new(),
+            pending_since: Vec::new(),
         };
         let config = Config { pending_events: 10_000_000, unpersisted_events: 10_000_000, ..Config::default() };
         let node = Node::new(config, boot, 1).unwrap();

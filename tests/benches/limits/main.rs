@@ -10,6 +10,7 @@
 mod callgrind;
 mod machine;
 mod raw;
+mod server;
 mod stage;
 mod store;
 
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
+    if server::serve_if_asked() {
+        return ExitCode::SUCCESS;
+    }
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == callgrind::COUNTED) {
         callgrind::counted(arguments[at + 1].parse().unwrap());
@@ -44,6 +48,9 @@ fn main() -> ExitCode {
     }
     if wanted("P5") {
         store::one(rounds, if smoke { 20 } else { 1_000 });
+    }
+    if wanted("P11") {
+        server::live_pulls(if smoke { 1 } else { 41 }, if smoke { 50 } else { 1_000 });
     }
     ExitCode::SUCCESS
 }

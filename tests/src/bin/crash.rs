@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tests::crash::{ALL, Extent, Scenario, run};
 
-const USAGE: &str = "crash [--all] [--scenario NAME]... [--points N] [--errors N] [--seed N] | --list";
+const USAGE: &str = "crash [--all] [--scenario NAME]... [--points N] [--errors N] [--recoveries N] [--seed N] | --list";
 
 fn main() -> ExitCode {
     let Some(options) = options() else {
@@ -35,6 +35,7 @@ fn options() -> Option<Options> {
             "--list" => options.list = true,
             "--points" => options.extent.points = usize::try_from(number()?).ok()?,
             "--errors" => options.extent.errors = usize::try_from(number()?).ok()?,
+            "--recoveries" => options.extent.recoveries.0 = usize::try_from(number()?).ok()?,
             "--seed" => options.extent.seed = number()?,
             "--scenario" => {
                 let name = arguments.next()?;

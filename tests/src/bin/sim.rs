@@ -1,25 +1,34 @@
-//! Runs simulated worlds: `sim --seed N` tells one in full, `sim --seeds N [--from M]` runs many and stops at the first that fails.
+//! Runs simulated worlds, for people.
+//!
+//! `sim --seed N` tells one in full; `sim --seeds N [--from M]` runs many, and shrinks the first that fails; `sim --replay FILE`
+//! tells a trace; `sim --exhaustive [STEPS]` goes through every interleaving of small worlds.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use tests::sim;
-use tests::world::Reach;
+use tests::world::{Reach, Trace};
+use tests::{exhaustive, sim};
 
-const USAGE: &str = "sim --seed N [--lines N] | --seeds N [--from N] [--keep-going]";
+const USAGE: &str = "sim --seed N [--lines N]
+sim --seeds N [--from N] [--keep-going] [--lines N]
+sim --replay FILE [--lines N]
+sim --exhaustive [STEPS]";
 
 fn main() -> ExitCode {
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         std::panic::set_hook(Box::new(|_| {}));
     }
-    match options() {
-        Some(options) => match options.run() {
-            Ok(code) => code,
-            Err(_) => ExitCode::from(2),
-        },
-        None => {
-            let _ = writeln!(io::stderr(), "{USAGE}");
+    let Some(options) = options() else {
+        let _ = writeln!(io::stderr(), "{USAGE}");
+        return ExitCode::from(2);
+    };
+    match options.run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
             ExitCode::from(2)
         }
     }
@@ -32,11 +41,13 @@ struct Options {
     from: u64,
     lines: Option<usize>,
     keep_going: bool,
+    replay: Option<PathBuf>,
+    exhaustive: Option<u32>,
 }
 
 fn options() -> Option<Options> {
     let mut options = Options::default();
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok());
         match argument.as_str() {
@@ -45,18 +56,53 @@ fn options() -> Option<Options> {
             "--from" => options.from = number()?,
             "--lines" => options.lines = Some(usize::try_from(number()?).ok()?),
             "--keep-going" => options.keep_going = true,
+            "--replay" => options.replay = Some(arguments.next()?.into()),
+            "--exhaustive" => {
+                let steps = arguments.next_if(|next| !next.starts_with("--"));
+                options.exhaustive = Some(steps.map_or(Some(exhaustive::STEPS), |text| text.parse().ok())?);
+            }
             _ => return None,
         }
     }
-    (options.seed.is_some() || options.seeds > 0).then_some(options)
+    let any = options.seed.is_some() || options.seeds > 0 || options.replay.is_some() || options.exhaustive.is_some();
+    any.then_some(options)
 }
 
 impl Options {
-    fn run(&self) -> io::Result<ExitCode> {
-        if let Some(seed) = self.seed {
-            write!(io::stdout(), "{}", sim::explain(seed, self.lines))?;
-            return Ok(if sim::run(seed).violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    /// Whether everything holds.
+    fn run(&self) -> Result<bool, Box<dyn std::error::Error>> {
+        let mut out = io::stdout().lock();
+        if let Some(path) = &self.replay {
+            let trace = Trace::load(path)?;
+            write!(out, "{}", sim::tell(&trace, None, self.lines))?;
+            return Ok(sim::play(&trace, None).violation.is_none());
         }
+        if let Some(steps) = self.exhaustive {
+            return self.exhaustive(steps);
+        }
+        if let Some(seed) = self.seed {
+            if sim::run(seed).violation.is_none() {
+                write!(out, "{}", sim::explain(seed, self.lines))?;
+                return Ok(true);
+            }
+            write!(out, "{}", sim::failure(seed, self.lines))?;
+            return Ok(false);
+        }
+        self.seeds()
+    }
+
+    fn exhaustive(&self, steps: u32) -> Result<bool, Box<dyn std::error::Error>> {
+        let mut out = io::stdout().lock();
+        let mut all = true;
+        for small in exhaustive::WORLDS {
+            let found = exhaustive::explore(small, steps, None);
+            writeln!(out, "{found}")?;
+            all &= found.violation.is_none();
+        }
+        Ok(all)
+    }
+
+    fn seeds(&self) -> Result<bool, Box<dyn std::error::Error>> {
         let start = Instant::now();
         let (mut reach, mut inputs, mut elapsed, mut failed) = (Reach::default(), 0, 0, 0_u64);
         for done in 0..self.seeds {
@@ -67,8 +113,8 @@ impl Options {
             if let Some(violation) = report.violation {
                 failed += 1;
                 if !self.keep_going {
-                    write!(io::stdout(), "{}", sim::explain(seed, self.lines))?;
-                    return Ok(ExitCode::FAILURE);
+                    write!(io::stdout(), "{}", sim::failure(seed, self.lines))?;
+                    return Ok(false);
                 }
                 let what: String = violation.to_string().chars().take(160).collect();
                 writeln!(io::stdout(), "{seed} {}", what.replace('\n', " "))?;
@@ -82,6 +128,6 @@ impl Options {
         for (name, count) in reach.counts() {
             writeln!(io::stderr(), "{count:>10} {name}")?;
         }
-        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(failed == 0)
     }
 }

@@ -38,6 +38,10 @@ pub(super) fn judge(case: &Case) -> Result<Judged, String> {
         }
         let store = rig.open()?;
         let found = find_again(case, &rig, &store)?;
+        if scenario.forgets {
+            // What is committed before the store has met the other backend goes with the old history.
+            rig.sync(&store)?;
+        }
         let fresh = rig.commit(&store, vec![noted("after the crash")])?;
         rig.sync(&store)?;
         settle_as_before(case, &rig, &found, fresh)?;

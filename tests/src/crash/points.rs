@@ -1,6 +1,6 @@
 //! Every moment of a scenario as a crash.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::{Durability, Stage};
 
@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 use super::rig::{Help, Rig};
 use super::scenario::{Run, Scenario, Stop};
 use super::{Count, Extent};
-use crate::vfs::{History, Image, Tear};
+use crate::vfs::{Change, History, Image, Tear};
 
 /// How a machine can stop.
 #[derive(Clone, Copy, Debug)]
@@ -20,21 +20,35 @@ enum Crash {
     Power(Tear),
 }
 
+impl Crash {
+    fn kind(self) -> u8 {
+        match self {
+            Self::Kill => 0,
+            Self::Power(Tear::Dropped) => 1,
+            Self::Power(Tear::Torn(..)) => 2,
+            Self::Power(Tear::Kept | Tear::Subset(_)) => 3,
+        }
+    }
+}
+
 /// Crashes the scenario, and recoveries from crashes.
 pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Count) -> Result<(), String> {
     let (history, ledger) = record(scenario).map_err(|stop| format!("{}: {}", scenario.name, told(stop)))?;
-    let mut seen = BTreeSet::new();
-    let points = spread(history.steps.len() + 1, extent.points, extent.seed);
+    let mut seen = Seen::default();
+    let points = points(&history, extent);
     let crashes: Vec<(usize, Crash)> = points.iter().flat_map(|&at| crashes(at, extent).map(move |crash| (at, crash))).collect();
     count.points += points.len() as u64;
-    let recoveries: BTreeSet<usize> = spread(crashes.len(), extent.recoveries.0, extent.seed).into_iter().collect();
+    let recoveries = recoveries(&history, &crashes, extent);
     for (number, &(at, crash)) in crashes.iter().enumerate() {
         let known = ledger.until(at);
         let Some((case, judged)) = try_one(scenario, &history, at, crash, known, &mut seen, count)? else { continue };
         if !recoveries.contains(&number) {
             continue;
         }
-        for again in spread(judged.history.steps.len() + 1, extent.recoveries.1, extent.seed ^ number as u64) {
+        let mut agains = spread(judged.history.steps.len() + 1, extent.recoveries.1, extent.seed ^ number as u64);
+        // As soon as something is promised again.
+        agains.extend(judged.ledger.facts.values().map(|fact| fact.at).min());
+        for again in agains {
             for second in crashes_of_recovery(again, extent) {
                 let mut known = judged.ledger.until(again);
                 // What the first crash may have taken counts only if it was found again.
@@ -49,6 +63,30 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
         }
     }
     Ok(())
+}
+
+/// The moments to crash at. Half of them, where not all are tried, come just before a sync, a truncation or a deletion: there what can be
+/// lost and what is promised change.
+fn points(history: &History, extent: &Extent) -> BTreeSet<usize> {
+    let total = history.steps.len() + 1;
+    let borders: Vec<usize> = (0..total).filter(|&at| is_border(history, at)).collect();
+    let chosen = spread(borders.len(), extent.points / 2, extent.seed).into_iter().map(|n| borders[n]);
+    let chosen: BTreeSet<usize> = chosen.collect();
+    let rest = extent.points - chosen.len().min(extent.points);
+    spread(total, rest, extent.seed).into_iter().chain(chosen).collect()
+}
+
+/// The crashes whose recoveries are crashed in their turn: half of them leave something that is seen and not synced.
+fn recoveries(history: &History, crashes: &[(usize, Crash)], extent: &Extent) -> BTreeSet<usize> {
+    let is_unsynced = |&n: &usize| matches!(crashes[n], (at, Crash::Kill) if is_border(history, at));
+    let unsynced: Vec<usize> = (0..crashes.len()).filter(is_unsynced).collect();
+    let wanted = extent.recoveries.0;
+    let chosen = spread(unsynced.len(), wanted / 2, extent.seed).into_iter().map(|n| unsynced[n]);
+    spread(crashes.len(), wanted - wanted / 2, extent.seed).into_iter().chain(chosen).collect()
+}
+
+fn is_border(history: &History, at: usize) -> bool {
+    history.steps.get(at).is_some_and(|step| !matches!(step.change, Change::Write { .. } | Change::Create))
 }
 
 /// What there is before a scenario, and what has been promised of it.
@@ -81,14 +119,14 @@ fn try_one(
     at: usize,
     crash: Crash,
     known: Ledger,
-    seen: &mut BTreeSet<(u64, usize)>,
+    seen: &mut Seen,
     count: &mut Count,
 ) -> Result<Option<(Case, Judged)>, String> {
     let (image, is_power_lost) = match crash {
         Crash::Kill => (history.kill(at), false),
         Crash::Power(tear) => (history.power_loss(at, tear), scenario.durability == Durability::Process),
     };
-    if !seen.insert((image.digest(), known.facts.len())) {
+    if seen.is_known(crash, &image, known.facts.len()) {
         return Ok(None);
     }
     count.crashes += 1;
@@ -99,6 +137,22 @@ fn try_one(
         format!("{}: {crash:?} at step {at} of {}, {step}: {what}", scenario.name, history.steps.len())
     })?;
     Ok(Some((case, judged)))
+}
+
+/// The last crash of each kind that was judged: between two syncs many leave the same.
+#[derive(Default)]
+struct Seen(BTreeMap<u8, (Image, usize)>);
+
+impl Seen {
+    /// Whether one with these files, after as many promises, was judged; if not, it will be now.
+    fn is_known(&mut self, crash: Crash, image: &Image, promises: usize) -> bool {
+        let is_same = |(seen, when): &(Image, usize)| *when == promises && seen == image;
+        let is_known = self.0.values().any(is_same);
+        if !is_known {
+            self.0.insert(crash.kind(), (image.clone(), promises));
+        }
+        is_known
+    }
 }
 
 /// The crashes that are tried at a point.

@@ -1,5 +1,6 @@
 //! A folder with a store and its backend, on a disk that is looked after.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,10 +58,6 @@ impl Rig {
         self.folder.path().join(name)
     }
 
-    pub(super) fn schema(&self, version: u32) -> Run<Schema> {
-        builder(version).build().map_err(wrong)
-    }
-
     /// The backend, made if there is none.
     pub(super) fn backend(&self) -> Run<EmbeddedBackend> {
         self.again(
@@ -81,7 +78,7 @@ impl Rig {
 
     /// Opens the store in another way.
     pub(super) fn open_with(&self, name: &str, how: impl Fn(Opener) -> Opener) -> Run<Store> {
-        let schema = self.schema(self.scenario.schema())?;
+        let schema = schema(self.scenario.schema())?;
         let config = Config { backoff_min: Duration::from_millis(1), backoff_max: Duration::from_millis(5), ..Config::default() };
         let config = (self.scenario.configure)(config);
         let store = self.again(name, is_passing, || {
@@ -196,7 +193,7 @@ impl Rig {
         let mut reader = Reader::open(&self.path(STORE)).map_err(wrong)?;
         let mut wrong_by_all = Vec::new();
         for &version in self.scenario.schemas {
-            let found = reader.check(&self.schema(version)?).map_err(wrong)?;
+            let found = reader.check(&schema(version)?).map_err(wrong)?;
             if found.is_empty() {
                 return Ok(());
             }
@@ -213,6 +210,17 @@ impl Rig {
         }
         Ok(())
     }
+}
+
+/// The schema of this version, built once: that is not what is tried here.
+pub(super) fn schema(version: u32) -> Run<Schema> {
+    static BUILT: Mutex<BTreeMap<u32, Schema>> = Mutex::new(BTreeMap::new());
+    if let Some(schema) = lock(&BUILT).get(&version) {
+        return Ok(schema.clone());
+    }
+    let schema = builder(version).build().map_err(wrong)?;
+    lock(&BUILT).insert(version, schema.clone());
+    Ok(schema)
 }
 
 /// Whether a store may say so when it is opened on a failing disk, and be opened later.

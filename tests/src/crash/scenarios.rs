@@ -75,7 +75,7 @@ fn made(rig: &Rig) -> Run<Vec<Store>> {
 /// A store with a history under the first schema, all of it confirmed but the end.
 fn used(rig: &Rig) -> Run<Vec<Store>> {
     let backend = rig.backend()?;
-    let schema = rig.schema(1)?;
+    let schema = super::rig::schema(1)?;
     let store = rig.open_with(STORE, |opener| opener.schema(schema.clone()).backend(backend.clone()))?;
     for n in 0..4 {
         rig.commit(&store, notes(&format!("confirmed {n}"), 8))?;

@@ -39,6 +39,10 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
+    pub(crate) fn guard(&self) -> Option<&countersign_core::Guard> {
+        self.events.iter().find_map(|own| own.guard.as_deref())
+    }
+
     fn synced(&self) -> impl Iterator<Item = &OwnEvent> {
         self.events.iter().filter(|own| !own.event.client_only)
     }
@@ -92,6 +96,12 @@ impl Model {
         let open: Vec<CommitId> =
             self.commits.values().filter(|c| c.client == client && c.backend == Stage::Open && !c.lost).map(|c| c.id).collect();
         open.get(choices.index(open.len())).copied()
+    }
+
+    /// The newest commit whose backend stage is open.
+    pub(crate) fn newest_open(&self, client: usize) -> Option<CommitId> {
+        let open = |c: &&Commit| c.client == client && c.backend == Stage::Open && !c.lost;
+        self.commits.values().rev().find(open).map(|c| c.id)
     }
 
     pub(crate) fn withdrawing(&mut self, commit: CommitId) {

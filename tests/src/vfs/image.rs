@@ -1,7 +1,6 @@
 //! Files as they are at one moment: what has reached the medium, and what is still on its way.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash as _, Hasher};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ pub enum Tear {
 }
 
 /// One file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileImage {
     /// What is on the medium; nothing if there is no such file.
     durable: Option<Vec<u8>>,
@@ -31,7 +30,7 @@ pub struct FileImage {
 }
 
 /// The files of a folder, by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
     pub(super) files: BTreeMap<Arc<str>, FileImage>,
 }
@@ -72,16 +71,6 @@ impl Image {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.files.get(name).and_then(FileImage::seen).is_some_and(|bytes| !bytes.is_empty())
-    }
-
-    /// The same for equal files, and for few others.
-    #[must_use]
-    pub fn digest(&self) -> u64 {
-        let mut hasher = std::hash::DefaultHasher::new();
-        for (name, file) in &self.files {
-            (name, file.seen(), &file.durable).hash(&mut hasher);
-        }
-        hasher.finish()
     }
 
     pub(super) fn file(&mut self, name: &Arc<str>) -> &mut FileImage {
@@ -131,14 +120,15 @@ impl FileImage {
 
     /// As whoever opens it sees it.
     pub(super) fn seen(&self) -> Option<Vec<u8>> {
-        let mut bytes = self.durable.clone();
-        self.pending.iter().for_each(|change| apply(&mut bytes, change));
-        bytes
+        let mut file = self.clone();
+        file.settle();
+        file.durable
     }
 
     fn settle(&mut self) {
-        self.durable = self.seen();
-        self.pending.clear();
+        for change in self.pending.drain(..) {
+            apply(&mut self.durable, &change);
+        }
     }
 
     fn torn(&self, tear: Tear, coin: &mut Coin) -> Self {
@@ -190,6 +180,10 @@ fn apply(bytes: &mut Option<Vec<u8>>, change: &Change) {
         Change::Write { at, bytes: written } => {
             let bytes = bytes.get_or_insert_default();
             let (from, to) = (index(*at), index(*at) + written.len());
+            if bytes.len() == from {
+                bytes.extend_from_slice(written);
+                return;
+            }
             if bytes.len() < to {
                 bytes.resize(to, 0);
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::{BackendFailure, BackendId, OwnEvent, Page, PulledEvent, Push, WireIds};
+use countersign_core::{BackendFailure, BackendId, Event, EventId, OwnEvent, Page, PulledEvent, Push, SessionId, WireIds};
 
 use super::state::{FORBIDDEN, STICKY, STUCK};
 
@@ -57,6 +57,16 @@ impl Backend {
         let mut restored = self.live().clone();
         restored.log.truncate(to as usize);
         self.incarnations.push(restored);
+    }
+
+    /// Appends an event of a client that is not in this world.
+    pub(crate) fn others(&mut self, event: Event) {
+        let last = self.incarnations.len() - 1;
+        let ordinal = self.incarnations[last].log.len() as u64 + 1;
+        let client: Arc<str> = "X".into();
+        let id = EventId { session: SessionId([0xff; 16]), ordinal };
+        let own = OwnEvent { id, commit: ordinal, last: true, guard: None, event: Arc::new(event) };
+        self.incarnations[last].log.push(Held { client, own });
     }
 
     /// Appends the whole batch or nothing.

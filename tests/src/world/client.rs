@@ -49,12 +49,13 @@ pub(crate) struct Stream {
 }
 
 /// A machine in one process life, with everything to play it again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub(crate) node: Node,
     boot: Boot,
     seed: u64,
-    recorded: Vec<(Time, Input)>,
+    /// Nothing where lives are not played again.
+    recorded: Option<Vec<(Time, Input)>>,
     outputs: Hash,
     count: u64,
     /// The deadline that was told last.
@@ -62,14 +63,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(config: &Config, boot: Boot, seed: u64) -> Result<Self, Violation> {
+    pub(crate) fn start(config: &Config, boot: Boot, seed: u64, records: bool) -> Result<Self, Violation> {
         let node = Node::new(config.clone(), boot.clone(), seed)
             .map_err(|error| Violation::new("S2", format!("the store does not open: {error}")))?;
-        Ok(Self { node, boot, seed, recorded: Vec::new(), outputs: Hash::default(), count: 0, deadline: None })
+        Ok(Self { node, boot, seed, recorded: records.then(Vec::new), outputs: Hash::default(), count: 0, deadline: None })
     }
 
     pub(crate) fn record(&mut self, now: Time, input: &Input) {
-        self.recorded.push((now, input.clone()));
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push((now, input.clone()));
+        }
     }
 
     /// Everything that the machine has to say.
@@ -97,8 +100,9 @@ impl Process {
 
     /// Plays the life again into a fresh machine, drained after every `every` inputs: the outputs are the same.
     pub(crate) fn replay(&self, config: &Config, every: usize) -> Result<(), Violation> {
-        let mut again = Self::start(config, self.boot.clone(), self.seed)?;
-        for (i, (now, input)) in self.recorded.iter().enumerate() {
+        let Some(recorded) = &self.recorded else { return Ok(()) };
+        let mut again = Self::start(config, self.boot.clone(), self.seed, false)?;
+        for (i, (now, input)) in recorded.iter().enumerate() {
             again.node.handle(*now, input.clone());
             if i % every == every - 1 {
                 again.drain();
@@ -119,7 +123,7 @@ impl Process {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) name: Arc<str>,
     pub(crate) config: Config,

@@ -254,6 +254,7 @@ impl Disk {
             pending,
             partly_confirmed: partly.into_iter().collect(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
+            pending_since: Vec::new(),
         }
     }
 
@@ -282,16 +283,15 @@ fn applied(state: &mut State, txn: &Txn) -> Applied {
         let len = if own.is_some() { rest.iter().take_while(of_commit).count() } else { 1 };
         let (group, behind) = rest.split_at(len);
         rest = behind;
-        match (state.apply_all(group.iter().map(|entry| entry.event.as_ref())), own) {
+        let guard = group.iter().find_map(|entry| entry.own_guard().filter(|_| own.is_some()));
+        match (state.apply_commit(guard.map(Arc::as_ref), group.iter().map(|entry| entry.event.as_ref())), own) {
             (Ok(undos), _) => {
                 let row = |(entry, undo): (&Entry, Undo)| Row { entry: entry.clone(), undo: Some(undo), skipped: false };
                 rows.extend(group.iter().zip(undos).map(row));
             }
-            (Err((event, message)), Some(commit)) => {
-                refused.push((commit, Poison::Materialise { event, message: message.into() }));
-            }
-            (Err((_, message)), None) => {
-                skipped.push(Skip { at: first.seq.pos, reason: message.into() });
+            (Err(poison), Some(commit)) => refused.push((commit, poison)),
+            (Err(Poison::Materialise { message, .. } | Poison::Conflict { message, .. }), None) => {
+                skipped.push(Skip { at: first.seq.pos, reason: message });
                 rows.push(Row { entry: first.clone(), undo: None, skipped: true });
             }
         }

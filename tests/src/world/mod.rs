@@ -12,15 +12,16 @@ mod finish;
 mod lanes;
 mod network;
 mod reach;
-mod state;
-mod swarm;
+pub(crate) mod state;
+pub(crate) mod swarm;
+mod trace;
 mod transcript;
 mod user;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use countersign_core::{Effect, EffectId, Input, Output, Page, Push, SessionId, Time};
+use countersign_core::{Effect, EffectId, Input, Output, Page, Push, Reason, SessionId, StuckPolicy, Time};
 
 use crate::model::Model;
 use backend::Backend;
@@ -29,7 +30,16 @@ use client::{Client, Process, PullLane};
 pub(crate) use disk::Disk;
 pub use reach::{MARKS, Reach};
 use swarm::Swarm;
+pub use trace::{Step, Taken, Trace, TraceError};
 use transcript::{Hash, Transcript};
+
+#[cfg(feature = "mutants")]
+pub use countersign_core::Mutant;
+
+/// A bug that can be put back into a machine: none, in a build without the feature `mutants`.
+#[cfg(not(feature = "mutants"))]
+#[derive(Clone, Copy, Debug)]
+pub enum Mutant {}
 
 /// What does not hold, and by which invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +62,9 @@ impl fmt::Display for Violation {
     }
 }
 
+/// When something is going to happen: a moment, its place among what happens then, and the order in which it was planned.
+pub(crate) type Place = (Time, u64, u64);
+
 /// Something that is going to happen. `u32` is the life of the process that it belongs to.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -73,13 +86,49 @@ pub(crate) enum Event {
     CloseDone(usize, u32),
 }
 
+impl Event {
+    /// Whose it is, if it is one client's.
+    pub(crate) fn client(&self) -> Option<usize> {
+        match *self {
+            Self::User | Self::Calm => None,
+            Self::Storage(c, _)
+            | Self::Session(c, ..)
+            | Self::Finish(c, ..)
+            | Self::PushArrives(c, ..)
+            | Self::PushReply(c, ..)
+            | Self::PullServed(c, ..)
+            | Self::PageArrives(c, ..)
+            | Self::PullCut(c, ..)
+            | Self::Timer(c, ..)
+            | Self::Boot(c)
+            | Self::CloseDone(c, _)
+            | Self::LinkUp(c)
+            | Self::DiskFreed(c)
+            | Self::Credentials(c) => Some(c),
+        }
+    }
+
+    fn step(&self) -> Step {
+        match *self {
+            Self::User => Step::User,
+            Self::Storage(c, _) => Step::Storage(c),
+            Self::Session(c, ..) | Self::Finish(c, ..) => Step::Session(c),
+            Self::PushArrives(c, ..) | Self::PushReply(c, ..) => Step::Push(c),
+            Self::PullServed(c, ..) | Self::PageArrives(c, ..) | Self::PullCut(c, ..) => Step::Pull(c),
+            Self::Timer(c, ..) => Step::Timer(c),
+            Self::Boot(c) | Self::CloseDone(c, _) => Step::Process(c),
+            Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Calm => Step::Heal,
+        }
+    }
+}
+
 /// One world.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     pub(crate) choices: Choices,
     pub(crate) swarm: Swarm,
     pub(crate) now: Time,
-    queue: BTreeMap<(Time, u64, u64), Event>,
+    pub(crate) queue: BTreeMap<Place, Event>,
     queued: u64,
     pub(crate) clients: Vec<Client>,
     pub(crate) backend: Backend,
@@ -91,6 +140,8 @@ pub struct World {
     sessions: u64,
     actions: u64,
     healed: bool,
+    /// Whether lives of processes are played again.
+    pub(crate) replays: bool,
     seed: u64,
 }
 
@@ -122,8 +173,33 @@ impl World {
         Self::of(Choices::given(bytes), 0)
     }
 
-    fn of(mut choices: Choices, seed: u64) -> Self {
+    /// The world of a run that was recorded.
+    #[must_use]
+    pub fn played(trace: &Trace) -> Self {
+        Self::of(Choices::played(trace), trace.seed)
+    }
+
+    /// What was chosen so far, if that is kept.
+    #[must_use]
+    pub fn trace(&self, shows: impl Into<String>) -> Option<Trace> {
+        let mut taken = self.choices.recorded()?.to_vec();
+        if !self.healed {
+            // Faults stop after the last user's step of a trace: here they had not.
+            taken.push(Taken { step: Step::User, choices: Vec::new() });
+        }
+        Some(Trace { seed: self.seed, shows: shows.into(), taken })
+    }
+
+    /// The world that these choices make. The seed is that of the machines' jitter.
+    #[must_use]
+    pub fn of(mut choices: Choices, seed: u64) -> Self {
+        choices.begin(Step::World);
         let swarm = Swarm::draw(&mut choices);
+        Self::with(swarm, choices, seed)
+    }
+
+    /// A world with these options.
+    pub(crate) fn with(swarm: Swarm, choices: Choices, seed: u64) -> Self {
         let names = ["A", "B", "C"];
         let clients = names[..swarm.clients as usize].iter().map(|name| Client::new(name, swarm.config.clone())).collect();
         Self {
@@ -142,8 +218,24 @@ impl World {
             sessions: 0,
             actions: 0,
             healed: false,
+            replays: seed.is_multiple_of(4),
             seed,
         }
+    }
+
+    /// Puts a bug back into every machine of this world.
+    #[must_use]
+    #[cfg_attr(not(feature = "mutants"), expect(unused_mut, reason = "there is none to put back"))]
+    pub fn with_mutant(mut self, mutant: Option<Mutant>) -> Self {
+        #[cfg(feature = "mutants")]
+        for client in &mut self.clients {
+            client.config.mutant = mutant;
+        }
+        #[cfg(not(feature = "mutants"))]
+        if let Some(mutant) = mutant {
+            match mutant {}
+        }
+        self
     }
 
     /// Keeps what happens as text.
@@ -157,6 +249,37 @@ impl World {
     #[must_use]
     pub fn transcript(&self, lines: usize) -> Vec<String> {
         self.transcript.last(lines)
+    }
+
+    /// A world in which nothing is chosen but chances, and nobody acts by himself.
+    pub(crate) fn small(swarm: Swarm) -> Self {
+        let mut world = Self::with(swarm, Choices::given(Vec::new()), 1);
+        world.choices.chances(Vec::new());
+        world
+    }
+
+    /// Every process starts.
+    pub(crate) fn start(&mut self) -> Result<(), Violation> {
+        (0..self.clients.len()).try_for_each(|c| self.boot(c))
+    }
+
+    /// Forgets what is planned and would come to nothing.
+    pub(crate) fn forget_the_past(&mut self) {
+        let clients = &self.clients;
+        self.queue.retain(|_, event| match event {
+            Event::PushReply(c, life, id, _) => {
+                clients[*c].life == *life && clients[*c].push.as_ref().is_some_and(|(effect, _)| effect == id)
+            }
+            Event::PullServed(c, life, id) | Event::PullCut(c, life, id) | Event::PageArrives(c, life, id, _) => {
+                clients[*c].life == *life && clients[*c].pull.as_ref().is_some_and(|lane| lane.effect == *id)
+            }
+            Event::Timer(c, life, at) => clients[*c].life == *life && clients[*c].timer == Some(*at),
+            Event::Storage(c, life) | Event::Finish(c, life, _) | Event::CloseDone(c, life) => clients[*c].life == *life,
+            Event::Session(c, life, id) => {
+                clients[*c].life == *life && clients[*c].sessions.get(id).is_some_and(|local| !local.lane.is_empty())
+            }
+            _ => true,
+        });
     }
 
     /// Runs the world to its end, or to the first thing that does not hold.
@@ -175,13 +298,15 @@ impl World {
     fn safety(&mut self) -> Result<(), Violation> {
         let swarm = self.swarm.clone();
         self.transcript.line(self.now, "", || format!("{swarm:?}"));
-        for c in 0..self.clients.len() {
-            self.boot(c)?;
-        }
+        self.choices.begin(Step::Start);
+        self.start()?;
         self.schedule(0, Event::User);
-        while self.actions < self.swarm.actions {
+        while self.actions < self.swarm.actions && !self.choices.is_over(Step::User) {
             let Some(event) = self.next() else { break };
             self.dispatch(event)?;
+            if self.swarm.crash_anywhere > 0 {
+                self.choices.begin(Step::Kill);
+            }
             if self.choices.chance(self.swarm.crash_anywhere) && self.choices.chance(10) {
                 let c = self.choices.index(self.clients.len());
                 self.crash(c)?;
@@ -209,6 +334,7 @@ impl World {
     }
 
     pub(crate) fn dispatch(&mut self, event: Event) -> Result<(), Violation> {
+        self.choices.begin(event.step());
         let alive = |world: &Self, c: usize, life: u32| world.clients[c].life == life && world.clients[c].process.is_some();
         match event {
             Event::User => self.user(),
@@ -265,6 +391,7 @@ impl World {
         if let Err(what) = holds {
             return Err(Violation::new("check", what));
         }
+        self.check_deadline(c)?;
         self.set_timer(c);
         self.check_step(c)
     }
@@ -306,6 +433,24 @@ impl World {
             }
             _ => Ok(()),
         }
+    }
+
+    /// No retry waits for longer than the longest wait, and no policy for longer than it says.
+    fn check_deadline(&self, c: usize) -> Result<(), Violation> {
+        let client = &self.clients[c];
+        let Some((at, reason)) = client.process.as_ref().and_then(|process| process.deadline) else { return Ok(()) };
+        let longest = match reason {
+            Reason::OfflineDeadline => client.config.offline.deadline,
+            Reason::StuckPolicy => match client.config.stuck {
+                StuckPolicy::WithdrawAfter(after) => Some(after),
+                _ => None,
+            },
+            _ => Some(client.config.backoff_max),
+        };
+        if longest.is_none_or(|longest| at.since(self.now) > longest) {
+            return Err(Violation::new("V4", format!("at {} the machine waits until {at} for {reason:?}", self.now)));
+        }
+        Ok(())
     }
 
     fn set_timer(&mut self, c: usize) {

@@ -185,7 +185,7 @@ impl World {
     }
 
     fn page(&mut self, c: usize, stream: Stream) -> Page {
-        let max = self.choices.between(1, self.swarm.page);
+        let max = self.choices.between(self.swarm.page_min, self.swarm.page);
         let back = if !stream.first && self.choices.chance(self.swarm.overlap) { self.choices.between(1, 3) } else { 0 };
         let from = stream.cursor.saturating_sub(back);
         let mut page = self.backend.page(from, max + back);

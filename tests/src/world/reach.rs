@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation, by name.
-pub const MARKS: [&str; 32] = [
+pub const MARKS: [&str; 35] = [
     "rebase during an in-flight push",
     "reply lost, then confirmed by a pull",
     "crash between commit and answer",
@@ -36,6 +36,9 @@ pub const MARKS: [&str; 32] = [
     "receipt found again after a restart",
     "acknowledged, and found open again",
     "acknowledged, and known to be after a restart",
+    "guard does not hold, commit refused",
+    "guard of a stored commit no longer holds",
+    "guard no longer holds after a restart",
 ];
 
 /// How often each situation was met.

@@ -29,6 +29,8 @@ pub(crate) struct Swarm {
     pub(crate) late: u64,
     pub(crate) duplicate: u64,
     pub(crate) page: u64,
+    /// The fewest events of a page, if there are as many.
+    pub(crate) page_min: u64,
     pub(crate) gap: u64,
     pub(crate) overlap: u64,
     pub(crate) empty_page: u64,
@@ -61,6 +63,8 @@ pub(crate) struct Swarm {
     pub(crate) decide: u64,
     pub(crate) dead_session: bool,
     pub(crate) noise: u64,
+    /// Commits under a guard.
+    pub(crate) guarded: u64,
     pub(crate) config: Config,
 }
 
@@ -85,6 +89,7 @@ impl Swarm {
             late: s(100),
             duplicate: s(300),
             page: 0,
+            page_min: 1,
             gap: s(150),
             overlap: s(150),
             empty_page: s(100),
@@ -115,6 +120,7 @@ impl Swarm {
             decide: 0,
             dead_session: false,
             noise: s(60),
+            guarded: 0,
             config: Config::default(),
         };
         swarm.rest(c, calm);
@@ -142,6 +148,7 @@ impl Swarm {
             self.decide = 60;
         }
         self.config = config(c, calm);
+        self.guarded = if calm { 0 } else { c.strength(500) };
     }
 
     /// What is left when faults stop: the configuration, and a network that delays.
@@ -181,6 +188,7 @@ impl Swarm {
             truncate: 0,
             decide: 0,
             noise: 0,
+            guarded: 0,
             ..self.clone()
         }
     }

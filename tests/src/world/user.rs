@@ -1,9 +1,9 @@
 //! What users and operating systems do: commit, withdraw, open and close, kill, pull the plug.
 
-use countersign_core::{CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId};
+use countersign_core::{Batch, CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId};
 
 use super::client::{Local, Process};
-use super::state::{self, CLIENT_ONLY, FORBIDDEN, STICKY, STUCK, SYNCED};
+use super::state::{self, CLIENT_ONLY, FORBIDDEN, GUARDS, STICKY, STUCK, SYNCED};
 use super::{Event, Violation, World};
 
 impl World {
@@ -72,21 +72,40 @@ impl World {
         }
         let pending = self.clients[c].process.as_ref().is_some_and(|process| process.node.status().pending_events > 0);
         if self.choices.chance(self.swarm.reset) {
-            self.backend.reset();
-            self.transcript.line(self.now, "BE", || "is another one from now on".into());
+            self.reset_backend();
             if pending {
                 self.reach.mark("reset while pending");
             }
-            self.wake_pulls();
         } else if self.choices.chance(self.swarm.truncate) && self.backend.head() > 0 {
             let to = self.choices.below(self.backend.head());
-            self.backend.truncate(to);
-            // Nobody restores a backup under a running server: what is on its way is lost.
-            self.queue.retain(|_, event| !matches!(event, Event::PushArrives(..)));
-            self.transcript.line(self.now, "BE", || format!("is a restored backup that ends at e{to}"));
-            self.wake_pulls();
+            self.restore_backup(to);
         }
         Ok(())
+    }
+
+    /// Another, empty backend from now on.
+    pub(crate) fn reset_backend(&mut self) {
+        self.backend.reset();
+        self.transcript.line(self.now, "BE", || "is another one from now on".into());
+        self.wake_pulls();
+    }
+
+    /// A client that is not in this world has an event accepted.
+    pub(crate) fn others(&mut self, event: Said) {
+        self.backend.others(event);
+        let head = self.backend.head();
+        self.transcript.line(self.now, "BE", || format!("takes another client's event as e{head}"));
+        (0..self.clients.len()).for_each(|c| self.news(c));
+        self.wake_pulls();
+    }
+
+    /// A backup of the backend is restored: the log ends here.
+    pub(crate) fn restore_backup(&mut self, to: u64) {
+        self.backend.truncate(to);
+        // Nobody restores a backup under a running server: what is on its way is lost.
+        self.queue.retain(|_, event| !matches!(event, Event::PushArrives(..)));
+        self.transcript.line(self.now, "BE", || format!("is a restored backup that ends at e{to}"));
+        self.wake_pulls();
     }
 
     fn churn(&mut self, c: usize) -> Result<(), Violation> {
@@ -153,7 +172,9 @@ impl World {
         let open: Vec<SessionId> = self.clients[c].sessions.keys().copied().collect();
         let Some(&id) = open.get(self.choices.index(open.len())) else { return Ok(()) };
         let events = self.some_events();
-        self.commit(c, id, events)
+        let guarded = self.swarm.guarded > 0 && self.choices.chance(self.swarm.guarded);
+        let guard = guarded.then(|| state::guard(GUARDS[self.choices.index(2)], self.choices.below(self.swarm.keys)));
+        self.commit(c, id, Batch { events, guard })
     }
 
     fn some_events(&mut self) -> Vec<Said> {
@@ -189,7 +210,7 @@ impl World {
         events
     }
 
-    pub(crate) fn commit(&mut self, c: usize, id: SessionId, events: Vec<Said>) -> Result<(), Violation> {
+    pub(crate) fn commit(&mut self, c: usize, id: SessionId, batch: Batch) -> Result<(), Violation> {
         self.news(c);
         if self.clients[c].sessions.get(&id).is_some_and(|local| local.prepared.is_some()) {
             self.finish_commit(c, id)?;
@@ -202,12 +223,12 @@ impl World {
             }
             self.run_session(c, id)?;
         }
-        let mut prepared = self.prepare(c, id, &events)?;
+        let mut prepared = self.prepare(c, id, &batch)?;
         if matches!(prepared, Err(CommitError::SessionBusy)) {
             while self.clients[c].sessions.get(&id).is_some_and(|local| !local.dead && !local.lane.is_empty()) {
                 self.run_session(c, id)?;
             }
-            prepared = self.prepare(c, id, &events)?;
+            prepared = self.prepare(c, id, &batch)?;
             let local = self.clients[c].sessions.get(&id);
             if matches!(prepared, Err(CommitError::SessionBusy)) && local.is_some_and(|local| !local.dead) {
                 return Err(Violation::new("V2", format!("session {id} is busy twice, with nothing to do")));
@@ -230,13 +251,14 @@ impl World {
         }
     }
 
-    fn prepare(&mut self, c: usize, id: SessionId, events: &[Said]) -> Result<Result<(), CommitError>, Violation> {
+    fn prepare(&mut self, c: usize, id: SessionId, batch: &Batch) -> Result<Result<(), CommitError>, Violation> {
         let now = self.now;
         let name = self.clients[c].name.clone();
-        let input = Input::Prepare { session: id, events: events.to_vec() };
+        let Batch { events, guard } = batch.clone();
+        let input = Input::Prepare { session: id, events, guard };
         let Some(process) = &mut self.clients[c].process else { return Ok(Err(CommitError::SessionClosed)) };
         process.record(now, &input);
-        let answer = process.node.prepare(now, id, events.to_vec());
+        let answer = process.node.prepare(now, id, batch.clone());
         self.transcript.line(now, &name, || {
             let outcome = answer.as_ref().map_or_else(ToString::to_string, |prepared| prepared.id.to_string());
             format!("{} -> {outcome}", super::transcript::input(&input))
@@ -258,7 +280,10 @@ impl World {
         let now = self.now;
         let Some(local) = self.clients[c].sessions.get_mut(&id) else { return Ok(()) };
         let Some(prepared) = local.prepared.take() else { return Ok(()) };
-        let applied = local.db.commit(&prepared.events);
+        if prepared.guard.as_ref().is_some_and(|guard| local.db.state.check(guard).is_err()) {
+            self.reach.mark("guard does not hold, commit refused");
+        }
+        let applied = local.db.commit(&prepared);
         if applied {
             self.model.admitted(c, self.clients[c].life, &prepared);
         }
@@ -285,7 +310,7 @@ impl World {
         let boot = client.disk.boot(&client.name);
         let name = client.name.clone();
         self.transcript.line(self.now, &name, || format!("boots at txn {}, {} pending", boot.number, boot.pending.len()));
-        client.process = Some(Process::start(&client.config, boot, seed)?);
+        client.process = Some(Process::start(&client.config, boot, seed, self.replays)?);
         client.told = client.disk.number;
         self.news(c);
         self.model.booted(c, &self.clients[c], &mut self.reach)?;

@@ -8,7 +8,13 @@ use crate::seq::Seq;
 
 fn own(ordinal: u64, name: &str) -> OwnEvent {
     let event = Event { name: name.into(), args: "null".into(), client_only: name.starts_with(char::is_lowercase) };
-    OwnEvent { id: EventId { session: SessionId([1; 16]), ordinal }, commit: ordinal, last: true, event: Arc::new(event) }
+    OwnEvent {
+        id: EventId { session: SessionId([1; 16]), ordinal },
+        commit: ordinal,
+        last: true,
+        guard: None,
+        event: Arc::new(event),
+    }
 }
 
 fn foreign(at: u64) -> Entry {

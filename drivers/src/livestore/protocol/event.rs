@@ -70,13 +70,14 @@ fn encode(event: &PulledEvent, args: Option<&str>) -> Result<Box<RawValue>, Enco
 /// An event as a peer sends it, with arguments made canonical. Ids that are not ours to read count as none, and arguments that
 /// are not there as `null`.
 pub(super) fn decode_event(raw: &RawValue) -> Result<PulledEvent, DecodeError> {
-    decode_event_or_void(raw).map(|(event, _)| event)
+    // Its place in the log is taken, whatever it says.
+    decode_event_or_void(&without_lone_surrogates(raw.get())).map(|(event, _)| event)
 }
 
-/// The same, and whether it came without arguments.
-pub(super) fn decode_event_or_void(raw: &RawValue) -> Result<(PulledEvent, bool), DecodeError> {
-    let text = without_lone_surrogates(raw.get());
-    let wire: WireEvent<'_> = parse(&text)?;
+/// The same of an event that has no place yet, and whether it came without arguments. A text with half a surrogate pair is refused: what
+/// is stored in its place would not be what its author finds again.
+pub(super) fn decode_event_or_void(event: &str) -> Result<(PulledEvent, bool), DecodeError> {
+    let wire: WireEvent<'_> = parse(event)?;
     for (key, number) in [("seqNum", wire.seq_num), ("parentSeqNum", wire.parent_seq_num)] {
         if number > GLOBAL_MAX {
             return Err(DecodeError::new(key, Problem::TooLarge(number)));

@@ -23,7 +23,7 @@ use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
 use futures_lite::future::or;
 use http::{Request, Response};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use smol_hyper::rt::{FuturesIo, SmolTimer};
@@ -68,7 +68,7 @@ pub(super) async fn accept(host: Arc<Host>, executor: Weak<LocalExecutor<'static
             Err(full) => {
                 let refusals = &host.metrics.refusals;
                 if full == Full::InAll { &refusals.connections } else { &refusals.per_address }.add(1);
-                tracing::warn!(%peer, reason = %full, "turned a connection away");
+                tracing::debug!(%peer, reason = %full, "turned a connection away");
                 if Rc::strong_count(&away) <= TURNED_AWAY {
                     let away = away.clone();
                     let told = async move {
@@ -93,14 +93,14 @@ async fn serve(host: Arc<Host>, stream: Async<TcpStream>, peer: SocketAddr, plac
     // Boxed, so that what a request needs is given back before a WebSocket begins its long life.
     if let Some((stream, read, visitor)) = Box::pin(requests(&host, stream, peer)).await {
         drop(host);
-        socket::run(stream, &read, visitor, peer).await;
+        socket::run(stream, read, visitor, peer).await;
     }
     tracing::debug!(%peer, "gone");
     drop(place);
 }
 
 /// Answers requests until there are no more, or one wants a WebSocket.
-async fn requests(host: &Arc<Host>, stream: Async<TcpStream>, peer: SocketAddr) -> Option<(Stream, Bytes, visitor::Visitor)> {
+async fn requests(host: &Arc<Host>, stream: Async<TcpStream>, peer: SocketAddr) -> Option<(Stream, Vec<u8>, visitor::Visitor)> {
     let stream = decrypt(host, stream, peer).await?;
     let seat = Rc::new(RefCell::new(None::<Seat>));
     let service = service_fn(|request: Request<Incoming>| {
@@ -129,7 +129,8 @@ async fn requests(host: &Arc<Host>, stream: Async<TcpStream>, peer: SocketAddr) 
     }
     let Seat { upgrade, visitor } = seat.take()?;
     let upgraded = upgrade.await.ok()?.downcast::<FuturesIo<Stream>>().ok()?;
-    Some((upgraded.io.into_inner(), upgraded.read_buf, visitor))
+    // A copy: it would keep all of the buffer that it was read into.
+    Some((upgraded.io.into_inner(), upgraded.read_buf.to_vec(), visitor))
 }
 
 fn http(header_within: Duration) -> http1::Builder {

@@ -25,8 +25,9 @@ type Handle = Option<Box<dyn Log>>;
 pub(in crate::server) struct Eventlog {
     path: PathBuf,
     metrics: Arc<Metrics>,
-    appender: Arc<Turn<Handle>>,
+    /// Before the one that writes, so that it is closed first: who only reads leaves SQLite's side files behind.
     reader: Arc<Turn<Handle>>,
+    appender: Arc<Turn<Handle>>,
     published: Mutex<Option<Published>>,
     news: Event,
 }
@@ -52,8 +53,8 @@ pub(in crate::server) struct Served {
 impl Eventlog {
     pub(super) fn new(path: PathBuf, metrics: Arc<Metrics>) -> Self {
         metrics.open_stores.up();
-        let (appender, reader) = Default::default();
-        Self { path, metrics, appender, reader, published: Mutex::default(), news: Event::new() }
+        let (reader, appender) = Default::default();
+        Self { path, metrics, reader, appender, published: Mutex::default(), news: Event::new() }
     }
 
     /// Opens the file, unless that was done before; `allow` is asked first whether it may be.

@@ -36,8 +36,8 @@ impl Item {
 
     fn of(event: &PulledEvent, note: &Note) -> Result<Self, EncodeError> {
         let at = note.created_at.as_deref();
-        let json = encode_item(&*encode_event(event)?, at).into();
-        let void = if note.void { Some(encode_item(&*encode_void_event(event)?, at).into()) } else { None };
+        let json = encode_item(&encode_event(event)?, at).into();
+        let void = if note.void { Some(encode_item(&encode_void_event(event)?, at).into()) } else { None };
         Ok(Self { seq: event.seq, json, void })
     }
 }

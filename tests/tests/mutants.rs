@@ -1,0 +1,72 @@
+//! Bugs put back into the machine, one at a time: the simulator finds each, and shrinks what it has found.
+//!
+//! `cargo test -p tests --features mutants --test mutants`
+#![cfg(feature = "mutants")]
+
+use std::time::{Duration, Instant};
+
+use tests::exhaustive::{WORLDS, explore};
+use tests::sim;
+use tests::world::{Choices, Mutant, Trace};
+
+/// Within so many worlds each has to be found: as many as each change is tried with.
+const SEEDS: u64 = 2_000;
+
+/// The first world in which a bug shows.
+fn first(mutant: Mutant) -> u64 {
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = (0..SEEDS).find(|&seed| sim::run_with(seed, Some(mutant)).violation.is_some());
+    let _ = std::panic::take_hook();
+    found.unwrap_or_else(|| panic!("{mutant:?} survives {SEEDS} worlds"))
+}
+
+#[test]
+fn the_simulator_finds_every_bug_of_the_machine() {
+    for mutant in Mutant::ALL {
+        let began = Instant::now();
+        let seed = first(mutant);
+        let violation = sim::run_with(seed, Some(mutant)).violation.unwrap();
+        let what: String = violation.what.lines().next().unwrap_or_default().chars().take(100).collect();
+        println!("{mutant:?}: seed {seed}, {:.1} s, {}: {what}", began.elapsed().as_secs_f64(), violation.id);
+    }
+}
+
+/// With `KEEP=folder`, the small runs of all of them are put there, to be played for ever.
+///
+/// What is left of a run that fails still fails in the same way, and is small enough to be read.
+#[test]
+fn a_failing_run_shrinks() {
+    let keep = std::env::var_os("KEEP");
+    let some = [Mutant::NoFence, Mutant::PushClientOnly, Mutant::IgnorePageSplit];
+    for &mutant in if keep.is_some() { &Mutant::ALL[..] } else { &some } {
+        let seed = first(mutant);
+        let (report, trace) = sim::record(Choices::new(seed), seed, Some(mutant));
+        let id = report.violation.unwrap().id;
+        std::panic::set_hook(Box::new(|_| {}));
+        let shrunk = sim::shrink(&trace, id, Some(mutant), Duration::from_secs(20));
+        let _ = std::panic::take_hook();
+        println!("{mutant:?}: from {} to {} choices in {} runs", shrunk.from, shrunk.trace.weight(), shrunk.tries);
+        assert!(keep.is_some() || shrunk.trace.weight() * 5 <= shrunk.from, "{}", shrunk.trace);
+        let read = Trace::read(shrunk.trace.to_string().as_bytes()).unwrap();
+        assert_eq!(sim::play(&read, Some(mutant)).violation.map(|violation| violation.id), Some(id));
+        assert_eq!(sim::play(&read, None).violation, None, "without the bug");
+        let told = sim::tell(&read, Some(mutant), Some(usize::MAX));
+        assert!(told.contains(" < prepare ") && told.contains(id), "{told}");
+        if let Some(folder) = &keep {
+            read.save(&std::path::Path::new(folder).join(format!("{mutant:?}.trace"))).unwrap();
+        }
+    }
+}
+
+/// Small worlds, too, are worth something only if a bug shows in them.
+#[test]
+fn every_interleaving_of_a_small_world_finds_what_depends_on_the_order() {
+    for (mutant, world) in [(Mutant::NoFence, 3), (Mutant::ForgetUnknownOutcome, 7), (Mutant::IgnorePageSplit, 8)] {
+        std::panic::set_hook(Box::new(|_| {}));
+        let found = explore(&WORLDS[world], 3, Some(mutant));
+        let _ = std::panic::take_hook();
+        let (violation, transcript) = found.violation.as_ref().unwrap_or_else(|| panic!("{mutant:?} survives: {found}"));
+        println!("{mutant:?}: {} after {} states", violation.id, found.states);
+        assert!(transcript.contains("< prepare"), "{transcript}");
+    }
+}
