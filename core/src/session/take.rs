@@ -125,7 +125,8 @@ impl Session {
             self.put(entry, &txn.heads);
         }
         self.settle(txn.heads.settled);
-        self.upstream_taken = txn.heads.upstream;
+        // A store without a backend seeds with places of its own, which no global order knows of.
+        self.upstream_taken = self.upstream_taken.max(txn.heads.upstream);
     }
 
     /// Of so many pending events, those of commits that end among them. A commit that others' events have come into was judged in

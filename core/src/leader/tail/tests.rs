@@ -151,6 +151,7 @@ fn marks_follow_the_events_that_are_removed_before_them() {
     let mut tail = tail("A B C D");
     store(&mut tail);
     tail.set_exposed(3);
+    tail.accept(1);
     tail.set_acked(1);
     tail.remove(&[1]);
     tail.renumbered(1);
