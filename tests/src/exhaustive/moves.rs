@@ -127,13 +127,13 @@ fn session(world: &World, c: usize, n: usize) -> Option<SessionId> {
 fn carry_out(world: &mut World, what: Do) -> Result<(), Violation> {
     match what {
         Do::Commit(c, n, name, key) => match session(world, c, n) {
-            Some(id) => world.commit(c, id, vec![state::event(name, key, c as u64 + 1, name.starts_with("ui."))].into()),
+            Some(id) => world.commit(c, id, vec![state::event(name, key, c as u64 + 1, name.starts_with("ui."))]),
             None => Ok(()),
         },
         Do::CommitTwo(c, n, key) => match session(world, c, n) {
             Some(id) => {
                 let one = |value| state::event("v1.Append", key, value, false);
-                world.commit(c, id, vec![one(1), one(2)].into())
+                world.commit(c, id, vec![one(1), one(2)])
             }
             None => Ok(()),
         },
