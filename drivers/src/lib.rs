@@ -54,6 +54,7 @@ pub mod guide;
 pub mod livestore;
 mod mark;
 mod receipt;
+mod record;
 #[cfg(feature = "server")]
 pub mod server;
 mod session;
@@ -73,6 +74,7 @@ pub use receipt::{
     CommitReceipt, Confirmation, Endless, Milestone, MilestoneWait, Outcome, ParseTokenError, PositionToken, ReceiptStatus,
     Settled, SyncStage, Updates, Wait, Waited, WaitingFor,
 };
+pub use record::{Played, Recording, RecordingError, Replayed};
 pub use rusqlite;
 pub use session::QueryError;
 pub use state::{

@@ -7,6 +7,7 @@
 mod admit;
 mod ages;
 mod identity;
+mod page;
 mod persist;
 mod persisting;
 mod policy;

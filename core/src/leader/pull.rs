@@ -4,24 +4,24 @@
 //! backend has lost history. No event is skipped or taken twice, whatever order pages come in. `ServerAhead` makes an active
 //! pull, never a parked wait. Keeps L2, L3 and L8.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Pull};
 use crate::error::{BackendFailure, Class};
-use crate::event::{Entry, Origin, PulledEvent, Standing};
+use crate::event::{Entry, Origin, PulledEvent};
 use crate::id::EffectId;
 use crate::input::Page;
 use crate::merge::{self, Delta, Upstream};
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
-use crate::seq::{GLOBAL_MAX, Pos, Seq};
+use crate::seq::Pos;
 use crate::waiting::LastError;
 
 use super::Leader;
 use super::identity::{AgainstBackend, is_same, own_session};
+use super::page::{confirmed_entry, contiguous, foreign_entry, is_anchor};
 use super::persisting::Decision;
 use super::tail::Pending;
 
@@ -379,41 +379,4 @@ impl Leader {
         out.notify(Notice::Released { commit: own.commit_id(), at: Pos::synced(pulled.seq) });
         Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0, guard: None })
     }
-}
-
-/// Leaves only what follows `upstream` without a gap: drops what is known already and what comes too early. Tells whether
-/// anything came too early.
-fn contiguous(events: &mut Vec<PulledEvent>, upstream: u64) -> bool {
-    let mut head = upstream;
-    let mut gap = false;
-    events.retain(|event| {
-        if gap || event.seq <= head {
-            return false;
-        }
-        // LiveStore's servers check no number but the first of a push: a log may leave some out, and end anywhere.
-        if event.parent != head || event.seq > GLOBAL_MAX {
-            gap = true;
-            return false;
-        }
-        head = event.seq;
-        true
-    });
-    gap
-}
-
-fn is_anchor(anchor: &PulledEvent, event: &PulledEvent) -> bool {
-    event.seq == anchor.seq
-        && event.client == anchor.client
-        && event.session == anchor.session
-        && event.event.says_the_same(&anchor.event)
-}
-
-fn confirmed_entry(pulled: &PulledEvent, origin: Origin, event: Arc<crate::event::Event>) -> Entry {
-    let seq = Seq::new(Pos::synced(pulled.seq), 0);
-    Entry { seq, parent: Pos::synced(pulled.parent), origin, standing: Standing::Confirmed, event }
-}
-
-fn foreign_entry(pulled: &PulledEvent) -> Entry {
-    let (client, session) = (pulled.client.clone(), pulled.session.clone());
-    confirmed_entry(pulled, Origin::Foreign { client, session, ids: pulled.ids }, pulled.event.clone())
 }

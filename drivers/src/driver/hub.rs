@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use countersign_core::{Effect, EffectId, Node, Notice, Output, Resolution, Stage, Txn};
+use countersign_core::{Effect, EffectId, Notice, Output, Resolution, Stage, Txn};
 use futures_channel::oneshot;
 
 use super::{SessionCell, Shared, Timer, push, storage};
 use crate::receipt::{Goals, LogName, Table, Waiters};
+use crate::record::Machine;
 
 /// The machine, and who waits for what.
 pub(crate) struct Hub {
-    pub(crate) node: Node,
+    pub(crate) node: Machine,
     pub(crate) receipts: Table,
     /// Points that somebody waits for.
     pub(crate) goals: Goals,
@@ -37,7 +38,7 @@ pub(crate) struct Counts {
 }
 
 impl Hub {
-    pub(crate) fn new(node: Node, timer: Arc<Timer>) -> Self {
+    pub(crate) fn new(node: Machine, timer: Arc<Timer>) -> Self {
         Self {
             node,
             receipts: Table::default(),

@@ -11,6 +11,7 @@ use super::{Handle, Session, Store};
 use crate::backend::{Backend, Who};
 use crate::clock::Clock;
 use crate::driver::{Hub, Shared, Timer, blocking};
+use crate::record::{Machine, Recorder};
 use crate::state::Schema;
 use crate::storage::{Durability, OpenError, OpenReport, Options, Progress, Storage};
 
@@ -27,6 +28,7 @@ pub struct Opener {
     clock: Clock,
     offline: bool,
     progress: Option<Box<dyn FnMut(Progress)>>,
+    record: Option<Box<dyn io::Write + Send>>,
 }
 
 impl Opener {
@@ -42,6 +44,7 @@ impl Opener {
             clock: Clock::default(),
             offline: false,
             progress: None,
+            record: None,
         }
     }
 
@@ -101,6 +104,16 @@ impl Opener {
         self
     }
 
+    /// Writes down everything that the store's machine is told, as [`crate::Recording`] reads it: what a bug report needs. Every event
+    /// that is committed or pulled is in it, and what was pending when the store was opened, in the clear.
+    ///
+    /// The sink is written to under the machine's lock, so it should be fast: a file is. If it fails, the recording ends, an error is
+    /// logged, and the store goes on.
+    pub fn record(mut self, sink: impl io::Write + Send + 'static) -> Self {
+        self.record = Some(Box::new(sink));
+        self
+    }
+
     /// Opens the store with threads of its own, without any async runtime. Receipts can be awaited all the same.
     ///
     /// # Errors
@@ -151,10 +164,15 @@ impl Opener {
             Some(backend) => Some(lanes(&*backend, &who).map_err(|failure| OpenError::Backend { message: said(&failure) })?),
             None => None,
         };
-        let node = Node::new(config, boot, seed()?)
+        let seed = seed()?;
+        let recorder = self.record.map(|sink| Recorder::start(sink, &config, &boot, seed)).transpose();
+        let recorder =
+            recorder.map_err(|error| OpenError::System { message: format!("the recording can't be written: {error}") })?;
+        let node = Node::new(config, boot, seed)
             .map_err(|error| OpenError::Corrupt { path: path.clone(), message: Arc::from(error.to_string()) })?;
         let timer = Timer::new(self.clock);
         let of = (described, store_id);
+        let node = Machine::new(node, recorder);
         let shared = Arc::new(Shared::new(path.clone(), schema, of, Hub::new(node, Arc::clone(&timer))));
         if self.offline {
             // Not drained before the lanes are there: whatever the machine wanted first, it comes after this.

@@ -74,3 +74,52 @@ enum Job {
     Points(&'static Scenario),
     Errors(&'static Scenario),
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign::Durability;
+
+    use super::*;
+    use crate::crash::rig::{Rig, STORE};
+
+    fn caught(scenario: &'static Scenario, what: &str) {
+        let (count, failures) = run(&[scenario], &Extent { errors: 0, ..Extent::QUICK });
+        assert!(failures.iter().any(|failure| failure.contains(what)), "{count}: {failures:?}");
+    }
+
+    /// Promises what only syncing keeps, and does not sync.
+    static UNSYNCED: Scenario = Scenario { has_backend: false, setup: scenarios::made, ..Scenario::new("unsynced", unsynced) };
+
+    fn unsynced(rig: &Rig) -> Run {
+        let store = rig.open_with(STORE, |opener| opener.durability(Durability::Process))?;
+        for n in 0..3 {
+            rig.commit(&store, vec![scenarios::noted(&n.to_string())])?;
+            rig.store_all(&store)?;
+        }
+        Ok(())
+    }
+
+    // Verifies: R3 (that a store which breaks it would be found)
+    #[test]
+    fn a_store_that_does_not_sync_what_it_promises_is_caught() {
+        caught(&UNSYNCED, "(R3)");
+    }
+
+    /// Its log says something else than its state.
+    static MEDDLED: Scenario = Scenario { has_backend: false, ..Scenario::new("meddled", meddled) };
+
+    fn meddled(rig: &Rig) -> Run {
+        let store = rig.open()?;
+        rig.commit(&store, vec![scenarios::noted("in the log")])?;
+        rig.store_all(&store)?;
+        let tool = countersign::rusqlite::Connection::open(rig.path(STORE)).map_err(rig::wrong)?;
+        let meddled = tool.execute(r#"UPDATE countersign_eventlog SET args = '{"text":"meddled"}'"#, []);
+        meddled.map(drop).map_err(rig::wrong)
+    }
+
+    // Verifies: S1 (that a state which is not its log replayed would be found)
+    #[test]
+    fn a_state_that_is_not_its_log_is_caught() {
+        caught(&MEDDLED, "(S1)");
+    }
+}

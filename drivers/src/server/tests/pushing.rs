@@ -26,7 +26,7 @@ fn a_push_that_is_repeated_is_acknowledged_and_not_stored_twice() {
     assert_eq!(*error(&ahead), json!({"_tag": "ServerAheadError", "minimumExpectedNum": 5, "providedNum": 4}));
 }
 
-// Verifies: S7
+// Verifies: R8
 #[test]
 fn our_ids_are_kept_and_other_keys_are_not() {
     let site = Site::new();
