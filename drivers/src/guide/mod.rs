@@ -159,5 +159,36 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Guard a commit
+//!
+//! What holds when a commit is made may not hold where it comes to stand: behind what others have done meanwhile. A commit may carry a
+//! [guard](crate::IntoEvents::guarded), a condition on the state that the schema has by name. It is asked when the commit is made, and by
+//! the leader whenever the commit comes onto another state, after a restart too. Where the backend confirms the commit, its guard held.
+//!
+//! ```
+#![doc = include_str!("setup.md")]
+//! use countersign::{IntoEvents as _, NewGuard, SyncError};
+//!
+//! // The schema has it as "SELECT count(*) = 0 FROM todos WHERE id = :id".
+//! let free = || NewGuard::new("v1.TodoFree", serde_json::json!({ "id": "1" }));
+//! let their_backend = EmbeddedBackend::open(dir.join("backend.db"))?;
+//! let (ours, theirs) = (open(dir, "ours.db", &backend), open(dir, "theirs.db", &their_backend));
+//!
+//! their_backend.switch().off(); // they are offline, and don't know of ours
+//! let second = theirs.commit(todo("1").guarded(free()))?;
+//! second.leader_sync.wait()?;
+//! ours.commit(todo("1").guarded(free()))?.backend_sync.wait()?;
+//!
+//! their_backend.switch().on();
+//! match second.backend_sync.wait() {
+//!     Err(SyncError::Conflict { message, .. }) => assert_eq!(&*message, "there is one already"),
+//!     other => panic!("{other:?}"),
+//! }
+//! assert_eq!(theirs.failures()?.len(), 1);
+//! assert!(ours.commit(todo("1").guarded(free())).is_err(), "known at once, where it can be");
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod rules;
