@@ -1,6 +1,7 @@
 //! Bugs put back into the machine, one at a time: the simulator finds each, and shrinks what it has found.
 //!
 //! `cargo test -p tests --features mutants --test mutants`
+#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 #![cfg(feature = "mutants")]
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! Runs that once failed, or that show a bug when it is put back: played for ever.
 //!
 //! A trace is made by a failing run (`target/repro`), and put into `tests/regressions` under the name of what it shows.
+#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

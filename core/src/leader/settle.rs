@@ -19,7 +19,7 @@ impl Leader {
         self.tail.accept(at);
         let now = self.now;
         self.persisting.acknowledged.get_or_insert(now);
-        if !closes && !(self.has(Mutant::IgnorePageSplit) && !self.partly.contains_key(&commit)) {
+        if !closes && (!self.has(Mutant::IgnorePageSplit) || self.partly.contains_key(&commit)) {
             self.partly.entry(commit).or_default().push(at);
             return;
         }

@@ -80,7 +80,7 @@ fn it_is_kept_until_the_commit_is_confirmed_and_asked_again_on_a_new_base() {
     bench.check();
     // If the backend has accepted it, it stays, guard or not.
     let mut accepted = txn;
-    accepted.heads.acknowledged = accepted.append.iter().filter(|entry| !entry.event.client_only).last().unwrap().seq.pos.global;
+    accepted.heads.acknowledged = accepted.append.iter().rfind(|entry| !entry.event.client_only).unwrap().seq.pos.global;
     bench.ok(accepted);
     assert_eq!(bench.items(), "1:x 5:x 7:x");
     // And once it is confirmed, there is no guard any more.
