@@ -12,7 +12,6 @@ use tests::vfs::{Disk, Image, Tear};
 
 /// Verifies: S1, S2, R1, R3, R4, R5, R6, L1, L4, L6, V1, V3
 #[test]
-#[expect(clippy::print_stderr, reason = "how much was tried is part of the result")]
 fn whatever_a_crash_or_an_error_leaves_holds_what_was_promised() {
     let scenarios: Vec<_> = ALL.iter().collect();
     let (count, failures) = run(&scenarios, &Extent::QUICK);

@@ -51,7 +51,7 @@ fn writes_until_it_is_killed() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let round = std::env::var(ROUND).unwrap();
     let number: u64 = round.parse().unwrap();
-    let (store, backend) = open(dir.as_ref(), if number % 2 == 0 { Opener::blocking } else { smol });
+    let (store, backend) = open(dir.as_ref(), if number.is_multiple_of(2) { Opener::blocking } else { smol });
     let mut out = std::io::stdout();
     let mut say = |line: String| {
         // One write, so that no line is cut.

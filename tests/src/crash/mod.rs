@@ -2,7 +2,7 @@
 //!
 //! A [`Scenario`] is run once on a disk that notes every change ([`crate::vfs`]), with everything that a receipt says noted beside. Then every
 //! moment of it is a crash point: the files that the crash would have left are put into a folder of their own, and a store is opened there
-//! and judged ([`judge`]): it opens, its state is its log replayed, what was acknowledged is there, nothing is half there, receipts are
+//! and judged: it opens, its state is its log replayed, what was acknowledged is there, nothing is half there, receipts are
 //! found again as they were, and it goes on working. What the judge's store does is noted too, so that its own recovery can be crashed in
 //! its turn.
 //!
