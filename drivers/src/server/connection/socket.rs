@@ -32,6 +32,8 @@ use crate::livestore::protocol::{
 const READ_BYTES: usize = 4096;
 /// Messages are sent in frames of this size: the library keeps a buffer as large as the largest frame.
 const FRAME_BYTES: usize = 16 * 1024;
+/// Messages of one frame before others have their turn.
+const MESSAGES_A_TURN: usize = 32;
 /// Unreadable messages in a row before the connection is closed.
 const UNREADABLE: u32 = 16;
 /// How long a client may take to answer a close frame.
@@ -207,7 +209,10 @@ impl Socket {
             Err(error) => return self.unreadable(&format!("SyntaxError: {error}")).await,
         };
         drop(frame);
-        for message in messages {
+        for (i, message) in messages.into_iter().enumerate() {
+            if i % MESSAGES_A_TURN == MESSAGES_A_TURN - 1 {
+                yield_now().await;
+            }
             self.look_around()?;
             self.message(message).await?;
         }
