@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::fmt;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -75,13 +76,35 @@ pub enum InvalidPush {
         provided: Pos,
     },
     /// The backend is not the one this store has been syncing with, or has lost confirmed history.
-    #[error("the backend is {received}, but this store has been syncing with {expected}")]
+    #[error("{}", BackendDiffers { .expected, .received })]
     BackendIdMismatch {
-        /// The identity that this store knows, or what of its history is missing.
+        /// The identity that this store knows.
         expected: BackendId,
-        /// What the backend says.
+        /// The backend's, or `lost history: ` and what of the confirmed history is missing. [`BackendDiffers`] puts both in words.
         received: BackendId,
     },
+}
+
+/// What is received of a backend begins so if it is the one that is known, and has lost history.
+pub(crate) const LOST_HISTORY: &str = "lost history: ";
+
+/// How a backend differs from the one that a store knows, in words: it is another one, or it has lost history.
+#[derive(Clone, Copy, Debug)]
+pub struct BackendDiffers<'a> {
+    /// The identity that the store knows.
+    pub expected: &'a str,
+    /// As in [`InvalidPush::BackendIdMismatch`].
+    pub received: &'a str,
+}
+
+impl fmt::Display for BackendDiffers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expected, received } = self;
+        match received.strip_prefix(LOST_HISTORY) {
+            Some(missing) => write!(f, "the backend {expected} has lost history: {missing}"),
+            None => write!(f, "the backend is {received}, but this store has been syncing with {expected}"),
+        }
+    }
 }
 
 /// How a stage of a receipt fails.

@@ -231,6 +231,9 @@ pub(crate) struct Serve {
     /// Stores in the directory
     #[arg(long, value_name = "N")]
     pub(crate) max_stores: Option<usize>,
+    /// Stores that are open at the same time
+    #[arg(long, value_name = "N")]
+    pub(crate) max_open_stores: Option<usize>,
     /// Bytes in one message of a client
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_message: Option<usize>,

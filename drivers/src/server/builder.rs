@@ -134,7 +134,7 @@ impl Server {
             LockError::Io(error) => unusable(error),
         })?;
         let metrics = Arc::new(Metrics::default());
-        let eventlogs = Eventlogs::new(dir.clone(), limits.stores, metrics.clone()).map_err(unusable)?;
+        let eventlogs = Eventlogs::new(dir.clone(), &limits, metrics.clone()).map_err(unusable)?;
         let (sync, addr) = bind(listen)?;
         let observed = metrics_at.map(bind).transpose()?;
         let (metrics_listener, metrics_addr) = observed.unzip();
@@ -164,6 +164,7 @@ fn check(limits: &Limits) -> Result<(), StartError> {
         ("connections", limits.connections, 1),
         ("connections_per_address", limits.connections_per_address, 1),
         ("stores", limits.stores, 1),
+        ("open_stores", limits.open_stores, 1),
         ("pulls", limits.pulls, 1),
         ("unsent_bytes", limits.unsent_bytes, 1_000),
     ];

@@ -20,6 +20,9 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Stores below the directory. 10 000: each is a file, and costs nothing else while nobody is connected to it.
     pub stores: usize,
+    /// Stores whose log is open. 1024: each takes up to six open files. Beside those that somebody is connected to, the ones that nobody
+    /// has used for a while are closed first.
+    pub open_stores: usize,
     /// Live and paging pulls on one connection. 16: LiveStore's clients run one.
     pub pulls: usize,
     /// Bytes of events that are held for a client that does not take them; further ones stay in the log. 900 000: one page.
@@ -43,6 +46,7 @@ impl Default for Limits {
             connections: 8192,
             connections_per_address: 2048,
             stores: 10_000,
+            open_stores: 1024,
             pulls: 16,
             unsent_bytes: 900_000,
             handshake: s(30),

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use countersign_core::BackendFailure;
+use http::header::LOCATION;
 use tungstenite::client::{IntoClientRequest as _, client_with_config};
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::WebSocketConfig;
@@ -68,7 +69,11 @@ impl<S: Socket> Link<S> {
                     }
                 }
                 Err(HandshakeError::Failure(Error::Http(response))) => {
-                    let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                    let said = match response.headers().get(LOCATION).filter(|_| response.status().is_redirection()) {
+                        Some(location) => Some(location.as_bytes()),
+                        None => response.body().as_deref(),
+                    };
+                    let body = said.map(String::from_utf8_lossy).unwrap_or_default();
                     return Err(of_status(response.status().as_u16(), &hidden.hide(&body), false));
                 }
                 Err(HandshakeError::Failure(Error::Io(error))) => return Err(failed(format!("no connection: {error}"))),

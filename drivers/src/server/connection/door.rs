@@ -131,6 +131,10 @@ fn not_open(host: &Host, store_id: &str, refusal: &OpenRefusal) -> Response<Answ
             tracing::warn!(store = store_id, reason = %refusal, "made no store");
             text(StatusCode::INSUFFICIENT_STORAGE, refusal)
         }
+        OpenRefusal::TooManyOpen(_) => {
+            host.metrics.refusals.open_stores.add(1);
+            with(text(StatusCode::SERVICE_UNAVAILABLE, refusal), RETRY_AFTER, "10")
+        }
         OpenRefusal::Trouble(error) => {
             host.metrics.refusals.storage.add(1);
             tracing::error!(store = store_id, %error, "the log of a store can't be opened");

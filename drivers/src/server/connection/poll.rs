@@ -15,9 +15,9 @@ use super::door::{out_of_order, text};
 use super::pull::{Pull, Said};
 use super::push::{OutOfOrder, die, ended, may_not, push};
 use super::visitor::Visitor;
+use super::work::decoded;
 use crate::livestore::protocol::{
-    Call, ClientMessage, Dialect, Exit, PullCall, Request as Asked, RequestId, SuccessValue, decode_client, defect, exit,
-    http_body, pong,
+    Call, ClientMessage, Dialect, Exit, PullCall, Request as Asked, RequestId, SuccessValue, defect, exit, http_body, pong,
 };
 
 /// Answers one call.
@@ -27,7 +27,7 @@ pub(super) async fn poll(visitor: Visitor, request: Request<Incoming>) -> Respon
         Ok(body) => body,
         Err(refusal) => return *refusal,
     };
-    let messages = match decode_client(&body).as_deref() {
+    let messages = match decoded(body).await.as_deref() {
         Err(error) => vec![defect(&format!("SyntaxError: {error}"))],
         Ok([ClientMessage::Ping]) => vec![pong()],
         Ok([ClientMessage::Request(asked)]) => return call(visitor, asked.clone()).await,

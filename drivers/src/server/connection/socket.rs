@@ -24,8 +24,9 @@ use super::pull::{Pull, Said};
 use super::push::{OutOfOrder, die, ended, may_not, push};
 use super::stream::Stream;
 use super::visitor::Visitor;
+use super::work::decoded;
 use crate::livestore::protocol::{
-    Call, Cause, ClientMessage, Dialect, Exit, Request, RequestId, SuccessValue, decode_client, defect, exit, pong,
+    Call, Cause, ClientMessage, Dialect, Exit, Request, RequestId, SuccessValue, defect, exit, pong,
 };
 
 /// What is read at once: an idle connection holds a buffer of this size.
@@ -197,18 +198,17 @@ impl Socket {
             Some(Err(error)) => return Err(self.broken(&error)),
             Some(Ok(frame)) => frame,
         };
-        let bytes = match &frame {
-            Message::Text(text) => text.as_bytes(),
+        let bytes: Bytes = match frame {
+            Message::Text(text) => text.into(),
             Message::Binary(bytes) => bytes,
             Message::Close(_) => return Err(Goodbye::Closed),
             // Answered by the library.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
         };
-        let messages = match decode_client(bytes) {
+        let messages = match decoded(bytes).await {
             Ok(messages) => messages,
             Err(error) => return self.unreadable(&format!("SyntaxError: {error}")).await,
         };
-        drop(frame);
         for (i, message) in messages.into_iter().enumerate() {
             if i % MESSAGES_A_TURN == MESSAGES_A_TURN - 1 {
                 yield_now().await;
