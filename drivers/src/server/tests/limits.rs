@@ -55,6 +55,21 @@ fn stores_are_counted() {
 }
 
 #[test]
+fn stores_that_are_open_are_counted_and_those_that_nobody_uses_make_room() {
+    let site = Site::limited(|limits| limits.open_stores = 2);
+    let (first, mut second) = (site.client("a"), site.client("b"));
+    let (status, text) = Client::dial(site.addr(), "c", None).err().unwrap();
+    assert!(status == 503 && text.contains("2 stores open") && text.contains("try again later"), "{status} {text}");
+    let (status, text) = post(site.addr(), "c", PING);
+    assert!(status == 503 && text.contains("2 stores open"), "{status} {text}");
+    assert!(site.client("a").is_well() && second.is_well());
+    drop(first);
+    until("there is room for another one", || Client::dial(site.addr(), "c", None).is_ok());
+    assert!(second.is_well());
+    assert_eq!(files(&site.logs(), ".eventlog"), ["a.eventlog", "b.eventlog", "c.eventlog"]);
+}
+
+#[test]
 fn pulls_of_a_connection_are_counted() {
     let site = Site::limited(|limits| limits.pulls = 2);
     let mut client = site.client("a");
