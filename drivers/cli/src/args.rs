@@ -237,6 +237,9 @@ pub(crate) struct Serve {
     /// Bytes in one message of a client
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_message: Option<usize>,
+    /// Bytes that arrive and are not dealt with, of all clients together
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_arriving: Option<usize>,
     /// Bytes that are held for a client that does not take them
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_unsent: Option<usize>,

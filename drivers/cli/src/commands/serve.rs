@@ -89,6 +89,7 @@ fn limits(args: &args::Serve) -> Limits {
         (&mut limits.stores, args.max_stores),
         (&mut limits.open_stores, args.max_open_stores),
         (&mut limits.message_bytes, args.max_message),
+        (&mut limits.arriving_bytes, args.max_arriving),
         (&mut limits.unsent_bytes, args.max_unsent),
     ] {
         *limit = given.unwrap_or(*limit);

@@ -124,9 +124,8 @@ async fn exchange<S: Socket>(
     call: Call<RecvResponse>,
     is_push: bool,
 ) -> Result<Answer, String> {
-    let until = Instant::now() + settings.timeouts.write;
-    let sent = match write(stream, head, until).await {
-        Ok(()) => write(stream, message, until).await,
+    let sent = match write(stream, head, settings.timeouts.write).await {
+        Ok(()) => write(stream, message, settings.timeouts.write).await,
         failed => failed,
     };
     // A pull is asked again after a while: what is silent for all of that and the answer's time is noticed within it.
@@ -143,8 +142,14 @@ async fn exchange<S: Socket>(
     answered.map_err(|broken| broken.to_string())
 }
 
-async fn write<S: Socket>(stream: &mut Stream<S>, mut bytes: &[u8], until: Instant) -> Result<(), Broken> {
+/// Writes it all, as long as the server takes some of it within each `patience`: a slow line is no dead one.
+async fn write<S: Socket>(stream: &mut Stream<S>, mut bytes: &[u8], patience: Duration) -> Result<(), Broken> {
+    let (mut taken, mut until) = (stream.socket().sent(), Instant::now() + patience);
     loop {
+        let now_taken = stream.socket().sent();
+        if now_taken > taken {
+            (taken, until) = (now_taken, Instant::now() + patience);
+        }
         let all = bytes.is_empty();
         let done = if all { stream.flush().map(|()| 0) } else { stream.write(bytes) };
         match done {

@@ -20,12 +20,17 @@ use super::body::Answer;
 use super::gate::Full;
 use super::poll::poll;
 use super::push::OutOfOrder;
+use super::room::Share;
 use super::visitor::Visitor;
 use crate::livestore::protocol::{Query, Transport};
 
 const INFO: &str = "This is a sync server of Countersign. LiveStore's clients and Countersign's find it by this address.\n";
 /// What a browser is told once may be asked without asking again for so long, in seconds.
 const CORS_AGE: &str = "86400";
+
+/// What is said while there is no room for a message.
+pub(super) const NO_ROOM: &str =
+    "the server has no room for a message of this size right now; try again later, or send fewer events at once";
 
 /// A client that is about to get its WebSocket.
 pub(super) struct Seat {
@@ -34,8 +39,13 @@ pub(super) struct Seat {
 }
 
 /// Answers a request. If it is to become a WebSocket, the seat is taken.
-pub(super) async fn answer(host: Arc<Host>, request: Request<Incoming>, seat: &RefCell<Option<Seat>>) -> Response<Answer> {
-    let mut response = match let_in(host, request, seat).await {
+pub(super) async fn answer(
+    host: Arc<Host>,
+    request: Request<Incoming>,
+    seat: &RefCell<Option<Seat>>,
+    share: &Share,
+) -> Response<Answer> {
+    let mut response = match let_in(host, request, seat, share).await {
         Ok(response) => response,
         Err(refusal) => refusal,
     };
@@ -57,6 +67,11 @@ pub(super) fn text(status: StatusCode, what: impl std::fmt::Display) -> Response
     with(response, CONTENT_TYPE, "text/plain; charset=utf-8")
 }
 
+/// The answer while there is no room for what is sent.
+pub(super) fn no_room() -> Response<Answer> {
+    with(text(StatusCode::SERVICE_UNAVAILABLE, NO_ROOM), RETRY_AFTER, "5")
+}
+
 /// The answer while the log of a store can't be used.
 pub(super) fn out_of_order() -> Response<Answer> {
     with(text(StatusCode::SERVICE_UNAVAILABLE, OutOfOrder::MESSAGE), RETRY_AFTER, "5")
@@ -71,6 +86,7 @@ async fn let_in(
     host: Arc<Host>,
     mut request: Request<Incoming>,
     seat: &RefCell<Option<Seat>>,
+    share: &Share,
 ) -> Result<Response<Answer>, Response<Answer>> {
     if request.method() == Method::OPTIONS {
         return Ok(preflight());
@@ -113,7 +129,7 @@ async fn let_in(
     let opened = host.eventlogs.open(&query.store_id, grant.write).await;
     let log = opened.map_err(|refusal| not_open(&host, &query.store_id, &refusal))?;
     let visitor = Visitor::new(host, &query.store_id, log, grant, credentials, edition);
-    let Some(accept) = accept else { return Ok(poll(visitor, request).await) };
+    let Some(accept) = accept else { return Ok(poll(visitor, request, share).await) };
     let upgrade = hyper::upgrade::on(&mut request);
     *seat.borrow_mut() = Some(Seat { upgrade, visitor });
     Ok(accept)

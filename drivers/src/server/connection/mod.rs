@@ -6,6 +6,7 @@ mod gate;
 mod poll;
 mod pull;
 mod push;
+mod room;
 mod socket;
 mod stream;
 mod visitor;
@@ -31,6 +32,7 @@ use hyper::service::service_fn;
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 pub(super) use gate::Gate;
+pub(super) use room::Room;
 
 use self::body::Answer;
 use self::door::{Seat, answer, turn_away};
@@ -110,11 +112,16 @@ async fn serve(host: Arc<Host>, stream: Async<TcpStream>, peer: SocketAddr, plac
 
 /// Answers requests until there are no more, or one wants a WebSocket.
 async fn requests(host: &Arc<Host>, stream: Async<TcpStream>, peer: SocketAddr) -> Option<(Stream, Vec<u8>, visitor::Visitor)> {
-    let stream = decrypt(host, stream, peer).await?;
+    let share = host.room.share();
+    let stream = decrypt(host, stream, peer).await?.with(share.clone());
     let seat = Rc::new(RefCell::new(None::<Seat>));
     let service = service_fn(|request: Request<Incoming>| {
-        let (host, seat) = (host.clone(), seat.clone());
-        async move { Ok::<_, Infallible>(answer(host, request, &seat).await) }
+        let (host, seat, share) = (host.clone(), seat.clone(), share.clone());
+        async move {
+            let answer = answer(host, request, &seat, &share).await;
+            share.give_back();
+            Ok::<_, Infallible>(answer)
+        }
     });
     {
         let mut connection = pin!(http(host.limits.handshake).serve_connection(FuturesIo::new(stream), service).with_upgrades());

@@ -11,19 +11,23 @@ use hyper::body::{Bytes, Incoming};
 
 use super::super::patience::within;
 use super::body::Answer;
-use super::door::{out_of_order, text};
+use super::door::{no_room, out_of_order, text};
 use super::pull::{Pull, Said};
 use super::push::{OutOfOrder, die, ended, may_not, push};
+use super::room::Share;
 use super::visitor::Visitor;
 use super::work::decoded;
 use crate::livestore::protocol::{
     Call, ClientMessage, Dialect, Exit, PullCall, Request as Asked, RequestId, SuccessValue, defect, exit, http_body, pong,
 };
 
+/// So much of a body has to arrive within the time that there is for it: less is no progress.
+const PROGRESS: usize = 64 << 10;
+
 /// Answers one call.
-pub(super) async fn poll(visitor: Visitor, request: Request<Incoming>) -> Response<Answer> {
+pub(super) async fn poll(visitor: Visitor, request: Request<Incoming>, share: &Share) -> Response<Answer> {
     visitor.host.metrics.polls.add(1);
-    let body = match read(&visitor, request.into_body()).await {
+    let body = match read(&visitor, request.into_body(), share).await {
         Ok(body) => body,
         Err(refusal) => return *refusal,
     };
@@ -37,22 +41,39 @@ pub(super) async fn poll(visitor: Visitor, request: Request<Incoming>) -> Respon
     json(Answer::text(http_body(&messages)))
 }
 
-async fn read(visitor: &Visitor, body: Incoming) -> Result<Bytes, Box<Response<Answer>>> {
-    let limits = &visitor.host.limits;
-    match within(limits.transfer, Limited::new(body, limits.message_bytes).collect()).await {
-        Some(Ok(body)) => Ok(body.to_bytes()),
-        Some(Err(error)) if error.is::<LengthLimitError>() => {
-            visitor.host.metrics.refusals.too_large.add(1);
-            let most = limits.message_bytes;
-            Err(Box::new(text(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format_args!("a request may have {most} bytes: send fewer events at once"),
-            )))
-        }
-        Some(Err(_)) => Err(Box::new(text(StatusCode::BAD_REQUEST, "the request has broken off"))),
-        None => {
-            visitor.host.metrics.refusals.silent.add(1);
-            Err(Box::new(text(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")))
+async fn read(visitor: &Visitor, body: Incoming, share: &Share) -> Result<Bytes, Box<Response<Answer>>> {
+    let (limits, refusals) = (&visitor.host.limits, &visitor.host.metrics.refusals);
+    let (mut body, mut read) = (Limited::new(body, limits.message_bytes), Vec::new());
+    loop {
+        let enough = read.len().saturating_add(PROGRESS);
+        let part = async {
+            while read.len() < enough {
+                match body.frame().await {
+                    Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => return Some(Ok(())),
+                }
+            }
+            None
+        };
+        match within(limits.transfer, part).await {
+            Some(None) => {}
+            Some(Some(Ok(()))) => return Ok(read.into()),
+            Some(Some(Err(error))) if error.is::<LengthLimitError>() => {
+                refusals.too_large.add(1);
+                let most = limits.message_bytes;
+                let why = format_args!("a request may have {most} bytes: send fewer events at once");
+                return Err(Box::new(text(StatusCode::PAYLOAD_TOO_LARGE, why)));
+            }
+            Some(Some(Err(_))) if share.is_refused() => {
+                refusals.no_room.add(1);
+                return Err(Box::new(no_room()));
+            }
+            Some(Some(Err(_))) => return Err(Box::new(text(StatusCode::BAD_REQUEST, "the request has broken off"))),
+            None => {
+                refusals.silent.add(1);
+                return Err(Box::new(text(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")));
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error as WsError, Message};
 
 use super::super::patience::within;
+use super::door::NO_ROOM;
 use super::pull::{Pull, Said};
 use super::push::{OutOfOrder, die, ended, may_not, push};
 use super::stream::Stream;
@@ -35,6 +36,8 @@ const READ_BYTES: usize = 4096;
 const FRAME_BYTES: usize = 16 * 1024;
 /// Messages of one frame before others have their turn.
 const MESSAGES_A_TURN: usize = 32;
+/// So much of a message has to arrive between two looks: less is no sign of life.
+const PROGRESS: u64 = 16 << 10;
 /// Unreadable messages in a row before the connection is closed.
 const UNREADABLE: u32 = 16;
 /// How long a client may take to answer a close frame.
@@ -55,8 +58,17 @@ pub(super) async fn run(stream: Stream, read: Vec<u8>, visitor: Visitor, peer: S
     let timer = Timer::interval(visitor.host.limits.silence);
     let host = visitor.host.clone();
     host.metrics.sockets.up();
-    let mut socket =
-        Socket { ws, visitor, pulls: Vec::new(), timer, is_silent: false, was_pinged: false, unreadable: 0, edition };
+    let mut socket = Socket {
+        ws,
+        visitor,
+        pulls: Vec::new(),
+        timer,
+        is_silent: false,
+        was_pinged: false,
+        unreadable: 0,
+        received: 0,
+        edition,
+    };
     let goodbye = match socket.serve().await {
         Ok(never) => match never {},
         Err(goodbye) => goodbye,
@@ -94,6 +106,8 @@ struct Socket {
     is_silent: bool,
     was_pinged: bool,
     unreadable: u32,
+    /// How many bytes had come when the timer went last.
+    received: u64,
     /// The log's edition when the connection began.
     edition: u64,
 }
@@ -132,6 +146,7 @@ impl Socket {
                     self.is_silent = false;
                     self.was_pinged = false;
                     self.frame(frame).await?;
+                    self.ws.get_ref().is_dealt_with();
                 }
                 Wake::News => {}
                 Wake::Tick => self.tick().await?,
@@ -288,6 +303,11 @@ impl Socket {
     }
 
     async fn tick(&mut self) -> Result<(), Goodbye> {
+        let received = self.ws.get_ref().received();
+        if received - self.received >= PROGRESS {
+            (self.is_silent, self.was_pinged) = (false, false);
+        }
+        self.received = received;
         if self.is_silent && self.was_pinged {
             self.visitor.host.metrics.refusals.silent.add(1);
             return Err(Goodbye::Close(CloseCode::Away, "nothing was heard from the client for too long".into()));
@@ -329,6 +349,10 @@ impl Socket {
                 refusals.slow.add(1);
                 tracing::warn!(store = %self.visitor.store_id, "a client takes nothing of what is sent, and is cut off");
                 Goodbye::Gone
+            }
+            WsError::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+                refusals.no_room.add(1);
+                close(CloseCode::Again, NO_ROOM.to_owned())
             }
             WsError::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
                 refusals.too_large.add(1);
