@@ -20,7 +20,6 @@ use super::body::Answer;
 use super::gate::Full;
 use super::poll::poll;
 use super::push::OutOfOrder;
-use super::room::Share;
 use super::visitor::Visitor;
 use crate::livestore::protocol::{Query, Transport};
 
@@ -39,13 +38,8 @@ pub(super) struct Seat {
 }
 
 /// Answers a request. If it is to become a WebSocket, the seat is taken.
-pub(super) async fn answer(
-    host: Arc<Host>,
-    request: Request<Incoming>,
-    seat: &RefCell<Option<Seat>>,
-    share: &Share,
-) -> Response<Answer> {
-    let mut response = match let_in(host, request, seat, share).await {
+pub(super) async fn answer(host: Arc<Host>, request: Request<Incoming>, seat: &RefCell<Option<Seat>>) -> Response<Answer> {
+    let mut response = match let_in(host, request, seat).await {
         Ok(response) => response,
         Err(refusal) => refusal,
     };
@@ -86,7 +80,6 @@ async fn let_in(
     host: Arc<Host>,
     mut request: Request<Incoming>,
     seat: &RefCell<Option<Seat>>,
-    share: &Share,
 ) -> Result<Response<Answer>, Response<Answer>> {
     if request.method() == Method::OPTIONS {
         return Ok(preflight());
@@ -129,7 +122,7 @@ async fn let_in(
     let opened = host.eventlogs.open(&query.store_id, grant.write).await;
     let log = opened.map_err(|refusal| not_open(&host, &query.store_id, &refusal))?;
     let visitor = Visitor::new(host, &query.store_id, log, grant, credentials, edition);
-    let Some(accept) = accept else { return Ok(poll(visitor, request, share).await) };
+    let Some(accept) = accept else { return Ok(poll(visitor, request).await) };
     let upgrade = hyper::upgrade::on(&mut request);
     *seat.borrow_mut() = Some(Seat { upgrade, visitor });
     Ok(accept)

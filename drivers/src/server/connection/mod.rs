@@ -47,6 +47,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const TURNED_AWAY: usize = 64;
 /// For one of those.
 const TURN_AWAY_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client may go on sending what nobody reads any more, or take to answer a close frame.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes of the header of a request, and of what is read ahead of its body. The header holds the sync payload.
 const HEADER_BYTES: usize = 16 * 1024;
 
@@ -112,16 +114,11 @@ async fn serve(host: Arc<Host>, stream: Async<TcpStream>, peer: SocketAddr, plac
 
 /// Answers requests until there are no more, or one wants a WebSocket.
 async fn requests(host: &Arc<Host>, stream: Async<TcpStream>, peer: SocketAddr) -> Option<(Stream, Vec<u8>, visitor::Visitor)> {
-    let share = host.room.share();
-    let stream = decrypt(host, stream, peer).await?.with(share.clone());
+    let stream = decrypt(host, stream, peer).await?;
     let seat = Rc::new(RefCell::new(None::<Seat>));
     let service = service_fn(|request: Request<Incoming>| {
-        let (host, seat, share) = (host.clone(), seat.clone(), share.clone());
-        async move {
-            let answer = answer(host, request, &seat, &share).await;
-            share.give_back();
-            Ok::<_, Infallible>(answer)
-        }
+        let (host, seat) = (host.clone(), seat.clone());
+        async move { Ok::<_, Infallible>(answer(host, request, &seat).await) }
     });
     {
         let mut connection = pin!(http(host.limits.handshake).serve_connection(FuturesIo::new(stream), service).with_upgrades());

@@ -1,7 +1,7 @@
 //! Room in memory for what clients have sent and nobody has dealt with yet: unfinished messages, and calls under way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What each connection has for itself: a message of the usual size is taken however crowded it is.
 const OWN: usize = 16 << 10;
@@ -19,7 +19,6 @@ struct Taken {
 pub(super) struct Share {
     room: Room,
     bytes: AtomicUsize,
-    is_refused: AtomicBool,
 }
 
 impl Room {
@@ -27,8 +26,8 @@ impl Room {
         Self(Arc::new(Taken { bytes: AtomicUsize::new(0), limit }))
     }
 
-    pub(super) fn share(&self) -> Arc<Share> {
-        Arc::new(Share { room: self.clone(), bytes: AtomicUsize::new(0), is_refused: AtomicBool::new(false) })
+    pub(super) fn share(&self) -> Share {
+        Share { room: self.clone(), bytes: AtomicUsize::new(0) }
     }
 }
 
@@ -37,22 +36,13 @@ impl Share {
     pub(super) fn take(&self, bytes: usize) -> bool {
         let own = self.bytes.fetch_add(bytes, Ordering::SeqCst) + bytes;
         let all = self.room.0.bytes.fetch_add(bytes, Ordering::SeqCst) + bytes;
-        let fits = own <= OWN || all <= self.room.0.limit;
-        if !fits {
-            self.is_refused.store(true, Ordering::SeqCst);
-        }
-        fits
+        own <= OWN || all <= self.room.0.limit
     }
 
     /// All that was sent has been dealt with.
     pub(super) fn give_back(&self) {
         let bytes = self.bytes.swap(0, Ordering::SeqCst);
         self.room.0.bytes.fetch_sub(bytes, Ordering::SeqCst);
-    }
-
-    /// Whether there was no room some time.
-    pub(super) fn is_refused(&self) -> bool {
-        self.is_refused.load(Ordering::SeqCst)
     }
 }
 
@@ -71,7 +61,7 @@ mod tests {
         let room = Room::of(100_000);
         let (one, other) = (room.share(), room.share());
         assert!(one.take(90_000) && other.take(OWN), "everybody has some room");
-        assert!(!other.take(1) && other.is_refused());
+        assert!(!other.take(1));
         one.give_back();
         assert!(other.take(50_000));
         drop((one, other));

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use async_io::Timer;
 use async_tungstenite::WebSocketStream;
@@ -20,6 +19,7 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error as WsError, Message};
 
 use super::super::patience::within;
+use super::FAREWELL;
 use super::door::NO_ROOM;
 use super::pull::{Pull, Said};
 use super::push::{OutOfOrder, die, ended, may_not, push};
@@ -40,8 +40,6 @@ const MESSAGES_A_TURN: usize = 32;
 const PROGRESS: u64 = 16 << 10;
 /// Unreadable messages in a row before the connection is closed.
 const UNREADABLE: u32 = 16;
-/// How long a client may take to answer a close frame.
-const FAREWELL: Duration = Duration::from_secs(2);
 /// A close frame has room for 123 bytes.
 const REASON_BYTES: usize = 123;
 
@@ -53,7 +51,7 @@ pub(super) async fn run(stream: Stream, read: Vec<u8>, visitor: Visitor, peer: S
         .write_buffer_size(0)
         .max_message_size(limit)
         .max_frame_size(limit);
-    let ws = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
+    let ws = WebSocketStream::from_partially_read(stream.with(visitor.host.room.share()), read, Role::Server, Some(config)).await;
     let edition = visitor.log.published().1;
     let timer = Timer::interval(visitor.host.limits.silence);
     let host = visitor.host.clone();

@@ -5,7 +5,6 @@ use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ pub(super) struct Stream {
     /// Reads in a row that did not have to wait.
     reads: u32,
     /// What was read and not dealt with.
-    share: Option<Arc<Share>>,
+    share: Option<Share>,
     /// How many bytes have come in.
     received: u64,
     /// How long nothing may be taken.
@@ -52,7 +51,7 @@ impl Stream {
     }
 
     /// What is read takes room of this share from now on.
-    pub(super) fn with(self, share: Arc<Share>) -> Self {
+    pub(super) fn with(self, share: Share) -> Self {
         Self { share: Some(share), ..self }
     }
 

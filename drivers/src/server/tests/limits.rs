@@ -16,6 +16,9 @@ fn a_message_that_is_too_large_ends_its_connection_with_a_word() {
     assert!(other.is_well());
     let (status, text) = post(site.addr(), "a", &" ".repeat(1_000_001));
     assert!(status == 413 && text.contains("1000000 bytes"), "{status} {text}");
+    // Also if far more was to come.
+    let (status, text) = post(site.addr(), "a", &" ".repeat(20_000_000));
+    assert!(status == 413 && text.contains("1000000 bytes"), "{status} {text}");
     let padded = format!("{PING}{}", " ".repeat(1_000_000 - PING.len()));
     assert_eq!(post(site.addr(), "a", &padded).1, r#"[{"_tag":"Pong"}]"#);
 }
