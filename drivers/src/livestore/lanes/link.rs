@@ -13,6 +13,7 @@ use tungstenite::{Error, HandshakeError, Message, WebSocket};
 use super::super::client::{of_status, unreachable};
 use super::dial::dial;
 use super::net::{Net, Socket, Woken};
+use super::request::no_http;
 use super::settings::{Credentials, Settings};
 use super::stream::Stream;
 
@@ -77,6 +78,9 @@ impl<S: Socket> Link<S> {
                     return Err(of_status(response.status().as_u16(), &hidden.hide(&body), false));
                 }
                 Err(HandshakeError::Failure(Error::Io(error))) => return Err(failed(format!("no connection: {error}"))),
+                Err(HandshakeError::Failure(Error::Protocol(ProtocolError::HttparseError(error)))) => {
+                    return Err(failed(format!("the server did not upgrade: {}", no_http(&error))));
+                }
                 Err(HandshakeError::Failure(error)) => return Err(failed(format!("the server did not upgrade: {error}"))),
             };
         }

@@ -183,7 +183,7 @@ enum Broken {
     Late,
     #[error("interrupted")]
     Interrupted,
-    #[error("the server's answer is no HTTP: {0}")]
+    #[error("{}", no_http(.0))]
     Noise(ureq_proto::Error),
     #[error("the head of the server's answer is too long")]
     LongHead,
@@ -304,6 +304,11 @@ impl<'a, S: Socket> Reading<'a, S> {
             }
         }
     }
+}
+
+/// What answers does not speak HTTP, and what to do.
+pub(super) fn no_http(what: &dyn std::fmt::Display) -> String {
+    format!("its answer is no HTTP ({what}): is this the right port, or does it want encryption (wss:// or https://)?")
 }
 
 /// The connection, unless the server has hung up meanwhile or the time is over: noticed before anything is sent over it.
