@@ -6,7 +6,8 @@ use countersign_core::{Batch, Event, Guard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::events::{EncodeError, IntoEvents, NewEvent, near};
+use super::encode_error::{EncodeError, near};
+use super::events::{IntoEvents, NewEvent};
 use super::json;
 use super::schema::Schema;
 

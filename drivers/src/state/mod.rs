@@ -9,6 +9,7 @@ mod classify;
 mod compound;
 mod condition;
 mod copy;
+mod encode_error;
 mod error;
 mod events;
 mod guard;
@@ -33,8 +34,9 @@ mod undo;
 pub use builder::SchemaBuilder;
 pub(crate) use classify::{Class, classify, trouble};
 pub(crate) use condition::Unmet;
+pub use encode_error::EncodeError;
 pub use error::SchemaError;
-pub use events::{EncodeError, EventType, IntoEvent, IntoEvents, NewEvent};
+pub use events::{EventType, IntoEvent, IntoEvents, NewEvent};
 pub(crate) use guard::Guard;
 pub use guarded::{GuardType, Guarded, IntoGuard, NewGuard};
 #[cfg(feature = "livestore")]
