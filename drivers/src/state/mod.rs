@@ -36,9 +36,9 @@ pub(crate) use classify::{Class, classify, trouble};
 pub(crate) use condition::Unmet;
 pub use encode_error::EncodeError;
 pub use error::SchemaError;
-pub use events::{EventType, IntoEvent, IntoEvents, NewEvent};
+pub use events::{EventType, NewEvent, ToEvent, ToEvents};
 pub(crate) use guard::Guard;
-pub use guarded::{GuardType, Guarded, IntoGuard, NewGuard};
+pub use guarded::{GuardType, Guarded, NewGuard, ToGuard};
 #[cfg(feature = "livestore")]
 pub(crate) use json::canonical;
 pub use json::{JsonError, JsonProblem};

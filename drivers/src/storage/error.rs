@@ -43,6 +43,15 @@ pub enum OpenError {
         /// The process that holds it, if it could be read.
         holder: Option<u32>,
     },
+    /// The file has several names.
+    #[error("{}: the file has {names} names (hard links), and what SQLite keeps beside it goes by one: two programs that use different \
+             names would damage it. Remove the other names, or copy the file under this one", .path.display())]
+    ManyNames {
+        /// The store.
+        path: PathBuf,
+        /// How many.
+        names: u64,
+    },
     /// A newer version has written the file.
     #[error("{}: written in format {found}, this version reads up to {}: update this program", .path.display(), FORMAT)]
     NewerFormat {

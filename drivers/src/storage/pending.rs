@@ -38,6 +38,7 @@ impl Reader {
     pub fn pending(&mut self, limit: usize) -> Result<Vec<PendingCommit>, ReadError> {
         self.view(|conn, log| {
             let heads = Ledger::read(conn)?.heads;
+            let failed = quarantine::settled(conn)?;
             let mut found: Vec<PendingCommit> = Vec::new();
             let mut after = heads.settled;
             'pages: loop {
@@ -48,6 +49,9 @@ impl Reader {
                 for row in page.into_iter().filter(waits) {
                     let Origin::Own { id, commit, rebases, .. } = row.origin else { continue };
                     let commit = CommitId { session: id.session, ordinal: commit };
+                    if failed.contains(&commit) {
+                        continue;
+                    }
                     if let Some(last) = found.last_mut().filter(|last| last.commit == commit) {
                         last.places.1 = row.seq;
                         last.events += 1;
@@ -58,8 +62,6 @@ impl Reader {
                     }
                 }
             }
-            let failed = quarantine::settled(conn)?;
-            found.retain(|pending| !failed.contains(&pending.commit));
             for pending in &mut found {
                 pending.since = times::since(conn, pending.commit)?.map(system_time);
             }

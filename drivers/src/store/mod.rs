@@ -37,7 +37,7 @@ pub use watch::{Changed, Watch};
 use crate::driver::{SessionCell, Shared};
 use crate::receipt::CommitReceipt;
 use crate::session::QueryError;
-use crate::state::{IntoEvents, Schema};
+use crate::state::{Schema, ToEvents};
 use crate::storage::{OpenError, Settings, Storage};
 
 /// An event-sourced store in one SQLite file, open for work.
@@ -68,6 +68,9 @@ struct SessionHandle {
 struct Handle {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held by whoever decides what becomes of a failure: it is committed again or discarded once, whoever asks. Taken before a session's
+    /// lock, and never inside a query.
+    deciding: Mutex<()>,
 }
 
 impl Store {
@@ -112,7 +115,7 @@ impl Store {
     /// # Errors
     ///
     /// Nothing has happened then. See [`CommitError`].
-    pub fn commit(&self, events: impl IntoEvents) -> Result<CommitReceipt, CommitError> {
+    pub fn commit(&self, events: impl ToEvents) -> Result<CommitReceipt, CommitError> {
         self.session.commit(events)
     }
 
@@ -120,8 +123,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Why, and the events in encoded form, ready to be committed again.
-    pub fn try_commit(&self, events: impl IntoEvents) -> Result<CommitReceipt, Refused> {
+    /// Why, and the events as they were given.
+    pub fn try_commit<E: ToEvents>(&self, events: E) -> Result<CommitReceipt, Refused<E>> {
         self.session.try_commit(events)
     }
 
