@@ -161,7 +161,8 @@ impl Storage {
             schema,
             client,
             clock,
-            file: Some(OpenFile { conn, tables, log }),
+            local: !backend,
+            file: Some(OpenFile { conn, tables, log, local: !backend }),
             unsettled: None,
             mark,
             lock,
@@ -205,7 +206,7 @@ impl Storage {
         let guard = Guard::install(&mut conn).map_err(|error| OpenError::sqlite(path, &error))?;
         let log = Eventlog::new(Arc::clone(&self.client));
         let tables = Tables::open(&conn, &self.schema, &guard).map_err(|error| OpenError::schema(path, error))?;
-        Ok(OpenFile { conn, tables, log })
+        Ok(OpenFile { conn, tables, log, local: self.local })
     }
 }
 

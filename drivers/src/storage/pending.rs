@@ -9,7 +9,7 @@ use super::eventlog::Row;
 use super::ledger::Ledger;
 use super::reader::Reader;
 use super::replay::PAGE;
-use super::{quarantine, times};
+use super::{find, quarantine, times};
 use crate::clock::system_time;
 
 /// A stored commit whose backend stage is open, as the file has it. Why it is open, and how often it was tried, only the process that has the
@@ -49,7 +49,7 @@ impl Reader {
                 for row in page.into_iter().filter(waits) {
                     let Origin::Own { id, commit, rebases, .. } = row.origin else { continue };
                     let commit = CommitId { session: id.session, ordinal: commit };
-                    if failed.contains(&commit) {
+                    if failed.contains(&commit) || find::is_local(conn, commit.session)? {
                         continue;
                     }
                     if let Some(last) = found.last_mut().filter(|last| last.commit == commit) {

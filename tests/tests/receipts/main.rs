@@ -5,6 +5,7 @@
 #[macro_use]
 mod drivers;
 
+mod attaching;
 mod barriers;
 mod failures;
 mod limits;
