@@ -107,7 +107,7 @@ pub enum SyncError {
     },
     /// The store was closed. Durable: the events are stored and go on after the next opening.
     #[error("{}", if *.durable { "the store was closed; the commit is stored and will be pushed after the next opening" }
-        else { "the store was closed before the commit was stored; its events are in the report of close" })]
+        else { "the store was closed before the commit was stored: its events are in the report of `close`, which a store that is dropped has not" })]
     Closed {
         /// Whether the commit is in the eventlog.
         durable: bool,

@@ -45,8 +45,10 @@ use crate::storage::{OpenError, Settings, Storage};
 /// Cheap to clone; every clone is the same store and the same session. `Send + Sync + 'static`.
 ///
 /// Dropping the last handle waits until what was committed is persisted and the file is let go: a few milliseconds, where the disk is in
-/// order. With a disk that is in trouble it waits for a second at most, and the rest is tried in the background for ten. What was
-/// persisted is never lost. [`Store::close`] waits within a deadline of one's own, and reports what could not be persisted.
+/// order, and never for the network. With a disk that reports trouble (full, locked, failing) it waits for a second at most; with one
+/// that is only slow, or a materialiser that does not end, for ten. The rest is tried on in the background until ten seconds have passed;
+/// then it is let go of, which the log says, since a dropped store can hand nothing back. What was persisted is never lost.
+/// [`Store::close`] waits within a deadline of one's own, and reports what could not be persisted.
 #[derive(Clone)]
 pub struct Store {
     session: Session,

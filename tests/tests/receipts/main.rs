@@ -5,6 +5,7 @@
 #[macro_use]
 mod drivers;
 
+mod api;
 mod attaching;
 mod barriers;
 mod failures;

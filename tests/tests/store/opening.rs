@@ -87,6 +87,22 @@ fn a_store_under_another_name_is_the_same_store() {
 }
 
 #[test]
+fn who_only_wants_to_read_is_not_told_to_make_it_writable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    drop(local(&path));
+    // As where SQLite may make no file beside the store, also for those who may do anything.
+    let beside = dir.path().join("a.db-wal");
+    let _ = std::fs::remove_file(&beside);
+    std::fs::create_dir(&beside).unwrap();
+    let error = Reader::open(&path).unwrap_err();
+    assert!(matches!(&error, OpenError::NotReadable { .. }) && error.to_string().contains("copy the store"), "{error}");
+    assert!(matches!(opener(&path).start(), Err(OpenError::NotWritable { .. })));
+    std::fs::remove_dir(&beside).unwrap();
+    assert_eq!(Reader::open(&path).unwrap().status().unwrap().entries, 0);
+}
+
+#[test]
 fn no_schema_is_a_typed_error() {
     let dir = tempfile::tempdir().unwrap();
     let error = Store::open(dir.path().join("a.db")).start().unwrap_err();
