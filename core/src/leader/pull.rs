@@ -153,7 +153,7 @@ impl Leader {
             && let Some(anchor) = &self.pulling.anchor
         {
             if events.first().is_none_or(|first| !is_anchor(anchor, first)) && !self.has(Mutant::NoAnchor) {
-                let message = alloc::format!("the backend no longer holds e{} as it had confirmed it", anchor.seq);
+                let message = alloc::format!("it no longer holds e{} as it had confirmed it", anchor.seq);
                 self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
                 return true;
             }
@@ -168,7 +168,7 @@ impl Leader {
             return true;
         }
         if !self.take(&events, out) {
-            let message = alloc::format!("the backend confirmed e{} and now holds another event there", self.tail.upstream() + 1);
+            let message = alloc::format!("it had confirmed e{}, and now holds another event there", self.tail.upstream() + 1);
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return true;
         }
@@ -194,7 +194,7 @@ impl Leader {
     fn ended_short(&mut self, config: &Config, out: &mut Outbox) {
         let at = self.tail.upstream();
         if self.pulling.ended_short_at == Some(at) {
-            let message = alloc::format!("the backend had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
+            let message = alloc::format!("it had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
             self.pulling.ended_short_at = None;
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;

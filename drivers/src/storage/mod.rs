@@ -42,6 +42,7 @@ pub use pending::PendingCommit;
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
 pub use settings::{Settings, TokenPlace};
+pub(crate) use syncing::ANOTHER_BACKEND;
 pub use syncing::Syncing;
 
 use crate::clock::Clock;
