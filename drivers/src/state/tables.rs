@@ -173,11 +173,13 @@ impl Tables {
 
     /// Forgets how to undo marks up to this one. In time proportional to what is forgotten.
     pub(crate) fn forget_through(&self, conn: &Connection, mark: i64) -> Result<(), StorageFailure> {
-        for statements in self.recorded() {
-            let forget = conn.prepare_cached(&statements.forget);
-            forget.and_then(|mut forget| forget.execute([mark])).map_err(|error| trouble(&error))?;
-        }
-        Ok(())
+        let forget = |statements: &Statements| {
+            let mut first = conn.prepare_cached(&statements.first_after)?;
+            let kept: Option<i64> = first.query_row([mark], |row| row.get(0)).optional()?;
+            // On its own, so that SQLite goes through the rows once.
+            conn.prepare_cached(&statements.forget)?.execute([kept.unwrap_or(i64::MAX)])
+        };
+        self.recorded().into_iter().try_for_each(|statements| forget(statements).map(drop)).map_err(|error| trouble(&error))
     }
 
     /// Empties state and undo. Inside a transaction.

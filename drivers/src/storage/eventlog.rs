@@ -104,7 +104,7 @@ impl Eventlog {
             }
             Origin::Foreign { client, session, ids } => (author_id(conn, client, session)?, *ids, None),
         };
-        insert.execute(params![
+        insert.execute((
             int(pos.global)?,
             pos.client,
             entry.seq.generation,
@@ -117,7 +117,7 @@ impl Eventlog {
             name,
             &*entry.event.args,
             mark,
-        ])?;
+        ))?;
         if let Some(guard) = entry.own_guard().filter(|_| may_move(entry)) {
             guards::put(conn, pos, guard)?;
         }
