@@ -27,6 +27,8 @@ pub(super) struct SqlMaterialiser {
     statements: Vec<SqlStatement>,
     /// The fields that are used, sorted.
     fields: Vec<String>,
+    /// Whether it is done whole or not at all, without a transaction around it.
+    whole: bool,
 }
 
 /// One of them.
@@ -64,7 +66,13 @@ impl SqlMaterialiser {
         }
         let fields = fields(names.iter().flatten());
         let statements = on.iter().zip(&names).map(|(sql, names)| SqlStatement::new(marked(sql, MATERIALISER), names, &fields));
-        Ok(Self { statements: statements.collect(), fields })
+        let whole = matches!(on, [sql] if !tokens::may_stop_halfway(sql));
+        Ok(Self { statements: statements.collect(), fields, whole })
+    }
+
+    /// Whether an event is applied whole or not at all, without a transaction around it: it is one statement, and no table says otherwise.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Runs the statements with the fields of these arguments.

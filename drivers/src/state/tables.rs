@@ -14,9 +14,9 @@ use super::condition::Unmet;
 use super::error::SchemaError;
 use super::guard::{Guard, Mode};
 use super::journal::Journal;
-use super::schema::{Refusal, Schema};
+use super::schema::{Materialiser, Refusal, Schema};
 use super::shape::{self, Statements, quoted};
-use super::{copy, undo};
+use super::{copy, tokens, undo};
 
 /// What is known of a connection's state tables; one for each connection.
 pub(crate) struct Tables {
@@ -27,6 +27,8 @@ pub(crate) struct Tables {
     /// Tables with deferred foreign keys: each with those whose change can break one.
     deferred: Vec<(usize, Vec<usize>)>,
     foreign_keys: bool,
+    /// Whether a statement is done whole or not at all, as far as the tables have a say in it.
+    whole: bool,
     /// The triggers are off.
     silent: bool,
 }
@@ -72,6 +74,7 @@ impl Tables {
             journal,
             statements: shapes.iter().map(shape::Shape::statements).collect(),
             guard: guard.clone(),
+            whole: !schema.state_sql().iter().any(|sql| tokens::may_stop_halfway(sql)),
             deferred: deferred.collect(),
             foreign_keys: shapes.iter().any(|shape| shape.foreign_keys.any),
             silent: false,
@@ -126,6 +129,12 @@ impl Tables {
             Ok(()) => Ok(()),
             Err(Refusal::Poison(message)) => Err(ApplyError::Poison(poison(&event.name, message))),
         }
+    }
+
+    /// Whether the event alone needs no transaction around it: it is applied whole or not at all, and nothing is left to look at.
+    pub(crate) fn is_whole(&self, event: &Event) -> bool {
+        let is_whole = |materialiser: &Materialiser| matches!(materialiser, Materialiser::Sql(sql) if sql.is_whole());
+        self.whole && self.deferred.is_empty() && self.schema.materialiser(&event.name).is_some_and(is_whole)
     }
 
     /// Whether a commit's guard holds just now. Only reads.
