@@ -301,7 +301,7 @@ impl Leader {
         }
         let before = self.tail.pending().len();
         let Some(event) = self.tail.confirm_first() else { return };
-        self.count_pending(&event.own, -1);
+        self.count_pending(event.own.event.client_only, event.own.held_bytes(), -1);
         self.pending_client_only -= before - 1 - self.tail.pending().len();
     }
 
@@ -348,7 +348,7 @@ impl Leader {
 
     /// A pending event has come back at another place.
     fn come_back_moved(&mut self, own: &Pending, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
-        self.count_pending(&own.own, -1);
+        self.count_pending(own.own.event.client_only, own.own.held_bytes(), -1);
         let rebases = self.tail.rebases_of(own) + 1;
         self.confirm(own.own.commit_id(), own.closes, pulled.seq, rebases);
         let event = if own.own.event.says_the_same(&pulled.event) {

@@ -23,6 +23,7 @@ mod quarantine;
 mod reader;
 mod replay;
 mod settings;
+mod skips;
 mod snapshot;
 mod syncing;
 #[cfg(test)]
@@ -94,6 +95,8 @@ pub struct Progress {
 pub(crate) struct Storage {
     path: PathBuf,
     durability: Durability,
+    /// Whether anything may have to be undone.
+    backend: bool,
     size_limit: Option<u64>,
     schema: Schema,
     client: ClientId,
@@ -172,7 +175,7 @@ impl Storage {
 
     /// How many entries have no effect on the state.
     pub(crate) fn skipped(&mut self) -> std::result::Result<u64, StorageFailure> {
-        self.read(|file| eventlog::count_skipped(&file.conn))
+        self.read(|file| skips::count(&file.conn))
     }
 
     /// A setting.
