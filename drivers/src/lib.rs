@@ -47,6 +47,7 @@ pub mod backend;
 mod driver;
 #[cfg(feature = "livestore")]
 pub mod livestore;
+mod mutant;
 mod receipt;
 mod record;
 #[cfg(feature = "server")]
@@ -62,6 +63,8 @@ pub use countersign_core::{
     Certainty, Class, CommitId, Config, Event, IdentityPolicy, InvalidPush, OfflinePolicy, Pos, Seq, SessionId, Stage,
     StuckPolicy, SyncError, SyncState, Whereabouts,
 };
+#[cfg(feature = "mutants")]
+pub use mutant::StorageMutant;
 pub use receipt::{CommitReceipt, Confirmation, Outcome, Settled, SyncStage, Wait, Waited, WaitingFor};
 pub use record::{Played, Recording, RecordingError, Replayed};
 pub use rusqlite;

@@ -3,6 +3,7 @@
 pub mod crash;
 pub mod driver;
 pub mod exhaustive;
+pub mod fuzz;
 pub mod invariants;
 pub mod merge;
 mod model;

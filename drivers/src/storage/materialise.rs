@@ -12,6 +12,7 @@ use super::fault::{Point, fault};
 use super::ledger::Ledger;
 use super::replay::replay;
 use super::{OpenFile, Storage, Unsettled, eventlog, find, quarantine};
+use crate::mutant::StorageMutant;
 use crate::state::{Class, classify, trouble};
 
 impl Storage {
@@ -171,6 +172,9 @@ impl OpenFile {
             find::set_mark(&self.conn, session, mark)?;
         }
         ledger.number = txn.number;
+        if StorageMutant::HeadInSecondTransaction.is_in() {
+            self.conn.execute_batch("COMMIT; BEGIN IMMEDIATE")?;
+        }
         ledger.write(&self.conn)?;
         Ok(skipped)
     }

@@ -148,7 +148,7 @@ impl Model {
         }
         let policy = matches!(client.config.stuck, StuckPolicy::WithdrawAfter(_));
         let allowed = match error {
-            SyncError::Materialise { .. } => true,
+            SyncError::Materialise { .. } | SyncError::Conflict { .. } => true,
             SyncError::Rejected { .. } => commit.synced().any(|own| own.event.name.ends_with("Forbidden")),
             SyncError::Withdrawn { cause: None, .. } => commit.withdrawn,
             SyncError::Withdrawn { cause: Some(_), .. } => policy,
@@ -294,7 +294,7 @@ fn holds(commit: &Commit, positions: &[u64], log: &[crate::world::backend::Held]
         let Some(own) = synced.next() else { return false };
         log.get(at as usize - 1).is_some_and(|held| match keeps_ids {
             true => held.own.id == own.id,
-            false => held.own.id.session == own.id.session && held.own.event == own.event,
+            false => held.own.id.session == own.id.session && held.said == own.event,
         })
     });
     all && synced.next().is_none()
@@ -307,6 +307,7 @@ fn mark(commit: &Commit, error: &SyncError, reach: &mut Reach) {
         _ => reach.mark("failed with certainty Unknown"),
     }
     match error {
+        SyncError::Conflict { .. } => reach.mark("guard no longer holds"),
         SyncError::Materialise { .. } if matches!(commit.leader, Stage::Ok(_)) => reach.mark("poison of a stored commit"),
         SyncError::Rejected { .. } => reach.mark("rejected for ever"),
         SyncError::Withdrawn { cause: None, .. } => reach.mark("withdrawn by a user"),

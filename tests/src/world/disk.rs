@@ -288,7 +288,15 @@ fn applied(state: &mut State, txn: &Txn) -> Applied {
                 rows.extend(group.iter().zip(undos).map(row));
             }
             (Err((event, message)), Some(commit)) => {
-                refused.push((commit, Poison::Materialise { event, message: message.into() }));
+                refused.push((
+                    commit,
+                    // A row that has to be there is what guards are for.
+                    if event.ends_with(".Delete") {
+                        Poison::Conflict { guard: "there is such a row".into(), message: message.into() }
+                    } else {
+                        Poison::Materialise { event, message: message.into() }
+                    },
+                ));
             }
             (Err((_, message)), None) => {
                 skipped.push(Skip { at: first.seq.pos, reason: message.into() });

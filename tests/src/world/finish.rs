@@ -1,6 +1,6 @@
 //! The checks after every step, and the second part of a run: faults stop, and everything comes to rest.
 
-use countersign_core::{IdentityPolicy, Input, Status, SyncState, Time};
+use countersign_core::{IdentityPolicy, Input, Status, StorageClass, SyncState, Time};
 
 use super::state::{self, State};
 use crate::model::Stage;
@@ -94,6 +94,10 @@ impl World {
         self.backend.moody = false;
         self.queue.retain(|_, event| !matches!(event, Event::User));
         for c in 0..self.clients.len() {
+            let trouble = self.clients[c].node().and_then(|node| node.status().storage);
+            if trouble.is_some_and(|trouble| trouble.class == StorageClass::Corrupt) {
+                self.crash(c)?;
+            }
             self.boot(c)?;
             self.clients[c].link = true;
             self.clients[c].disk_full = false;

@@ -1,10 +1,10 @@
 //! What users and operating systems do: commit, withdraw, open and close, kill, pull the plug.
 
-use countersign_core::{CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId};
+use countersign_core::{CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId, Time};
 
 use super::client::{Local, Process};
 use super::state::{self, CLIENT_ONLY, FORBIDDEN, STICKY, STUCK, SYNCED};
-use super::{Event, Violation, World};
+use super::{Event, Violation, World, variants};
 
 impl World {
     /// One action, and the next one planned.
@@ -61,7 +61,20 @@ impl World {
         if self.choices.chance(swarm.noise) {
             self.noise(c)?;
         }
-        if self.clients[c].life == life { self.commit_any(c) } else { Ok(()) }
+        if self.clients[c].life == life {
+            self.commit_any(c)?;
+        }
+        if self.choices.chance(swarm.suspend) {
+            self.suspend();
+        }
+        Ok(())
+    }
+
+    /// Everything sleeps for hours, and what was planned meanwhile is late.
+    fn suspend(&mut self) {
+        self.now = Time(self.now.0 + self.choices.between(3_600_000_000, 86_400_000_000));
+        self.transcript.line(self.now, "", || "after a long sleep".into());
+        self.reach.mark("a day passes in between");
     }
 
     fn shift_backend(&mut self, c: usize) -> Result<(), Violation> {
@@ -153,10 +166,13 @@ impl World {
     }
 
     fn noise(&mut self, c: usize) -> Result<(), Violation> {
-        let input = match self.choices.below(4) {
+        let input = match self.choices.below(7) {
             0 => Input::PushOk { id: EffectId(1_000_000 + self.choices.below(9)) },
             1 => Input::Timer,
             2 => Input::Seeded { id: EffectId(0), seed: None },
+            4 => return self.unwelcome(c, 1, 6_000),
+            5 => return self.unwelcome(c, 120, 10),
+            6 => return self.prepare(c, SessionId([0xee; 16]), &[state::event("v1.Append", 0, 0, false)]).map(drop),
             _ => {
                 let old = &self.clients[c].old_answers;
                 let Some(answer) = old.get(self.choices.index(old.len())).cloned() else { return Ok(()) };
@@ -164,6 +180,16 @@ impl World {
             }
         };
         self.input(c, input)
+    }
+
+    /// A commit that is too large: so many events, of so many bytes.
+    fn unwelcome(&mut self, c: usize, events: usize, bytes: usize) -> Result<(), Violation> {
+        let Some(&id) = self.clients[c].sessions.keys().next() else { return Ok(()) };
+        let event = Said { name: "v1.Append".into(), args: format!("\"{}\"", "x".repeat(bytes)).into(), client_only: false };
+        match self.prepare(c, id, &vec![event; events])? {
+            Ok(()) => Err(Violation::new("V5", format!("a commit of {events} events with {bytes} bytes each is taken"))),
+            Err(_) => Ok(()),
+        }
     }
 
     // Commits.
@@ -267,7 +293,12 @@ impl World {
                 }
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                if let Some(mark) = variants::commit_error(&error) {
+                    self.reach.mark(mark);
+                }
+                Err(error)
+            }
         };
         self.after(c)?;
         Ok(answer)
@@ -371,15 +402,14 @@ impl World {
     }
 
     pub(crate) fn noticed(&mut self, notice: &Notice) {
-        match notice {
-            Notice::Stuck { .. } => self.reach.mark("stuck"),
-            Notice::Released { .. } => self.reach.mark("released by an echo"),
-            Notice::Reseeding { .. } => self.reach.mark("session seeded anew"),
-            Notice::BackendLogBroken { .. } => self.reach.mark("gap seen again"),
-            Notice::BackendIdMismatch { expected, received } if *expected != *received && !received.starts_with('b') => {
-                self.reach.mark("truncation noticed");
-            }
-            _ => {}
+        if let Some(mark) = variants::notice(notice) {
+            self.reach.mark(mark);
+        }
+        if let Notice::BackendIdMismatch { expected, received } = notice
+            && *expected != *received
+            && !received.starts_with('b')
+        {
+            self.reach.mark("truncation noticed");
         }
     }
 }
