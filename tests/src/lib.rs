@@ -8,6 +8,7 @@ pub mod invariants;
 pub mod merge;
 mod model;
 pub mod proxy;
+pub mod scene;
 pub mod script;
 pub mod sim;
 pub mod todos;

@@ -371,7 +371,7 @@ impl World {
         Ok(())
     }
 
-    fn close(&mut self, c: usize) -> Result<(), Violation> {
+    pub(crate) fn close(&mut self, c: usize) -> Result<(), Violation> {
         for id in self.clients[c].sessions.keys().copied().collect::<Vec<_>>() {
             self.close_session(c, id)?;
         }
