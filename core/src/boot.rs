@@ -8,6 +8,7 @@ use crate::error::Quarantined;
 use crate::event::{Entry, Origin, OwnEvent};
 use crate::id::{ClientId, CommitId};
 use crate::seq::{GLOBAL_MAX, Pos};
+use crate::time::Time;
 use crate::txn::Heads;
 
 /// Where a machine starts from: read from the file by storage, before any effect.
@@ -31,6 +32,9 @@ pub struct Boot {
     pub failed: Vec<CommitId>,
     /// Quarantined commits whose certainty is `Unknown`, oldest first: the backend may still turn out to hold them.
     pub uncertain: Vec<Quarantined>,
+    /// Since when `pending` has been so, as far as it is known, in the driver's time: from the entry with this index on, no earlier than
+    /// then. Ascending.
+    pub pending_since: Vec<(usize, Time)>,
 }
 
 /// Counts of a store that has been in use for ever: from here on there is room to go on counting.
@@ -45,13 +49,16 @@ impl Boot {
         rule(self.number <= GLOBAL_MAX, "the number of the last transaction can be counted on")?;
         rule(generation <= COUNT_MAX, "the generation can be counted on")?;
         let heads = upstream <= GLOBAL_MAX && place(settled) && place(self.settled_head);
-        rule(heads && (upstream_parent < upstream || upstream == 0), "the heads are places in a log, and a parent is before its event")?;
+        rule(
+            heads && (upstream_parent < upstream || upstream == 0),
+            "the heads are places in a log, and a parent is before its event",
+        )?;
         rule(self.heads.acknowledged <= GLOBAL_MAX, "what is acknowledged is a place in a log")?;
         for entry in self.pending.iter().chain(&self.anchor) {
             rule(place(entry.seq.pos) && place(entry.parent), "an entry stands at a place in a log")?;
             let Origin::Own { id, commit, rebases, .. } = entry.origin else { continue };
             rule(id.ordinal <= GLOBAL_MAX && commit <= GLOBAL_MAX, "an event's identity can be counted on")?;
-            rule(rebases <= generation, "an event was renumbered at most as often as the log")?;
+            rule(rebases <= COUNT_MAX, "how often an event was renumbered can be counted on")?;
         }
         for quarantined in &self.uncertain {
             let counted = |own: &OwnEvent| own.id.ordinal <= GLOBAL_MAX && own.commit <= GLOBAL_MAX;

@@ -22,6 +22,8 @@ pub struct Config {
     pub pending_events: usize,
     /// Bytes waiting for the backend. Bounds memory.
     pub pending_bytes: usize,
+    /// For how long a commit may have waited for the backend before no more are taken, counted over restarts; no limit if not set.
+    pub pending_age: Option<Duration>,
     /// Client-only events behind unconfirmed synced ones. Bounds memory, and the work of a rebase.
     pub pending_client_only: usize,
     /// Events admitted and not yet persisted. Bounds memory while the disk is slow or full.
@@ -108,6 +110,7 @@ impl Default for Config {
             event_bytes: 890_000,
             pending_events: 1_000_000,
             pending_bytes: 1 << 30,
+            pending_age: None,
             pending_client_only: 100_000,
             unpersisted_events: 100_000,
             unpersisted_bytes: 256 << 20,

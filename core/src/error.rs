@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -232,6 +233,18 @@ pub enum CommitError {
         /// Its value.
         max: u64,
     },
+    /// What waits for the backend has waited for too long, by [`crate::Config::pending_age`].
+    #[error(
+        "the oldest commit for the backend has waited for {} s, the limit is {} s: find out why (the status says it), or raise the limit; \
+         nothing is lost, the commit was not taken",
+        .waited.as_secs(), .max.as_secs()
+    )]
+    PendingTooLong {
+        /// For how long.
+        waited: Duration,
+        /// The limit.
+        max: Duration,
+    },
     /// One event is larger than a backend takes.
     #[error(
         "event {index} ({name}) takes {bytes} bytes encoded, the limit is {max}: split it, or keep the large part elsewhere and refer to it"
@@ -394,6 +407,14 @@ pub enum StorageClass {
     Corrupt,
     /// Anything else.
     Other,
+}
+
+impl Quarantined {
+    /// What had to hold for the commit, if it had a guard and its first synced event is here.
+    #[must_use]
+    pub fn guard(&self) -> Option<&Arc<crate::guard::Guard>> {
+        self.events.iter().find_map(|own| own.guard.as_ref())
+    }
 }
 
 /// What a failed or withdrawn commit leaves in quarantine.

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::guard::Guard;
 use crate::id::EventId;
 use crate::seq::{Pos, Seq};
 use crate::txn::Heads;
@@ -49,11 +50,19 @@ pub struct OwnEvent {
     pub commit: u64,
     /// Whether it is the last event of its commit.
     pub last: bool,
+    /// What has to hold for its commit: with the first synced event, or the first one if none is synced; nothing with the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Arc<Guard>>,
     /// What it says.
     pub event: Arc<Event>,
 }
 
 impl OwnEvent {
+    /// How many bytes it takes where it waits: encoded, and its guard.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.event.encoded_bytes() + self.guard.as_ref().map_or(0, |guard| guard.bytes())
+    }
+
     /// The commit that the event belongs to.
     #[must_use]
     pub fn commit_id(&self) -> crate::id::CommitId {
@@ -102,6 +111,9 @@ pub enum Origin {
         last: bool,
         /// How often it has been renumbered by a rebase.
         rebases: u32,
+        /// As [`OwnEvent::guard`]; nothing once it is confirmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guard: Option<Arc<Guard>>,
     },
     /// Written by another client, or by this one where nothing local matches.
     Foreign {
@@ -149,6 +161,22 @@ impl Entry {
             Standing::Confirmed => true,
             Standing::Pending => !self.event.client_only && self.seq.pos.global <= heads.acknowledged,
             Standing::Local => false,
+        }
+    }
+
+    /// What has to hold for the commit that starts here, if that has to be checked still: not once the backend has the event, as these
+    /// heads say.
+    #[must_use]
+    pub fn guard(&self, heads: &Heads) -> Option<&Arc<Guard>> {
+        self.own_guard().filter(|_| !self.is_accepted(heads))
+    }
+
+    /// The guard that an own event carries, as [`OwnEvent::guard`].
+    #[must_use]
+    pub fn own_guard(&self) -> Option<&Arc<Guard>> {
+        match &self.origin {
+            Origin::Own { guard, .. } => guard.as_ref(),
+            Origin::Foreign { .. } => None,
         }
     }
 

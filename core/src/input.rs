@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::BackendFailure;
 use crate::event::{Event, PulledEvent};
+use crate::guard::Guard;
 use crate::id::{BackendId, CommitId, EffectId, SessionId};
 use crate::txn::{Materialised, Seed, SessionApplied};
 
@@ -21,6 +22,9 @@ pub enum Input {
         session: SessionId,
         /// The commit's events, in order.
         events: Vec<Event>,
+        /// What has to hold for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guard: Option<Guard>,
     },
     /// The session's database has taken the prepared commit, or not; the recorded form of [`crate::Node::finish`].
     Finish {
@@ -82,6 +86,8 @@ pub enum Input {
     Online,
     /// The network is declared gone for good: whoever waits for the backend is told so.
     OfflineForGood,
+    /// Somebody knows that the backend has something newer: it is asked at once, whatever retry was planned.
+    Refresh,
     /// There are new credentials.
     Authenticated,
     /// The deadline of [`crate::Output::Idle`] has passed.

@@ -19,15 +19,18 @@
 extern crate alloc;
 
 mod backoff;
+mod barrier;
 mod boot;
 mod closing;
 mod config;
 mod effect;
 mod error;
 mod event;
+mod guard;
 mod id;
 mod input;
 mod leader;
+mod limits;
 pub mod merge;
 mod message;
 mod mutant;
@@ -38,6 +41,7 @@ mod session;
 mod status;
 mod time;
 mod txn;
+mod waiting;
 
 pub use boot::{Boot, BootError};
 pub use config::{Config, OfflinePolicy, StuckPolicy};
@@ -47,6 +51,7 @@ pub use error::{
     SyncError, Whereabouts,
 };
 pub use event::{Entry, Event, Origin, OwnEvent, PulledEvent, Standing, WireIds};
+pub use guard::{Batch, Guard};
 pub use id::{BackendId, ClientId, CommitId, EffectId, EventId, ParseIdError, SessionId};
 pub use input::{IdentityPolicy, Input, Page};
 #[cfg(feature = "mutants")]
@@ -57,3 +62,4 @@ pub use session::Prepared;
 pub use status::{Status, SyncState};
 pub use time::Time;
 pub use txn::{Heads, Materialised, Seed, SessionApplied, SessionTxn, Skip, Txn, Unit};
+pub use waiting::{LastError, Waiting, Why};

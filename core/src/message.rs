@@ -23,3 +23,12 @@ pub(crate) enum Down {
     /// To all: the whole history is gone; a new seed is needed.
     Wiped,
 }
+
+impl Down {
+    pub(crate) fn into_confirmed(self) -> Option<Confirmed> {
+        match self {
+            Self::Confirmed { confirmed, .. } => Some(confirmed),
+            _ => None,
+        }
+    }
+}

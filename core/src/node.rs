@@ -18,15 +18,15 @@ use alloc::vec::Vec;
 use crate::boot::{Boot, BootError};
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
-use crate::error::{CommitError, Limit};
-use crate::event::Event;
+use crate::error::CommitError;
+use crate::guard::Batch;
 use crate::id::{CommitId, EventId, SessionId};
 use crate::input::Input;
-use crate::leader::{Arrival, Leader};
+use crate::leader::Leader;
+use crate::limits::Limits;
 use crate::message::Down;
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
-use crate::seq::GLOBAL_MAX;
 use crate::session::{Ledger, Prepared, Session};
 use crate::status::Status;
 use crate::time::Time;
@@ -34,13 +34,13 @@ use crate::time::Time;
 /// The machine: one leader and its sessions. A value, without any connection to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) leader: Leader,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     out: Outbox,
     /// Whether sessions have been told something since they were last tidied up.
     told: bool,
-    now: Time,
+    pub(crate) now: Time,
     closing: bool,
     stale_answers: u64,
     leader_ahead: u64,
@@ -79,23 +79,26 @@ impl Node {
         Ok(node)
     }
 
-    /// Numbers a commit of `session`. Apply its events to the session's database, then call [`Node::finish`].
+    /// Numbers a commit of `session`. Check its guard on the session's database and apply its events to it, then call [`Node::finish`].
     ///
     /// # Errors
     ///
     /// If a limit is reached, or the session can't take a commit now. Nothing has happened then. After
     /// [`CommitError::SessionBusy`], answer the session's effects that are due and call again: it will not be busy twice.
-    pub fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
+    pub fn prepare(&mut self, now: Time, session: SessionId, batch: impl Into<Batch>) -> Result<Prepared, CommitError> {
         self.tick(now);
-        if let Err(error) = self.check_limits(session, &events) {
+        let batch = batch.into();
+        let found = self.sessions.get_mut(&session);
+        let unadmitted = found.as_deref().map_or((0, 0), Session::unadmitted);
+        let limits = Limits { config: &self.config, leader: &self.leader, closing: self.closing, now: self.now };
+        if let Err(error) = limits.check(unadmitted, &batch) {
             // Whoever had to wait for the session gives up here: it need not be kept free any longer.
-            if self.sessions.get_mut(&session).is_some_and(Session::let_go) {
+            if found.is_some_and(Session::let_go) {
                 self.settle();
             }
             return Err(error);
         }
-        let found = self.sessions.get_mut(&session).ok_or(CommitError::SessionClosed)?;
-        found.prepare(events).cloned()
+        found.ok_or(CommitError::SessionClosed)?.prepare(batch).cloned()
     }
 
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
@@ -110,9 +113,9 @@ impl Node {
             }
             return None;
         };
-        self.send(session);
+        self.leader_ahead += found.send(&mut self.leader, &self.config);
         // While storage is busy, a commit only joins those that wait for it: nothing else can follow from it.
-        if !self.leader.is_gathering(&self.config) || self.sessions.get(&session).is_some_and(Session::has_news) {
+        if found.has_news() || !self.leader.is_gathering(&self.config) {
             self.settle();
         }
         Some(id)
@@ -122,9 +125,9 @@ impl Node {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.tick(now);
         let known = match input {
-            Input::Prepare { session, events } => {
+            Input::Prepare { session, events, guard } => {
                 // The recorded form: whoever replays it has the error from the first time.
-                let _ = self.prepare(now, session, events);
+                let _ = self.prepare(now, session, Batch { events, guard });
                 return;
             }
             Input::Finish { session, applied } => {
@@ -215,6 +218,7 @@ impl Node {
             Input::Offline => self.leader.offline(),
             Input::Online => self.leader.online(),
             Input::OfflineForGood => self.leader.give_up_offline(&self.config),
+            Input::Refresh => self.leader.refresh(),
             Input::Authenticated => self.leader.authenticated(),
             Input::Withdraw { commit } => {
                 let is_coming = self.sessions.get(&commit.session).is_some_and(|session| session.is_coming(commit.ordinal));
@@ -228,54 +232,6 @@ impl Node {
             // Timers only move `now`; the others have been handled.
             _ => {}
         }
-    }
-
-    fn check_limits(&self, session: SessionId, events: &[Event]) -> Result<(), CommitError> {
-        let config = &self.config;
-        if self.closing {
-            return Err(CommitError::Closing);
-        }
-        if let Some(message) = self.leader.broken() {
-            return Err(CommitError::StorageBroken { message: message.clone() });
-        }
-        let (mut bytes, mut synced, mut client_only) = (0, 0, 0);
-        for (index, event) in events.iter().enumerate() {
-            let size = event.encoded_bytes();
-            if size > config.event_bytes {
-                let name = event.name.clone();
-                return Err(CommitError::EventTooLarge { index, name, bytes: size, max: config.event_bytes });
-            }
-            bytes += size;
-            *(if event.client_only { &mut client_only } else { &mut synced }) += 1;
-        }
-        if events.len() > config.commit_events || bytes > config.commit_bytes {
-            let (max_events, max_bytes) = (config.commit_events, config.commit_bytes);
-            return Err(CommitError::CommitTooLarge { events: events.len(), bytes, max_events, max_bytes });
-        }
-        let load = self.leader.load();
-        let (unsent, unsent_bytes) = self.sessions.get(&session).map_or((0, 0), Session::unadmitted);
-        let full = |limit, queued: usize, new: usize, max: usize| {
-            // A limit stops what comes on top of it, not a commit that is larger than the limit on an empty queue.
-            let fits = new == 0 || queued == 0 || queued + new <= max;
-            if fits { Ok(()) } else { Err(CommitError::Full { limit, max: max as u64 }) }
-        };
-        if config.backend {
-            // What may yet be found at the backend counts, but must not keep the log from growing: growing is what settles it.
-            let queued = load.pending_events + unsent;
-            let waiting = if queued > 0 { queued + load.uncertain } else { 0 };
-            full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
-            let new_bytes = if synced > 0 { bytes } else { 0 };
-            full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;
-            full(Limit::PendingClientOnly, load.pending_client_only, client_only, config.pending_client_only)?;
-        }
-        full(Limit::UnpersistedEvents, load.unpersisted_events + unsent, events.len(), config.unpersisted_events)?;
-        full(Limit::UnpersistedBytes, load.unpersisted_bytes + unsent_bytes, bytes, config.unpersisted_bytes)?;
-        let head = self.leader.tail().local_head();
-        let client_only_fits = u32::try_from(unsent + client_only).is_ok_and(|new| head.client.checked_add(new).is_some());
-        if head.global + (unsent + synced) as u64 > GLOBAL_MAX || !client_only_fits {
-            return Err(CommitError::OutOfNumbers);
-        }
-        Ok(())
     }
 
     // Sessions.
@@ -294,33 +250,13 @@ impl Node {
         let Some(found) = self.sessions.get_mut(&session).filter(|found| found.is_open()) else { return false };
         found.close();
         self.told = true;
-        self.send(session);
+        self.leader_ahead += found.send(&mut self.leader, &self.config);
         self.leader.session_closed(session);
         true
     }
 
     fn answer_session(&mut self, mut answer: impl FnMut(&mut Session) -> bool) -> bool {
         self.sessions.values_mut().any(&mut answer)
-    }
-
-    /// Sends to the leader what a session has for it.
-    fn send(&mut self, session: SessionId) {
-        let Some(found) = self.sessions.get_mut(&session) else { return };
-        while let Some(next) = found.next_to_send() {
-            let arrival = Arrival {
-                commit: next.commit,
-                first: found.place_to_send().filter(|_| !next.range.is_empty()),
-                again: found.was_refused(),
-                events: found.pending_events(next.range.clone()),
-            };
-            match self.leader.admit(&self.config, arrival) {
-                Ok(()) => found.sent(next.range.len()),
-                Err(_) => {
-                    self.leader_ahead += 1;
-                    found.refused();
-                }
-            }
-        }
     }
 
     /// Goes on until nothing more can be done without the world.
@@ -346,7 +282,8 @@ impl Node {
         }
         self.told = true;
         let mut down = core::mem::take(&mut self.leader.down);
-        for message in down.drain(..) {
+        let mut messages = down.drain(..).peekable();
+        while let Some(message) = messages.next() {
             match message {
                 Down::Stored(txn) => {
                     for session in self.sessions.values_mut() {
@@ -359,8 +296,15 @@ impl Node {
                     }
                 }
                 Down::Confirmed { session, confirmed } => {
-                    if let Some(found) = self.sessions.get_mut(&session) {
-                        found.ledger.confirmed(confirmed);
+                    let mut found = self.sessions.get_mut(&session);
+                    let mut next = Some(confirmed);
+                    // They come in runs.
+                    while let Some(confirmed) = next {
+                        if let Some(found) = &mut found {
+                            found.ledger.confirmed(confirmed);
+                        }
+                        let of_same = |next: &Down| matches!(next, Down::Confirmed { session: of, .. } if *of == session);
+                        next = messages.next_if(of_same).and_then(Down::into_confirmed);
                     }
                 }
                 Down::Failed { commit, error } => {
@@ -371,6 +315,7 @@ impl Node {
                 Down::Wiped => self.sessions.values_mut().for_each(Session::wiped),
             }
         }
+        drop(messages);
         // Nobody has added to it meanwhile: what it has room for is kept for the next time.
         self.leader.down = down;
         true
@@ -381,7 +326,7 @@ impl Node {
         for (&id, session) in &mut self.sessions {
             session.take(&mut self.out);
             // What was refused may be sent again now: something has been taken, or the session has been seeded anew.
-            if session.next_to_send().is_some() {
+            if session.has_something_to_send() {
                 to_send.get_or_insert_with(Vec::new).push(id);
             }
             if let Some(message) = session.lost().cloned() {
@@ -392,7 +337,9 @@ impl Node {
         }
         let Some(to_send) = to_send else { return false };
         for id in to_send {
-            self.send(id);
+            if let Some(session) = self.sessions.get_mut(&id) {
+                self.leader_ahead += session.send(&mut self.leader, &self.config);
+            }
         }
         true
     }

@@ -10,6 +10,7 @@ use crate::effect::Reason;
 use crate::error::StorageFailure;
 use crate::id::{BackendId, CommitId};
 use crate::leader::{Hindrance, Leader};
+use crate::node::Node;
 use crate::seq::{Pos, Seq};
 use crate::time::Time;
 
@@ -35,6 +36,9 @@ pub struct Status {
     pub drained: bool,
     /// Whether storage holds the log as it stands: what was pulled, and that what was confirmed is.
     pub stored: bool,
+    /// Entries of the log that have no effect on the state here, such as events that the schema does not know. The machine does not
+    /// count them: storage does, and the driver says so here.
+    pub skipped: u64,
     /// Open sessions.
     pub sessions: usize,
     /// Closed ones, of this process or of an earlier one, with receipts that have not settled.
@@ -110,6 +114,20 @@ pub enum SyncState {
     },
 }
 
+impl Node {
+    /// What syncing is doing, or why it waits: a part of [`Self::status`].
+    #[must_use]
+    pub fn sync_state(&self) -> SyncState {
+        SyncState::new(&self.leader, &self.config, self.now)
+    }
+
+    /// The backend that the history belongs to, once known.
+    #[must_use]
+    pub fn backend(&self) -> Option<&BackendId> {
+        self.leader.backend_id()
+    }
+}
+
 impl Status {
     pub(crate) fn new(
         leader: &Leader,
@@ -132,6 +150,7 @@ impl Status {
             unpersisted_events: load.unpersisted_events,
             drained: leader.drained(),
             stored: tail.is_stored(),
+            skipped: 0,
             sessions,
             sessions_closed,
             sessions_behind,

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::error::{Poison, Quarantined, StorageFailure};
 use crate::event::{Entry, Event};
+use crate::guard::Guard;
 use crate::id::{BackendId, CommitId, EventId, SessionId};
 use crate::seq::Pos;
 
@@ -30,7 +31,8 @@ pub struct Txn {
     pub failed: Vec<Quarantined>,
     /// Out of quarantine: found confirmed after all.
     pub release: Vec<EventId>,
-    /// Append to the log and apply to the state, in this order. A commit's entries are neighbours.
+    /// Append to the log and apply to the state, in this order. A commit's entries are neighbours. If one of them has a
+    /// [guard](Entry::guard) to be checked, it has to hold before the first of them, or the commit can't be applied.
     pub append: Vec<Entry>,
     /// The heads to set.
     pub heads: Heads,
@@ -118,6 +120,10 @@ pub struct Unit {
     /// The commit it belongs to, if it is an own one: if one event of a commit can't be applied, the commit's writes are left
     /// out, its units are pushed all the same (with nothing to undo), and the transaction goes on.
     pub commit: Option<CommitId>,
+    /// What has to hold for the commit before the first of its units, on whichever of them it is: if it does not, the commit is left out
+    /// as if an event could not be applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Arc<Guard>>,
     /// Whether the unit goes on the stack. Confirmed entries don't; they come first.
     pub undoable: bool,
 }

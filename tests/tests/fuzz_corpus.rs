@@ -28,7 +28,8 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 /// Runs a target; bytes that it does not hold for are kept, to be put into the corpus.
 fn holds((name, run): Target, what: &str, bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(bytes))) {
-        let kept = std::env::temp_dir().join(format!("countersign-{name}-{:016x}", Choices::new(bytes.len() as u64).below(u64::MAX)));
+        let kept =
+            std::env::temp_dir().join(format!("countersign-{name}-{:016x}", Choices::new(bytes.len() as u64).below(u64::MAX)));
         let _ = fs::write(&kept, bytes);
         println!("target {name}, {what}: the bytes are in {}", kept.display());
         std::panic::resume_unwind(panic);
@@ -88,7 +89,8 @@ fn what_fuzzers_kept_holds_and_so_do_changes_of_it() {
 #[test]
 fn every_target_has_its_program() {
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fuzz/fuzz_targets");
-    let mut found: Vec<String> = fs::read_dir(programs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut found: Vec<String> =
+        fs::read_dir(programs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     let mut expected: Vec<String> = TARGETS.iter().map(|(name, _)| format!("{name}.rs")).collect();
     found.sort();
     expected.sort();

@@ -1,13 +1,14 @@
 //! Bugs put back into the machine, one at a time: the simulator finds each, and shrinks what it has found.
 //!
 //! `cargo test -p tests --features mutants --test mutants`
+#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 #![cfg(feature = "mutants")]
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
 
-use countersign::{Reader, StorageMutant};
 use countersign::backend::EmbeddedBackend;
+use countersign::{Reader, StorageMutant};
 use tests::crash;
 use tests::exhaustive::{WORLDS, explore};
 use tests::sim;

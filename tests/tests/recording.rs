@@ -1,4 +1,5 @@
 //! A run of a real store, recorded while threads and lanes race, is played again into a fresh machine and says the same, byte for byte.
+#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

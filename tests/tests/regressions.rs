@@ -1,6 +1,7 @@
 //! Runs that once failed, or that show a bug when it is put back: played for ever.
 //!
 //! A trace is made by a failing run (`target/repro`), and put into `tests/regressions` under the name of what it shows.
+#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,10 @@ fn a_trace_that_can_not_be_read_says_why() {
     assert!(matches!(read(""), Err(TraceError::NoHead)));
     let head = "{\"countersign_trace\":1,\"seed\":7,\"shows\":\"S1: x\"}";
     let newer = head.replace(":1,", ":9,");
-    assert_eq!(read(&newer).unwrap_err().to_string(), "the trace has form 9, and this program reads form 1: was it written by a newer one?");
+    assert_eq!(
+        read(&newer).unwrap_err().to_string(),
+        "the trace has form 9, and this program reads form 1: was it written by a newer one?"
+    );
     let error = read(&format!("{head}\n{{\"step\":\"user\",\"choices\":[1]}}\nwhat\n")).unwrap_err();
     assert!(error.to_string().starts_with("line 3: "), "{error}");
     let trace = read(&format!("{head}\n\n{{\"step\":{{\"push\":1}},\"choices\":[0,2]}}\n")).unwrap();

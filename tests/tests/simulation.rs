@@ -26,7 +26,7 @@ fn run(seeds: impl Iterator<Item = u64>) -> Reach {
 
 // Verifies: R1, R2, R3, R4, R5, R6, R8 (receipts: what they say is true, once, in order, and about events)
 // Verifies: L1, L2, L3, L4, L5, L6, L7, L8 (the log of each client, and the backend's)
-// Verifies: S1, S2, S3, S4 (the state of leaders and sessions)
+// Verifies: S1, S2, S3, S4, S5 (the state of leaders and sessions)
 // Verifies: V1, V2, V3, V4, V5 (everything comes to rest, and nothing is busy or grows)
 // Verifies: D1, D2, D3 (a life played again, and drained otherwise, is the same)
 #[test]

@@ -1,6 +1,8 @@
 //! Taking commits from sessions.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::config::Config;
 use crate::error::InvalidPush;
@@ -8,15 +10,18 @@ use crate::event::OwnEvent;
 use crate::id::{CommitId, SessionId};
 use crate::merge;
 use crate::seq::Pos;
+use crate::time::Time;
 
 use super::Leader;
 use super::persisting::Admission;
 
 /// One commit on its way from a session to the leader.
 #[derive(Debug)]
-pub(crate) struct Arrival<I> {
+pub(crate) struct Arrival<'a> {
     pub(crate) commit: CommitId,
-    pub(crate) events: I,
+    /// Its events are these among the session's.
+    pub(crate) events: &'a VecDeque<OwnEvent>,
+    pub(crate) range: Range<usize>,
     /// The place that the session gave the first event.
     pub(crate) first: Option<Pos>,
     /// Whether the session has been refused once already. Then the commit is taken and renumbered here: another session that
@@ -30,10 +35,7 @@ impl Leader {
     /// # Errors
     ///
     /// `LeaderAhead`, if the session has not seen everything that is here; it then rebases and tries again.
-    pub(crate) fn admit<'a, I>(&mut self, config: &Config, arrival: Arrival<I>) -> Result<(), InvalidPush>
-    where
-        I: Iterator<Item = &'a OwnEvent> + Clone,
-    {
+    pub(crate) fn admit(&mut self, config: &Config, arrival: Arrival<'_>) -> Result<(), InvalidPush> {
         let head = self.tail.local_head();
         if let Some(first) = arrival.first
             && !arrival.again
@@ -46,12 +48,16 @@ impl Leader {
         debug_assert!(commit.ordinal > *admitted, "{commit} comes once, in order");
         *admitted = commit.ordinal;
 
-        let closing = arrival.events.clone().filter(|own| !own.event.client_only).map(|own| own.id).last();
-        let (mut events, mut bytes) = (0, 0);
-        for own in arrival.events {
-            events += 1;
-            bytes += own.event.encoded_bytes();
-            if self.tail.push_own(own.clone(), closing == Some(own.id), 0) {
+        let closing = arrival.range.clone().rfind(|&index| !arrival.events[index].event.client_only);
+        if let (Some(limit), Some(_)) = (config.pending_age, closing) {
+            self.ages.admitted(self.tail.pending_end(), self.tail.acked(), self.now, limit);
+        }
+        let events = arrival.range.len();
+        let mut bytes = 0;
+        for index in arrival.range {
+            let own = &arrival.events[index];
+            bytes += own.held_bytes();
+            if self.tail.push_own(own.clone(), closing == Some(index), 0) {
                 self.count_pending(own, 1);
             }
         }
@@ -84,6 +90,12 @@ impl Leader {
         let mut events = self.tail.unstored_own();
         events.retain(|own| commits.contains(&own.commit_id()));
         events
+    }
+
+    /// Since when the oldest event that the backend has not accepted has been pending; known only where that is limited.
+    pub(crate) fn oldest_pending(&self) -> Option<Time> {
+        let oldest = self.tail.acked();
+        if oldest < self.tail.pending_end() { self.ages.since(oldest) } else { None }
     }
 
     /// How many events and bytes are pending, and how many are waiting for the disk.

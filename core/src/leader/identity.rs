@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 
 use crate::error::Quarantined;
 use crate::event::PulledEvent;
-use crate::id::SessionId;
+use crate::id::{ClientId, SessionId};
 use crate::merge::Boundary;
 use crate::seq::Pos;
 
@@ -16,12 +16,9 @@ use super::tail::{Pending, Tail};
 
 /// The session of this client that wrote the event, if one did; none either if it can't be one that waits. Where the backend strips
 /// identities, an old event of a session could pass for a new one: but the new ones stand after `own_after`.
-pub(super) fn own_session(client: &str, own_after: u64, pulled: &PulledEvent) -> Option<SessionId> {
-    if may_be_own(client, own_after, pulled) { pulled.session.parse().ok() } else { None }
-}
-
-fn may_be_own(client: &str, own_after: u64, pulled: &PulledEvent) -> bool {
-    *pulled.client == *client && (pulled.ids.is_some() || pulled.seq > own_after)
+pub(super) fn own_session(client: &ClientId, own_after: u64, pulled: &PulledEvent) -> Option<SessionId> {
+    let may_be_own = pulled.client == *client && (pulled.ids.is_some() || pulled.seq > own_after);
+    if may_be_own { pulled.session.parse().ok() } else { None }
 }
 
 /// Whether this is that event: by identity where the backend keeps it, else by content.
@@ -35,32 +32,32 @@ pub(super) fn is_same(own: &crate::event::OwnEvent, session: SessionId, pulled: 
 
 /// Who is who between leader and backend.
 pub(super) struct AgainstBackend<'a> {
-    client: &'a str,
+    client: &'a ClientId,
     tail: &'a Tail,
     uncertain: &'a VecDeque<Quarantined>,
     /// Where to look for the next event of a session: it has none before that is not named already.
     next: BTreeMap<SessionId, usize>,
-    /// The session whose text was looked at last: a page has runs of the same.
-    last: Option<(Arc<str>, Option<SessionId>)>,
+    /// The author who was looked at last: a page has runs of the same.
+    last: Option<(Arc<str>, Arc<str>, Option<SessionId>)>,
 }
 
 impl<'a> AgainstBackend<'a> {
     /// The session of this client that wrote the event, if one did.
     fn session(&mut self, pulled: &PulledEvent) -> Option<SessionId> {
-        if !may_be_own(self.client, self.tail.own_after(), pulled) {
+        if pulled.ids.is_none() && pulled.seq <= self.tail.own_after() {
             return None;
         }
         match &self.last {
-            Some((text, session)) if **text == *pulled.session => *session,
+            Some((client, text, session)) if *text == pulled.session && *client == pulled.client => *session,
             _ => {
-                let session = pulled.session.parse().ok();
-                self.last = Some((pulled.session.clone(), session));
+                let session = own_session(self.client, self.tail.own_after(), pulled);
+                self.last = Some((pulled.client.clone(), pulled.session.clone(), session));
                 session
             }
         }
     }
 
-    pub(super) fn new(client: &'a str, tail: &'a Tail, uncertain: &'a VecDeque<Quarantined>) -> Self {
+    pub(super) fn new(client: &'a ClientId, tail: &'a Tail, uncertain: &'a VecDeque<Quarantined>) -> Self {
         Self { client, tail, uncertain, next: BTreeMap::new(), last: None }
     }
 }
@@ -89,11 +86,8 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
         *next = pending.range(*next..).position(is_own).map_or(pending.len(), |ahead| *next + ahead);
         let index = *next;
         let candidate = pending.get(index)?;
-        let is_it = is_same(&candidate.own, session, incoming) || {
-            // The backend changed our bytes: only something that may have been sent can have come back.
-            let exposed = (self.tail.exposed() - self.tail.pending_first()) as usize;
-            incoming.ids.is_none() && index < exposed && !self.may_be_quarantined(session)
-        };
+        let is_it = is_same(&candidate.own, session, incoming)
+            || incoming.ids.is_none() && self.has_other_bytes(candidate, index, session, incoming);
         if !is_it {
             return None;
         }
@@ -103,6 +97,16 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
 }
 
 impl AgainstBackend<'_> {
+    /// Whether this may be that event with bytes that the backend changed. Only something that may have been sent can have come back;
+    /// what was acknowledged stands where it was acknowledged.
+    fn has_other_bytes(&self, candidate: &Pending, index: usize, session: SessionId, incoming: &PulledEvent) -> bool {
+        let until = |end: u64| index < (end - self.tail.pending_first()) as usize;
+        if until(self.tail.acked()) {
+            return self.tail.place_of(candidate).global == incoming.seq;
+        }
+        until(self.tail.exposed()) && !self.may_be_quarantined(session)
+    }
+
     fn may_be_quarantined(&self, session: SessionId) -> bool {
         self.uncertain.iter().any(|quarantined| quarantined.commit.session == session)
     }

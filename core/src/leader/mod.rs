@@ -5,7 +5,9 @@
 //! its fate unknown (L5): a push always starts at the oldest event that the backend has not acknowledged.
 
 mod admit;
+mod ages;
 mod identity;
+mod page;
 mod persist;
 mod persisting;
 mod policy;
@@ -14,6 +16,7 @@ mod push;
 mod settle;
 mod tail;
 mod view;
+mod waiting;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
@@ -35,8 +38,10 @@ use crate::outbox::Outbox;
 use crate::seq::Pos;
 use crate::time::Time;
 use crate::txn::Heads;
+use crate::waiting::LastError;
 
 pub(crate) use admit::Arrival;
+use ages::Ages;
 use persisting::Persisting;
 pub(crate) use policy::Hindrance;
 use policy::Policy;
@@ -71,6 +76,8 @@ pub(crate) struct Leader {
     pending_synced: usize,
     pending_client_only: usize,
     pending_bytes: usize,
+    /// Kept only where the age of what is pending is limited.
+    ages: Ages,
     jitter: Jitter,
     now: Time,
     closing: bool,
@@ -104,6 +111,7 @@ impl Leader {
             pending_synced: 0,
             pending_client_only: 0,
             pending_bytes: 0,
+            ages: Ages::default(),
             jitter: Jitter(seed),
             now: Time::ZERO,
             closing: false,
@@ -114,10 +122,10 @@ impl Leader {
         };
         let last_synced = closing_events(&boot.pending);
         for entry in &boot.pending {
-            let Origin::Own { id, commit, last, rebases } = entry.origin else {
+            let Origin::Own { id, commit, last, rebases, ref guard } = entry.origin else {
                 return Err(BootError::ForeignPending { at: entry.seq.pos });
             };
-            let own = OwnEvent { id, commit, last, event: entry.event.clone() };
+            let own = OwnEvent { id, commit, last, guard: guard.clone(), event: entry.event.clone() };
             let closes = last_synced.get(&own.commit_id()) == Some(&id);
             if config.backend && !entry.event.client_only && entry.seq.pos.global <= tail.acknowledged() {
                 leader.accepted_before(own.commit_id(), closes, entry.seq.pos.global);
@@ -134,6 +142,10 @@ impl Leader {
             (leader.pending_synced, leader.pending_client_only, leader.pending_bytes) = (0, 0, 0);
         }
         leader.tail = tail;
+        for (index, since) in boot.pending_since {
+            let Some(limit) = config.pending_age else { break };
+            leader.ages.admitted(index as u64, 0, since, limit);
+        }
         leader.check().map_err(BootError::Inconsistent)?;
         Ok(leader)
     }
@@ -218,8 +230,9 @@ impl Leader {
 
     /// Failed attempts to push and to pull since each last worked, and what they met.
     pub(crate) fn attempts(&self) -> (Attempts, Attempts) {
-        let push = (self.pushing.retry.attempt, self.pushing.last_error.clone());
-        (push, (self.pulling.retry.attempt, self.pulling.last_error.clone()))
+        let message = |error: &Option<LastError>| error.as_ref().map(|error| error.message.clone());
+        let push = (self.pushing.retry.attempt, message(&self.pushing.last_error));
+        (push, (self.pulling.retry.attempt, message(&self.pulling.last_error)))
     }
 
     pub(crate) fn backend_id(&self) -> Option<&BackendId> {
@@ -232,7 +245,7 @@ impl Leader {
             of(&mut self.pending_client_only, 1);
         } else {
             of(&mut self.pending_synced, 1);
-            of(&mut self.pending_bytes, own.event.encoded_bytes());
+            of(&mut self.pending_bytes, own.held_bytes());
         }
     }
 

@@ -14,6 +14,7 @@ use crate::seq::{GLOBAL_MAX, Pos};
 use crate::time::Time;
 use crate::txn::Heads;
 
+use super::ages::Ages;
 use super::persisting::{Admission, Decision};
 use super::push::Stuck;
 use super::{Leader, Tail};
@@ -59,6 +60,13 @@ pub(crate) enum Hindrance {
     Unreachable { since: Time, message: Arc<str> },
     LogBroken { at: u64 },
     Storage(Arc<str>),
+}
+
+impl Policy {
+    /// Since when the backend has not been reached.
+    pub(super) fn outage_since(&self) -> Option<Time> {
+        self.outage.as_ref().map(|(since, _)| *since)
+    }
 }
 
 impl Leader {
@@ -170,6 +178,13 @@ impl Leader {
         self.policy.needs_auth = None;
         self.push_now();
         self.pull_now();
+    }
+
+    /// Somebody knows of something newer: the backend is asked at once, unless something else than time is in the way.
+    pub(crate) fn refresh(&mut self) {
+        if self.may_sync() {
+            self.pull_now();
+        }
     }
 
     pub(crate) fn decide(&mut self, decision: IdentityPolicy) {
@@ -352,6 +367,7 @@ impl Leader {
         }
         // What had been acknowledged goes with the history.
         (self.pending_synced, self.pending_client_only, self.pending_bytes) = (0, 0, 0);
+        self.ages = Ages::default();
         self.uncertain.clear();
         self.partly.clear();
         self.failed.clear();

@@ -4,23 +4,24 @@
 //! backend has lost history. No event is skipped or taken twice, whatever order pages come in. `ServerAhead` makes an active
 //! pull, never a parked wait. Keeps L2, L3 and L8.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Pull};
-use crate::error::BackendFailure;
-use crate::event::{Entry, Origin, PulledEvent, Standing};
+use crate::error::{BackendFailure, Class};
+use crate::event::{Entry, Origin, PulledEvent};
 use crate::id::EffectId;
 use crate::input::Page;
 use crate::merge::{self, Delta, Upstream};
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
-use crate::seq::{GLOBAL_MAX, Pos, Seq};
+use crate::seq::Pos;
+use crate::waiting::LastError;
 
 use super::Leader;
 use super::identity::{AgainstBackend, is_same, own_session};
+use super::page::{confirmed_entry, contiguous, foreign_entry, is_anchor};
 use super::persisting::Decision;
 use super::tail::Pending;
 
@@ -45,7 +46,7 @@ pub(super) struct Pulling {
     anchor: Option<PulledEvent>,
     /// A gap that a new stream has shown again: the last event before it.
     pub(super) broken_at: Option<u64>,
-    pub(super) last_error: Option<Arc<str>>,
+    pub(super) last_error: Option<LastError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,16 +223,16 @@ impl Leader {
         self.pulling.look_again();
         match failure {
             BackendFailure::Unreachable { message, .. } => {
-                self.pulling.last_error = Some(message.clone());
+                self.pulling.last_error = Some(LastError::new(Class::Retryable, message.clone()));
                 self.unreachable(message, out);
                 self.retry_pull(config);
             }
             BackendFailure::Unknown { message } => {
-                self.pulling.last_error = Some(message);
+                self.pulling.last_error = Some(LastError::new(Class::Retryable, message));
                 self.retry_pull(config);
             }
             BackendFailure::ServerAhead { .. } | BackendFailure::Refused { .. } => {
-                self.pulling.last_error = Some("the backend answered a pull as if it were a push".into());
+                self.pulling.last_error = Some(LastError::new(Class::Defect, "the backend answered a pull as if it were a push"));
                 self.retry_pull(config);
             }
             other => {
@@ -267,9 +268,7 @@ impl Leader {
             Delta::Advance { taken, .. } => (taken, Vec::new()),
             Delta::Rebase { taken, moved, .. } => (taken, moved),
         };
-        // Acknowledged events stand where they stand. A page that puts another event there takes the acknowledgement back.
-        let acked_here = self.acked_synced(acked);
-        if taken < acked_here && taken < events.len() {
+        if self.contradicts(acked, events.len(), taken, &moved) {
             return false;
         }
         self.pulling.anchor = Some(last.clone());
@@ -278,48 +277,60 @@ impl Leader {
             self.confirm_first(acked);
         }
         if taken < events.len() {
-            self.take_others(&events[taken..], taken, first, &moved, out);
+            self.take_others(events, taken, (first, acked), &moved, out);
         }
         true
     }
 
-    /// The synced events that are acknowledged and not yet pulled.
-    fn acked_synced(&self, acked: u64) -> usize {
+    /// Whether a page puts another event where an acknowledged one stands. The same one with other bytes is none.
+    fn contradicts(&self, acked: u64, page: usize, taken: usize, moved: &[(usize, usize)]) -> bool {
         let acked = (acked - self.tail.pending_first()) as usize;
-        self.tail.pending().iter().take(acked).filter(|event| !event.own.event.client_only).count()
+        let pending = self.tail.pending().iter().take(acked).enumerate();
+        let synced = pending.filter(|(_, event)| !event.own.event.client_only).map(|(index, _)| index);
+        synced.enumerate().take(page).skip(taken).any(|stands| moved.binary_search(&stands).is_err())
     }
 
     /// The first pending event has come back where it stands.
     fn confirm_first(&mut self, acked: u64) {
         let index = self.tail.pending_first();
-        let Some(event) = self.tail.get(index).cloned() else { return };
-        if index >= acked {
-            let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at, self.tail.rebases_of(&event));
+        if index >= acked
+            && let Some(event) = self.tail.get(index)
+        {
+            let (at, rebases) = (self.tail.place_of(event).global, self.tail.rebases_of(event));
+            self.confirm(event.own.commit_id(), event.closes, at, rebases);
         }
         let before = self.tail.pending().len();
-        self.tail.confirm_first();
+        let Some(event) = self.tail.confirm_first() else { return };
         self.count_pending(&event.own, -1);
         self.pending_client_only -= before - 1 - self.tail.pending().len();
     }
 
     /// Events that are not the next pending ones: others' events, and own ones at other places.
-    fn take_others(&mut self, events: &[PulledEvent], taken: usize, first: u64, moved: &[(usize, usize)], out: &mut Outbox) {
+    fn take_others(
+        &mut self,
+        events: &[PulledEvent],
+        taken: usize,
+        (first, acked): (u64, u64),
+        moved: &[(usize, usize)],
+        out: &mut Outbox,
+    ) {
+        let events = &events[taken..];
         let mut indices: Vec<u64> = moved.iter().map(|&(_, index)| first + index as u64).collect();
         indices.sort_unstable();
         let removed = self.tail.remove(&indices);
         self.pushing.removed(&indices);
+        self.ages.removed(&indices);
         self.persisting.pending_removed(&indices);
         let waiting = self.tail.pending().len();
         let mut moved = moved.iter().peekable();
         let mut any_foreign = false;
         for (i, pulled) in (taken..).zip(events) {
             let own = moved.next_if(|&&(incoming, _)| incoming == i).and_then(|&(_, index)| {
-                let at = indices.binary_search(&(first + index as u64)).ok()?;
-                removed.get(at)
+                let index = first + index as u64;
+                Some((removed.get(indices.binary_search(&index).ok()?)?, index < acked))
             });
             let entry = match own {
-                Some(own) => self.come_back_moved(own, pulled, out),
+                Some((own, acked)) => self.come_back(own, acked, pulled, out),
                 None => match self.release(pulled, out) {
                     Some(origin) => confirmed_entry(pulled, origin, pulled.event.clone()),
                     None => {
@@ -343,11 +354,14 @@ impl Leader {
         self.pushing.overtaken();
     }
 
-    /// A pending event has come back at another place.
-    fn come_back_moved(&mut self, own: &Pending, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
+    /// A pending event has come back at another place, or with other bytes.
+    fn come_back(&mut self, own: &Pending, acked: bool, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
         self.count_pending(&own.own, -1);
-        let rebases = self.tail.rebases_of(own) + 1;
-        self.confirm(own, pulled.seq, rebases);
+        // An acknowledged one stands where it stood, and its receipt knows.
+        let rebases = self.tail.rebases_of(own) + u32::from(!acked);
+        if !acked {
+            self.confirm(own.own.commit_id(), own.closes, pulled.seq, rebases);
+        }
         let event = if own.own.event.says_the_same(&pulled.event) {
             own.own.event.clone()
         } else {
@@ -355,7 +369,7 @@ impl Leader {
             pulled.event.clone()
         };
         let (id, commit, last) = (own.own.id, own.own.commit, own.own.last);
-        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases }, event)
+        confirmed_entry(pulled, Origin::Own { id, commit, last, rebases, guard: None }, event)
     }
 
     /// If this is a quarantined event, takes it out of quarantine. Its receipt stays as it settled.
@@ -374,43 +388,6 @@ impl Leader {
         }
         self.persisting.decide(Decision::Release(own.id));
         out.notify(Notice::Released { commit: own.commit_id(), at: Pos::synced(pulled.seq) });
-        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0 })
+        Some(Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0, guard: None })
     }
-}
-
-/// Leaves only what follows `upstream` without a gap: drops what is known already and what comes too early. Tells whether
-/// anything came too early.
-fn contiguous(events: &mut Vec<PulledEvent>, upstream: u64) -> bool {
-    let mut head = upstream;
-    let mut gap = false;
-    events.retain(|event| {
-        if gap || event.seq <= head {
-            return false;
-        }
-        // LiveStore's servers check no number but the first of a push: a log may leave some out, and end anywhere.
-        if event.parent != head || event.seq > GLOBAL_MAX {
-            gap = true;
-            return false;
-        }
-        head = event.seq;
-        true
-    });
-    gap
-}
-
-fn is_anchor(anchor: &PulledEvent, event: &PulledEvent) -> bool {
-    event.seq == anchor.seq
-        && event.client == anchor.client
-        && event.session == anchor.session
-        && event.event.says_the_same(&anchor.event)
-}
-
-fn confirmed_entry(pulled: &PulledEvent, origin: Origin, event: Arc<crate::event::Event>) -> Entry {
-    let seq = Seq::new(Pos::synced(pulled.seq), 0);
-    Entry { seq, parent: Pos::synced(pulled.parent), origin, standing: Standing::Confirmed, event }
-}
-
-fn foreign_entry(pulled: &PulledEvent) -> Entry {
-    let (client, session) = (pulled.client.clone(), pulled.session.clone());
-    confirmed_entry(pulled, Origin::Foreign { client, session, ids: pulled.ids }, pulled.event.clone())
 }

@@ -10,12 +10,13 @@ use alloc::vec::Vec;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Push};
-use crate::error::{BackendFailure, SyncError};
+use crate::error::{BackendFailure, Class, SyncError};
 use crate::event::OwnEvent;
 use crate::id::{CommitId, EffectId};
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::time::Time;
+use crate::waiting::LastError;
 
 use super::Leader;
 use super::persisting::count_before;
@@ -68,7 +69,7 @@ pub(super) struct Pushing {
     /// Where the backend said that it ends, for those that believe it: [`Mutant::PushAgainWithoutPull`].
     #[cfg(feature = "mutants")]
     believed: Option<u64>,
-    pub(super) last_error: Option<Arc<str>>,
+    pub(super) last_error: Option<LastError>,
 }
 
 impl Pushing {
@@ -137,7 +138,8 @@ impl Leader {
             return;
         }
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
-        let end = if self.tail.in_place(first + 1) {
+        let ahead = !self.tail.in_place(first + 1);
+        let end = if !ahead {
             stored.pending
         } else if self.pushing.ahead_streak >= AHEAD_STREAK && !self.persisting.decides_any() {
             // A rebase that is lost is found again at the backend; a withdrawal that is lost would put a commit behind later ones.
@@ -146,7 +148,7 @@ impl Leader {
             return;
         };
         #[cfg_attr(not(feature = "mutants"), expect(unused_mut, reason = "the switch is not in this build"))]
-        let Some(mut batch) = self.batch(config, first, end) else { return };
+        let Some(mut batch) = self.batch(config, first, end, ahead) else { return };
         #[cfg(feature = "mutants")]
         if let Some(believed) = self.pushing.believed.take() {
             batch.parent = believed;
@@ -167,10 +169,11 @@ impl Leader {
         });
     }
 
-    fn batch(&self, config: &Config, first: u64, end: u64) -> Option<Batch> {
+    fn batch(&self, config: &Config, first: u64, end: u64, ahead: bool) -> Option<Batch> {
         let commits_max = self.pushing.commits_max.unwrap_or(u32::MAX);
         let skip = (first - self.tail.pending_first()) as usize;
-        let mut batch = Batch { parent: 0, events: Vec::new(), end: first, commits: 0 };
+        let room = config.push_events.min((end - first) as usize);
+        let mut batch = Batch { parent: 0, events: Vec::with_capacity(room), end: first, commits: 0 };
         let mut bytes = 0;
         // Where the commit that is being added starts, in events and as a count; and whether it has been counted: only one with
         // something to send is.
@@ -181,6 +184,11 @@ impl Leader {
             if commit != Some(of) {
                 (commit, counted) = (Some(of), false);
                 start = (batch.events.len(), index);
+            }
+            if ahead && event.own.guard.is_some() {
+                // Only storage can tell whether it holds there.
+                batch.end = start.1;
+                break;
             }
             if event.own.event.client_only && !self.has(Mutant::PushClientOnly) {
                 batch.end = index + 1;
@@ -209,7 +217,7 @@ impl Leader {
                 batch.parent = self.tail.place_of(event).global - 1;
             }
             bytes += size;
-            batch.events.push(event.own.clone());
+            batch.events.push(OwnEvent { guard: None, ..event.own.clone() });
             batch.end = index + 1;
         }
         Some(batch).filter(|batch| !batch.events.is_empty())
@@ -234,9 +242,9 @@ impl Leader {
             return true;
         }
         for index in flight.first.max(self.tail.acked())..flight.end {
-            let Some(event) = self.tail.get(index).filter(|event| !event.own.event.client_only).cloned() else { continue };
-            let at = self.tail.place_of(&event).global;
-            self.confirm(&event, at, self.tail.rebases_of(&event));
+            let Some(event) = self.tail.get(index).filter(|event| !event.own.event.client_only) else { continue };
+            let (at, rebases) = (self.tail.place_of(event).global, self.tail.rebases_of(event));
+            self.confirm(event.own.commit_id(), event.closes, at, rebases);
         }
         self.tail.set_acked(flight.end);
         if flight.stream != self.pulling.stream() && self.tail.acknowledged() > self.tail.upstream() {
@@ -257,7 +265,7 @@ impl Leader {
         }
         match failure {
             BackendFailure::Unreachable { message, .. } => {
-                self.pushing.last_error = Some(message.clone());
+                self.pushing.last_error = Some(LastError::new(Class::Retryable, message.clone()));
                 self.unreachable(message, out);
                 self.retry_push(config);
                 // There may be nothing to push again; a pull shows what became of the batch, and whether the backend is there.
@@ -308,7 +316,8 @@ impl Leader {
         self.pushing.ahead_without_news += 1;
         if self.pushing.ahead_without_news > 1 {
             // It says that it is ahead, and has nothing to show for it. Asking at once again would be a busy loop.
-            self.pushing.last_error = Some("the backend says that it is ahead, and shows nothing new".into());
+            let message = "the backend says that it is ahead, and shows nothing new";
+            self.pushing.last_error = Some(LastError::new(Class::Retryable, message));
             self.retry_push(config);
         }
     }
@@ -333,7 +342,7 @@ impl Leader {
     }
 
     fn refused_for_now(&mut self, config: &Config, flight: &InFlight, message: Arc<str>, out: &mut Outbox) {
-        self.pushing.last_error = Some(message.clone());
+        self.pushing.last_error = Some(LastError::new(Class::Rejected, message.clone()));
         self.pulling.look_again();
         self.retry_push(config);
         let at = (flight.first, flight.parent);

@@ -12,23 +12,27 @@ use crate::mutant::Mutant;
 
 use super::Leader;
 use super::persisting::Decision;
-use super::tail::Pending;
 
 impl Leader {
     /// The backend holds this own event, at its final place, after so many rebases. Called once for each.
-    pub(super) fn confirm(&mut self, event: &Pending, at: u64, rebases: u32) {
+    pub(super) fn confirm(&mut self, commit: CommitId, closes: bool, at: u64, rebases: u32) {
         self.tail.accept(at);
         let now = self.now;
         self.persisting.acknowledged.get_or_insert(now);
-        let commit = event.own.commit_id();
-        if !event.closes && !(self.has(Mutant::IgnorePageSplit) && !self.partly.contains_key(&commit)) {
+        if !closes && (!self.has(Mutant::IgnorePageSplit) || self.partly.contains_key(&commit)) {
             self.partly.entry(commit).or_default().push(at);
             return;
         }
-        let mut positions = self.partly.remove(&commit).unwrap_or_default();
+        // Mostly there is nothing in any of them, and looking is cheaper than looking up.
+        let earlier = if self.partly.is_empty() { None } else { self.partly.remove(&commit) };
+        let mut positions = earlier.unwrap_or_default();
         positions.push(at);
-        self.failed.remove(&commit);
-        self.withdrawals.remove(&commit);
+        if !self.failed.is_empty() {
+            self.failed.remove(&commit);
+        }
+        if !self.withdrawals.is_empty() {
+            self.withdrawals.remove(&commit);
+        }
         self.pushing.stuck.take_if(|stuck| stuck.commit == commit);
         let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
         self.down.push(Down::Confirmed { session: commit.session, confirmed });
@@ -75,8 +79,8 @@ impl Leader {
             });
             for (index, entry) in unstored {
                 settled.push(index);
-                let Origin::Own { id, commit, last, .. } = entry.origin else { continue };
-                let own = OwnEvent { id, commit, last, event: entry.event };
+                let Origin::Own { id, commit, last, guard, .. } = entry.origin else { continue };
+                let own = OwnEvent { id, commit, last, guard, event: entry.event };
                 let certainty = self.certainty(own.commit_id(), &[]);
                 let gone = gone.entry(own.commit_id()).or_insert(Gone { certainty, decides: true, events: Vec::new() });
                 gone.decides = true;
@@ -93,6 +97,7 @@ impl Leader {
             self.persisting.pending_removed(&indices);
         }
         self.pushing.removed(&indices);
+        self.ages.removed(&indices);
         for event in removed {
             self.count_pending(&event.own, -1);
             if let Some(gone) = gone.get_mut(&event.own.commit_id()) {

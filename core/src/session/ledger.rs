@@ -103,6 +103,29 @@ impl Ledger {
         (leader || backend).then_some((leader, backend))
     }
 
+    /// The last commit with this stage open.
+    pub(crate) fn last_open(&self, stage: Stage) -> Option<u64> {
+        match stage {
+            Stage::Leader => (self.persisted + 1..=self.last).rev().find(|ordinal| !self.failed_unstored.contains(ordinal)),
+            Stage::Backend => self.open.iter().rev().find(|open| open.state != State::Settled).map(|open| open.ordinal),
+        }
+    }
+
+    /// The first commit with this stage open.
+    pub(crate) fn first_open(&self, stage: Stage) -> Option<u64> {
+        match stage {
+            Stage::Leader => (self.persisted + 1..=self.last).find(|ordinal| !self.failed_unstored.contains(ordinal)),
+            Stage::Backend => self.open.iter().find(|open| open.state != State::Settled).map(|open| open.ordinal),
+        }
+    }
+
+    /// The first commit before this one whose backend stage is open, and how many there are.
+    pub(crate) fn open_before(&self, ordinal: u64) -> Option<(CommitId, usize)> {
+        let mut before = self.unresolved().take_while(|commit| commit.ordinal < ordinal);
+        let first = before.next()?;
+        Some((first, 1 + before.count()))
+    }
+
     /// The commits whose backend stage is open.
     pub(crate) fn unresolved(&self) -> impl Iterator<Item = CommitId> + '_ {
         let open = self.open.iter().filter(|open| open.state != State::Settled);

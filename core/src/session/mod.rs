@@ -8,6 +8,7 @@
 //! too many wait, the session is seeded anew. Marks and names are taken when they come.
 
 mod ledger;
+mod send;
 mod take;
 
 use alloc::collections::VecDeque;
@@ -17,7 +18,8 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use crate::error::CommitError;
-use crate::event::{Event, OwnEvent};
+use crate::event::OwnEvent;
+use crate::guard::{Batch, Guard};
 use crate::id::{CommitId, EffectId, EventId, SessionId};
 use crate::leader::Leader;
 use crate::seq::Pos;
@@ -26,12 +28,24 @@ use crate::txn::{Seed, SessionApplied, Txn, Unit};
 pub(crate) use ledger::Ledger;
 
 /// A commit that a session has numbered, between [`crate::Node::prepare`] and [`crate::Node::finish`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// Its identity.
     pub id: CommitId,
+    /// What has to hold of the session's database before its first event.
+    pub guard: Option<Arc<Guard>>,
     /// Its events, in order, to be applied to the session's database as one transaction of one unit each.
     pub events: SmallVec<[OwnEvent; 1]>,
+}
+
+impl Clone for Prepared {
+    fn clone(&self) -> Self {
+        let mut events = SmallVec::with_capacity(self.events.len());
+        for own in &self.events {
+            events.push(own.clone());
+        }
+        Self { id: self.id, guard: self.guard.clone(), events }
+    }
 }
 
 /// What a session is doing with its database.
@@ -80,6 +94,9 @@ pub(crate) struct Session {
     admitted_after_synced: u32,
     /// Bytes of those that it has not.
     unadmitted_bytes: usize,
+    /// The last confirmed event that has been taken, and up to which the database has all of them.
+    upstream_taken: u64,
+    upstream_applied: u64,
     /// The leader has refused a push: nothing more is sent before its events are taken.
     refused: bool,
     /// Whether it had refused what is sent next: it does so only once.
@@ -116,6 +133,8 @@ impl Session {
             admitted_synced: 0,
             admitted_after_synced: 0,
             unadmitted_bytes: 0,
+            upstream_taken: 0,
+            upstream_applied: 0,
             refused: false,
             again: false,
             depth: 0,
@@ -160,11 +179,19 @@ impl Session {
         self.let_go_of_admitted();
     }
 
-    /// Nobody is going to say any more that these are stored: a closed session takes nothing.
-    fn let_go_of_admitted(&mut self) {
-        self.pending.drain(..self.admitted);
-        self.admitted = 0;
-        self.recount_admitted();
+    /// Up to which confirmed event the database has everything.
+    pub(crate) fn applied_upstream(&self) -> u64 {
+        self.upstream_applied
+    }
+
+    /// How many of the session's commits come before this one, if the leader has not admitted it.
+    pub(crate) fn coming_before(&self, ordinal: u64) -> Option<usize> {
+        let coming = || self.pending.range(self.admitted..).map(|own| own.commit);
+        coming().any(|commit| commit == ordinal).then(|| {
+            let mut before: Vec<u64> = coming().take_while(|&commit| commit < ordinal).collect();
+            before.dedup();
+            before.len()
+        })
     }
 
     /// Events and bytes that the leader has not admitted.
@@ -180,7 +207,7 @@ impl Session {
     // Commits.
 
     /// Numbers a commit. The limits have been looked at already.
-    pub(crate) fn prepare(&mut self, events: Vec<Event>) -> Result<&Prepared, CommitError> {
+    pub(crate) fn prepare(&mut self, batch: Batch) -> Result<&Prepared, CommitError> {
         match &self.phase {
             Phase::Closed => return Err(CommitError::SessionClosed),
             Phase::Seeding(_) | Phase::Lost(_) => return Err(CommitError::SessionNotReady),
@@ -193,15 +220,24 @@ impl Session {
         debug_assert!(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do");
         self.held = false;
         let id = CommitId { session: self.id, ordinal: self.next_commit };
-        let count = events.len();
-        let number = |(i, event): (usize, Event)| OwnEvent {
-            id: EventId { session: self.id, ordinal: self.next_event + i as u64 },
-            commit: id.ordinal,
-            last: i + 1 == count,
-            event: Arc::new(event),
-        };
-        let events = events.into_iter().enumerate().map(number).collect();
-        self.phase = Phase::Preparing(Prepared { id, events });
+        let Batch { events, guard } = batch;
+        let guard = guard.map(Arc::new);
+        let guarded = events.iter().position(|event| !event.client_only).unwrap_or(0);
+        let mut numbered = SmallVec::with_capacity(events.len());
+        let mut ordinal = self.next_event;
+        let end = ordinal + events.len() as u64;
+        for (index, event) in events.into_iter().enumerate() {
+            let event_id = EventId { session: self.id, ordinal };
+            ordinal += 1;
+            numbered.push(OwnEvent {
+                id: event_id,
+                commit: id.ordinal,
+                last: ordinal == end,
+                guard: guard.clone().filter(|_| index == guarded),
+                event: Arc::new(event),
+            });
+        }
+        self.phase = Phase::Preparing(Prepared { id, events: numbered, guard });
         match &self.phase {
             Phase::Preparing(prepared) => Ok(prepared),
             _ => Err(CommitError::SessionBusy),
@@ -229,73 +265,11 @@ impl Session {
                 false => self.ledger.admit(ordinal, prepared.events.iter().any(|own| !own.event.client_only)),
             }
             for own in prepared.events {
-                self.unadmitted_bytes += own.event.encoded_bytes();
+                self.unadmitted_bytes += own.held_bytes();
                 self.pending.push_back(own);
             }
         }
         Some(prepared.id)
-    }
-
-    // Sending to the leader.
-
-    /// The commits that the leader has not admitted, if any may be sent now: where the first stands, and its events.
-    pub(crate) fn next_to_send(&self) -> Option<NextToSend> {
-        let first = self.pending.get(self.admitted);
-        // A commit without events has nothing to send, and yet has to be told of in its turn: the marks go in commit order.
-        if let Some(ordinal) = self.ledger.next_empty().filter(|&ordinal| first.is_none_or(|own| ordinal < own.commit)) {
-            let commit = CommitId { session: self.id, ordinal };
-            return Some(NextToSend { commit, range: self.admitted..self.admitted });
-        }
-        let first = first.filter(|_| !self.refused)?;
-        let commit = first.commit;
-        let len = self.pending.range(self.admitted..).take_while(|own| own.commit == commit).count();
-        Some(NextToSend { commit: first.commit_id(), range: self.admitted..self.admitted + len })
-    }
-
-    pub(crate) fn pending_events(&self, range: core::ops::Range<usize>) -> impl Iterator<Item = &OwnEvent> + Clone {
-        self.pending.range(range)
-    }
-
-    /// Where the first event that is not admitted stands, as far as the session knows.
-    pub(crate) fn place_to_send(&self) -> Option<Pos> {
-        let own = self.pending.get(self.admitted)?;
-        let before = match self.admitted_synced {
-            0 => Pos { client: self.head.client + self.admitted_after_synced, ..self.head },
-            synced => Pos { global: self.head.global + synced, client: self.admitted_after_synced },
-        };
-        Some(before.next(own.event.client_only))
-    }
-
-    fn count_admitted(&mut self, from: usize) {
-        for own in self.pending.range(from..self.admitted) {
-            if own.event.client_only {
-                self.admitted_after_synced += 1;
-            } else {
-                self.admitted_synced += 1;
-                self.admitted_after_synced = 0;
-            }
-        }
-    }
-
-    /// After events have been taken from among them.
-    fn recount_admitted(&mut self) {
-        self.unadmitted_bytes = self.unsent().map(|own| own.event.encoded_bytes()).sum();
-        (self.admitted_synced, self.admitted_after_synced) = (0, 0);
-        self.count_admitted(0);
-    }
-
-    /// The first pending event is the leader's now.
-    fn pop_pending(&mut self) {
-        let Some(first) = self.pending.pop_front() else { return };
-        if self.admitted == 0 {
-            return;
-        }
-        self.admitted -= 1;
-        if !first.event.client_only {
-            self.admitted_synced -= 1;
-        } else if self.admitted_synced == 0 {
-            self.admitted_after_synced -= 1;
-        }
     }
 
     /// Whether it has something to take now.
@@ -306,31 +280,6 @@ impl Session {
     /// Whether this commit was made and the leader has not admitted it.
     pub(crate) fn is_coming(&self, ordinal: u64) -> bool {
         self.pending.range(self.admitted..).any(|own| own.commit == ordinal)
-    }
-
-    pub(crate) fn sent(&mut self, events: usize) {
-        if events == 0 {
-            self.ledger.sent_empty();
-            return;
-        }
-        let from = self.admitted;
-        self.admitted += events;
-        self.unadmitted_bytes -= self.pending.range(from..self.admitted).map(|own| own.event.encoded_bytes()).sum::<usize>();
-        self.count_admitted(from);
-        self.again = false;
-        if !self.is_open() {
-            self.let_go_of_admitted();
-        }
-    }
-
-    pub(crate) fn refused(&mut self) {
-        self.refused = true;
-        self.again = true;
-    }
-
-    /// Whether the leader has to take what is sent next. A closed session can't rebase first.
-    pub(crate) fn was_refused(&self) -> bool {
-        self.again || !self.is_open()
     }
 
     // Answers of the driver.
@@ -360,8 +309,11 @@ impl Session {
         self.recount_admitted();
         let unit = |entry: crate::event::Entry| Upstream {
             at: entry.seq.pos,
-            unit: Unit { commit: entry.commit_id(), event: entry.event, undoable: true },
+            unit: Unit { commit: entry.commit_id(), guard: entry.own_guard().cloned(), event: entry.event, undoable: true },
         };
+        // What is pending stands right behind the last confirmed event.
+        self.upstream_taken = seed.pending.first().map_or(seed.head.pos.global, |first| first.seq.pos.global.saturating_sub(1));
+        self.upstream_applied = self.upstream_taken;
         self.upstream = seed.pending.into_iter().map(unit).collect();
         self.depth = self.upstream.len();
         self.agreed = self.depth;
@@ -379,7 +331,10 @@ impl Session {
             return false;
         }
         self.phase = match outcome {
-            SessionApplied::Done => Phase::Ready,
+            SessionApplied::Done => {
+                self.upstream_applied = self.upstream_taken;
+                Phase::Ready
+            }
             SessionApplied::Failed { message } => Phase::Lost(message),
         };
         true
@@ -400,6 +355,7 @@ impl Session {
     /// Everything that was known is gone: the history was reset.
     pub(crate) fn wiped(&mut self) {
         self.waiting.clear();
+        (self.upstream_taken, self.upstream_applied) = (0, 0);
         if self.is_open() && !matches!(self.phase, Phase::Seeding(_) | Phase::Preparing(_)) {
             self.phase = Phase::Lost("the history was reset".into());
         }
@@ -409,8 +365,9 @@ impl Session {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
-        let bytes: usize = self.unsent().map(|own| own.event.encoded_bytes()).sum();
+        let bytes: usize = self.unsent().map(OwnEvent::held_bytes).sum();
         rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
+        rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
         if matches!(self.phase, Phase::Ready) {
             rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;
@@ -419,11 +376,4 @@ impl Session {
         rule(self.upstream.iter().zip(self.upstream.iter().skip(1)).all(|(a, b)| a.at < b.at), "upstream places ascend")?;
         self.ledger.check()
     }
-}
-
-/// One commit that the leader should have.
-#[derive(Debug)]
-pub(crate) struct NextToSend {
-    pub(crate) commit: CommitId,
-    pub(crate) range: core::ops::Range<usize>,
 }

@@ -57,6 +57,8 @@ impl Session {
             let txn = self.transaction();
             let id = out.effect(Effect::Session { session: self.id, txn });
             self.phase = Phase::Applying(id);
+        } else {
+            self.upstream_applied = self.upstream_taken;
         }
     }
 
@@ -66,7 +68,12 @@ impl Session {
 
     fn transaction(&mut self) -> SessionTxn {
         let mut apply = core::mem::take(&mut self.settled);
-        let own = |own: &OwnEvent| Unit { event: own.event.clone(), commit: Some(own.commit_id()), undoable: true };
+        let own = |own: &OwnEvent| Unit {
+            event: own.event.clone(),
+            commit: Some(own.commit_id()),
+            guard: own.guard.clone(),
+            undoable: true,
+        };
         apply.extend(self.upstream.iter().map(|entry| entry.unit.clone()).chain(self.pending.iter().map(own)).skip(self.agreed));
         let txn = SessionTxn { undo: self.depth - self.agreed, forget: core::mem::take(&mut self.forget), apply };
         self.depth = self.stack_should_be();
@@ -118,6 +125,8 @@ impl Session {
             self.put(entry, &txn.heads);
         }
         self.settle(txn.heads.settled);
+        // A store without a backend seeds with places of its own, which no global order knows of.
+        self.upstream_taken = self.upstream_taken.max(txn.heads.upstream);
     }
 
     /// Of so many pending events, those of commits that end among them. A commit that others' events have come into was judged in
@@ -131,7 +140,7 @@ impl Session {
     fn put(&mut self, entry: &Entry, heads: &Heads) {
         self.head = entry.seq.pos;
         let commit = if entry.is_accepted(heads) { None } else { entry.commit_id() };
-        let unit = Unit { event: entry.event.clone(), commit, undoable: true };
+        let unit = Unit { event: entry.event.clone(), commit, guard: entry.guard(heads).cloned(), undoable: true };
         if entry.standing == Standing::Pending {
             self.upstream.push_back(Upstream { at: entry.seq.pos, unit });
             return;
@@ -151,7 +160,7 @@ impl Session {
                 self.depth -= 1;
                 self.forget += 1;
             } else {
-                self.settled.push(Unit { undoable: false, commit: None, ..entry.unit });
+                self.settled.push(Unit { undoable: false, commit: None, guard: None, ..entry.unit });
             }
         }
     }
@@ -231,7 +240,7 @@ mod tests {
     fn own(ordinal: u64) -> OwnEvent {
         let id = EventId { session: SessionId([1; 16]), ordinal };
         let event = Event { name: "A".into(), args: "null".into(), client_only: false };
-        OwnEvent { id, commit: ordinal, last: true, event: Arc::new(event) }
+        OwnEvent { id, commit: ordinal, last: true, guard: None, event: Arc::new(event) }
     }
 
     /// The entry at `global`: the own event with this ordinal, or another session's.
@@ -244,7 +253,7 @@ mod tests {
         Entry {
             seq: Seq::new(Pos::synced(global), 0),
             parent: Pos::synced(global - 1),
-            origin: Origin::Own { id, commit, last: true, rebases: 0 },
+            origin: Origin::Own { id, commit, last: true, rebases: 0, guard: None },
             standing: Standing::Pending,
             event: own.event,
         }

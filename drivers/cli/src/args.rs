@@ -46,6 +46,12 @@ pub(crate) enum Command {
     Receipt(Receipt),
     /// Push and pull until everything is confirmed
     Sync(Sync),
+    /// Follow the receipts that have not settled, also beside a running application
+    Watch(Watch),
+    /// List commits that have failed, commit them again, or let go of them
+    Failures(Failures),
+    /// Take a pending commit back
+    Withdraw(Withdraw),
     /// Be a sync server, for Countersign's stores and LiveStore's apps
     Serve(Serve),
     /// See two stores and a backend at work
@@ -105,7 +111,14 @@ pub(crate) struct Commit {
     /// Its arguments
     #[arg(long, value_name = "JSON", conflicts_with = "stdin", default_value = "null")]
     pub(crate) args: String,
-    /// Read JSON lines: {"name", "args"} for a commit of one event, an array of them for a commit of several
+    /// The name of a guard: the event is committed only if it holds, and stays only as long as it does
+    #[arg(long, value_name = "NAME", conflicts_with = "stdin")]
+    pub(crate) guard: Option<String>,
+    /// The guard's arguments
+    #[arg(long, value_name = "JSON", requires = "guard", default_value = "null")]
+    pub(crate) guard_args: String,
+    /// Read JSON lines: {"name", "args"} for a commit of one event, an array of them for a commit of several, {"events": [..], "guard": {"name",
+    /// "args"}} for one under a guard
     #[arg(long)]
     pub(crate) stdin: bool,
     /// Which stage of each commit to wait for; even with `none` everything is stored before the end
@@ -224,6 +237,70 @@ pub(crate) struct Serve {
     /// Bytes that are held for a client that does not take them
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_unsent: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = WATCH)]
+pub(crate) struct Watch {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    /// Go on for this long, such as 10s, though nothing is left to watch; without it, the end is when everything has settled
+    #[arg(long = "for", id = "for_time", value_name = "TIME", value_parser = duration)]
+    pub(crate) for_time: Option<Duration>,
+    /// Open the store and sync it meanwhile: then attempts and reasons are known, and nobody else may have it open
+    #[arg(long)]
+    pub(crate) sync: bool,
+}
+
+const WATCH: &str = "\
+Without --sync nothing but the file is looked at: it tells which commits wait, where they stand and for how long, and not how
+often the process that has the store open has tried, or why it waits.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Failures {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    #[command(subcommand)]
+    pub(crate) action: Option<Action>,
+}
+
+/// What to do about failures.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Action {
+    /// List them, with their causes and events, also beside a running application (the default)
+    List,
+    /// Commit the events of one again, as a new commit
+    Retry {
+        /// The commit's identity
+        id: CommitId,
+        /// Also if the backend may have them all the same, so that they could end up in its log twice
+        #[arg(long)]
+        may_duplicate: bool,
+        /// Without the commit's guard, which no longer holds
+        #[arg(long)]
+        unguarded: bool,
+    },
+    /// Let go of the events of one, for good
+    Discard {
+        /// The commit's identity
+        id: CommitId,
+    },
+    /// Note that one has been seen; its events are kept
+    Acknowledge {
+        /// The commit's identity
+        id: CommitId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Withdraw {
+    /// The store's file
+    pub(crate) store: PathBuf,
+    /// The commit's identity
+    pub(crate) id: CommitId,
+    /// How long it is waited for
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Args)]

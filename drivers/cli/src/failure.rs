@@ -7,7 +7,9 @@ use std::path::Path;
 use countersign::backend::BackendOpenError;
 use countersign::core;
 use countersign::server::StartError;
-use countersign::{CommitError, CommitId, EncodeError, Event, LookupError, OpenError, ReadError, SchemaError};
+use countersign::{
+    CommitError, CommitId, EncodeError, Event, FailureError, Guard, LookupError, OpenError, ReadError, SchemaError,
+};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -41,11 +43,14 @@ pub(crate) struct Said {
     /// Events that are nowhere else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) events: Vec<Event>,
+    /// Their guard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) guard: Option<Guard>,
 }
 
 impl Said {
     pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), exit, line: None, commit: None, events: Vec::new() }
+        Self { code, message: message.into(), exit, line: None, commit: None, events: Vec::new(), guard: None }
     }
 
     /// Names the line of the input, and what became of the lines before it.
@@ -175,6 +180,28 @@ impl From<LookupError> for Failure {
     }
 }
 
+impl From<FailureError> for Failure {
+    fn from(error: FailureError) -> Self {
+        let (exit, code) = match &error {
+            FailureError::Commit(error) => return said(error).into(),
+            FailureError::Unknown { .. } => (Exit::Input, "unknown_commit"),
+            FailureError::Queued { .. } => (Exit::Input, "queued"),
+            FailureError::Confirmed { .. } => (Exit::Input, "confirmed"),
+            FailureError::Discarded { .. } => (Exit::Input, "discarded"),
+            FailureError::Retried { .. } => (Exit::Input, "retried"),
+            FailureError::MayDuplicate { id } => {
+                let message = format!(
+                    "the backend may hold the events of commit {id} all the same, so to commit them again may duplicate them: give \
+                     --may-duplicate if that does no harm, or `countersign sync` first, which may tell"
+                );
+                return Said { commit: Some(*id), ..Said::new(Exit::Input, "may_duplicate", message) }.into();
+            }
+            _ => (Exit::Machine, "storage"),
+        };
+        Said::new(exit, code, error.to_string()).into()
+    }
+}
+
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         said(&error).into()
@@ -187,8 +214,10 @@ pub(crate) fn said(error: &CommitError) -> Said {
     let (exit, code) = match error {
         CommitError::Encode(error) => return encode(error),
         CommitError::Materialise { .. } => (Exit::Input, "materialise"),
+        CommitError::Conflict { .. } => (Exit::Failed, "conflict"),
+        CommitError::GuardArgs { .. } => (Exit::Input, "guard_args"),
         CommitError::Refused(Core::EventTooLarge { .. } | Core::CommitTooLarge { .. }) => (Exit::Input, "too_large"),
-        CommitError::Refused(Core::Full { .. }) => (Exit::Pending, "full"),
+        CommitError::Refused(Core::Full { .. } | Core::PendingTooLong { .. }) => (Exit::Pending, "full"),
         CommitError::Refused(Core::StorageBroken { .. }) => (Exit::Machine, "corrupt"),
         _ => (Exit::Machine, "storage"),
     };
@@ -199,6 +228,8 @@ pub(crate) fn said(error: &CommitError) -> Said {
 pub(crate) fn encode(error: &EncodeError) -> Said {
     let code = match error {
         EncodeError::UnknownEvent { .. } => "unknown_event",
+        EncodeError::UnknownGuard { .. } => "unknown_guard",
+        EncodeError::GuardArgs { .. } => "guard_args",
         EncodeError::Oversized { .. } => "integer_too_large",
         EncodeError::Json { .. } => "json",
         _ => "args",

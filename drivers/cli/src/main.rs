@@ -4,6 +4,7 @@
 //! status says how it ended: see [`exit::Exit`].
 
 mod address;
+mod age;
 mod args;
 mod commands;
 mod exit;

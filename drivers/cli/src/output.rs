@@ -28,6 +28,11 @@ impl Output {
         Ok(writeln!(self.out, "{text}")?)
     }
 
+    /// Text as it is, without the end of a line.
+    pub(crate) fn raw(&mut self, text: impl Display) -> Result<()> {
+        Ok(write!(self.out, "{text}")?)
+    }
+
     /// An object for programs, on a line of its own.
     pub(crate) fn object(&mut self, object: &impl Serialize) -> Result<()> {
         serde_json::to_writer(&mut self.out, object).map_err(io::Error::from)?;
@@ -59,6 +64,9 @@ pub(crate) fn complain(json: bool, said: &Said) {
     }
     let paint = Paint { on: AutoStream::choice(&io::stderr()) != ColorChoice::Never };
     let _ = writeln!(stderr, "{} {said}", paint.bad("error:"));
+    if let Some(guard) = &said.guard {
+        let _ = writeln!(stderr, "  guard {} {}", guard.name, guard.args);
+    }
     for event in &said.events {
         let _ = writeln!(stderr, "  {}", serde_json::to_string(event).unwrap_or_else(|error| error.to_string()));
     }

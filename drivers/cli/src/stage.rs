@@ -112,11 +112,17 @@ impl StageView {
                 format!("{} at {}{rebased}", paint.good("ok"), Places(seqs))
             }
             Self::Pending { reason } => format!("{}: {reason}", paint.waiting("pending")),
-            Self::Failed(FailureView { reason, certainty, events, .. }) => {
-                format!("{}: {reason} ({})", paint.bad("failed"), explained(certainty, events))
-            }
+            Self::Failed(failure) => failure.text(paint),
             Self::NotApplicable => paint.dim("not applicable").to_string(),
         }
+    }
+}
+
+impl FailureView {
+    /// For people, on one line.
+    pub(crate) fn text(&self, paint: Paint) -> String {
+        let Self { reason, certainty, events, .. } = self;
+        format!("{}: {reason} ({})", paint.bad("failed"), explained(certainty, events))
     }
 }
 

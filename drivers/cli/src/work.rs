@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use countersign::{CloseReport, OpenError, Reader, Schema, Settings, Store};
+use countersign::{Batch, CloseReport, OpenError, Reader, Schema, Settings, Store};
 
 use crate::address::Address;
 use crate::exit::Exit;
@@ -16,12 +16,21 @@ const CLOSING: Duration = Duration::from_secs(10);
 
 /// Opens a store for work, with the schema and the backend that it remembers.
 pub(crate) fn open(path: &Path, output: &Output) -> Result<Store> {
+    Ok(with_backend(path, output)?.blocking()?)
+}
+
+/// As [`open`], and nothing is pushed.
+pub(crate) fn open_offline(path: &Path, output: &Output) -> Result<Store> {
+    Ok(with_backend(path, output)?.offline().blocking()?)
+}
+
+fn with_backend(path: &Path, output: &Output) -> Result<countersign::Opener> {
     let settings = settings(path)?;
     let mut opener = opener(path, &settings, output)?;
     if let Some(address) = &settings.backend {
         opener = Address::parse(address)?.attach(opener, path, settings.token.as_ref())?;
     }
-    Ok(opener.blocking()?)
+    Ok(opener)
 }
 
 /// Opens a store once without its backend, so that its state is as the schema has it, and closes it.
@@ -58,18 +67,18 @@ pub(crate) fn close(store: Store, patience: Duration, output: &Output) -> Result
     let patience = if trouble.is_some() { patience } else { patience.max(CLOSING) };
     let CloseReport { persisted, unpersisted, uncertain, .. } = store.close(patience);
     let why = trouble.as_deref().unwrap_or("the disk did not answer in time");
-    for (commit, events) in unpersisted {
+    for (commit, Batch { events, guard }) in unpersisted {
         let message = format!("commit {commit} could not be stored ({why}): it is not in the store; commit its events again:");
         let said = Said::new(Exit::Machine, "not_stored", message);
-        output.complain(&Said { commit: Some(commit), events, ..said });
+        output.complain(&Said { commit: Some(commit), events, guard, ..said });
     }
-    for (commit, events) in uncertain {
+    for (commit, Batch { events, guard }) in uncertain {
         let message = format!(
             "commit {commit} was being stored when the time was over ({why}): look with `receipt`, and commit its events again only if \
              the store does not know it:"
         );
         let said = Said::new(Exit::Machine, "perhaps_stored", message);
-        output.complain(&Said { commit: Some(commit), events, ..said });
+        output.complain(&Said { commit: Some(commit), events, guard, ..said });
     }
     Ok(if persisted { Exit::Reached } else { Exit::Machine })
 }

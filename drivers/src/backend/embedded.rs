@@ -123,6 +123,18 @@ impl EmbeddedBackend {
         self.shared.faults.lose_next_replies(replies);
     }
 
+    /// Wants other credentials from now on, of those who pull too: pulls that wait are ended.
+    pub fn want_credentials(&self, message: &str) {
+        self.shared.faults.want_credentials(Some(message.into()));
+        self.shared.bell.ring();
+    }
+
+    /// Takes whatever credentials it is given. A store that waits has to be told that there are new ones, by
+    /// [`News::Authenticated`](crate::News::Authenticated).
+    pub fn take_credentials(&self) {
+        self.shared.faults.want_credentials(None);
+    }
+
     /// Refuses every push with an event that matches: for ever, naming those events, or without saying for how long. Rules
     /// add up until [`EmbeddedBackend::accept_all`].
     pub fn refuse(&self, matcher: impl Fn(&OwnEvent) -> bool + Send + Sync + 'static, forever: bool, message: &str) {
@@ -168,6 +180,7 @@ impl Backend for EmbeddedBackend {
             path: path.clone(),
             mode: *mode,
             switch: switch.clone(),
+            faults: faults.clone(),
             bell: bell.clone(),
             is_interrupted: Arc::new(AtomicBool::new(false)),
             slot: Slot::default(),

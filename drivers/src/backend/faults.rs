@@ -16,6 +16,8 @@ pub(crate) struct Faults(Mutex<Plan>);
 struct Plan {
     failing_pushes: u32,
     lost_replies: u32,
+    /// What is said to those whose credentials are not good.
+    credentials_wanted: Option<Arc<str>>,
     rules: Vec<Arc<Rule>>,
 }
 
@@ -43,8 +45,21 @@ impl Faults {
         self.lock().rules.clear();
     }
 
+    pub(crate) fn want_credentials(&self, message: Option<Arc<str>>) {
+        self.lock().credentials_wanted = message;
+    }
+
+    /// Who asks is let in, or not.
+    pub(crate) fn credentials(&self) -> Result<(), BackendFailure> {
+        match self.lock().credentials_wanted.clone() {
+            Some(message) => Err(BackendFailure::NeedsAuth { message }),
+            None => Ok(()),
+        }
+    }
+
     /// What goes wrong before the backend has looked at the push.
     pub(crate) fn before(&self, push: &Push) -> Result<(), BackendFailure> {
+        self.credentials()?;
         let rules = {
             let mut plan = self.lock();
             if take_one(&mut plan.failing_pushes) {
@@ -90,6 +105,7 @@ impl fmt::Debug for Faults {
         f.debug_struct("Faults")
             .field("failing_pushes", &plan.failing_pushes)
             .field("lost_replies", &plan.lost_replies)
+            .field("credentials_wanted", &plan.credentials_wanted)
             .field("rules", &plan.rules.len())
             .finish()
     }

@@ -67,6 +67,7 @@ pub(crate) struct EmbeddedPull {
     pub(crate) path: Arc<Path>,
     pub(crate) mode: Mode,
     pub(crate) switch: Switch,
+    pub(crate) faults: Arc<Faults>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) is_interrupted: Arc<AtomicBool>,
     pub(crate) slot: Slot,
@@ -94,6 +95,7 @@ impl PullLane for EmbeddedPull {
 impl EmbeddedPull {
     fn answer(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
         let call = self.switch.call()?;
+        self.faults.credentials()?;
         let interrupted = || self.is_interrupted.load(Ordering::SeqCst);
         if interrupted() {
             return Err(cut_short());
@@ -104,11 +106,14 @@ impl EmbeddedPull {
         let slice = if pull.fresh {
             log.read(pull.backend.as_ref(), &cursor).map(Some)
         } else {
-            log.tail(pull.backend.as_ref(), &cursor, None, &|| call.is_cut() || interrupted())
+            log.tail(pull.backend.as_ref(), &cursor, None, &|| {
+                call.is_cut() || interrupted() || self.faults.credentials().is_err()
+            })
         };
         if call.is_cut() {
             return Err(switched_off(false));
         }
+        self.faults.credentials()?;
         let Slice { page, head, .. } = slice?.ok_or_else(cut_short)?;
         if head < pull.after {
             let message = format!("the backend's log ends at e{head}, and e{} was asked for: it has lost history", pull.after);
@@ -124,7 +129,7 @@ fn cut_short() -> BackendFailure {
 }
 
 fn draft(client: &ClientId, own: &OwnEvent) -> Draft {
-    let OwnEvent { id, commit, last, event } = own;
+    let OwnEvent { id, commit, last, event, .. } = own;
     Draft {
         client: client.clone(),
         session: id.session.to_string().into(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::error::BackendOpenError;
+use crate::mark::Mark;
 
 /// "CSbk": a SQLite file with this application id is the log of a backend.
 const APPLICATION_ID: i64 = 0x4353_626b;
@@ -105,7 +106,7 @@ impl SqliteFile {
 
     /// Whether the file at the path is still the one that is open. What is written to a file without a name is lost.
     pub(crate) fn is_in_place(&self) -> bool {
-        Mark::of(&self.path).is_ok_and(|mark| mark == self.mark)
+        self.mark.is_at(&self.path)
     }
 }
 
@@ -115,25 +116,6 @@ pub(crate) fn draw_identity(path: &Path) -> Result<String, BackendOpenError> {
     let none = |error: getrandom::Error| BackendOpenError::NoRandomness { path: path.into(), message: error.to_string().into() };
     getrandom::fill(&mut random).map_err(none)?;
     Ok(random.iter().map(|byte| char::from(IDENTITY_ALPHABET[usize::from(byte & 63)])).collect())
-}
-
-/// Which file a path names: an identity where the system has one that is easily had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark(u64, u64);
-
-impl Mark {
-    #[cfg(unix)]
-    fn of(path: &Path) -> std::io::Result<Self> {
-        use std::os::unix::fs::MetadataExt;
-        let file = std::fs::metadata(path)?;
-        Ok(Self(file.dev(), file.ino()))
-    }
-
-    /// Elsewhere an open file can't be deleted or replaced.
-    #[cfg(not(unix))]
-    fn of(path: &Path) -> std::io::Result<Self> {
-        std::fs::metadata(path).map(|_| Self(0, 0))
-    }
 }
 
 /// Creates an empty file that only this user may read, if there is none. SQLite gives its side files the same rights.

@@ -4,15 +4,22 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use countersign_core::{Effect, EffectId, Notice, Output, Resolution, Stage, Txn};
+use futures_channel::oneshot;
 
 use super::{SessionCell, Shared, Timer, push, storage};
-use crate::receipt::{Table, Waiters};
+use crate::receipt::{Goals, LogName, Table, Waiters};
 use crate::record::Machine;
 
 /// The machine, and who waits for what.
 pub(crate) struct Hub {
     pub(crate) node: Machine,
     pub(crate) receipts: Table,
+    /// Points that somebody waits for.
+    pub(crate) goals: Goals,
+    /// Who wants to be told of the next turn.
+    pub(crate) listeners: Vec<oneshot::Sender<()>>,
+    /// The log that confirmations are about, once known.
+    log: Option<Arc<LogName>>,
     pub(crate) counts: Counts,
     pub(crate) timer: Arc<Timer>,
     /// Transactions that storage has been given and has not answered, in order.
@@ -35,6 +42,9 @@ impl Hub {
         Self {
             node,
             receipts: Table::default(),
+            goals: Goals::default(),
+            listeners: Vec::new(),
+            log: None,
             counts: Counts::default(),
             timer,
             storing: VecDeque::new(),
@@ -68,18 +78,40 @@ impl Hub {
                 },
                 Output::Resolve(resolution) => {
                     self.count(&resolution);
-                    self.receipts.resolve(resolution, woken);
+                    self.goals.resolved(&resolution);
+                    self.learn_log(&shared.store_id);
+                    self.receipts.resolve(resolution, self.log.as_ref(), woken);
                 }
                 Output::Notify(notice) => tell(&notice),
                 Output::Idle { deadline } => {
                     let node = &self.node;
                     self.receipts.sweep(|session| node.knows(session));
-                    self.timer.set(deadline.map(|(at, _)| shared.instant(at)));
+                    self.timer.set(deadline.map(|(at, _)| at));
                     shared.turns.tell();
+                    self.goals.look(&self.node, woken);
+                    woken.add(Waiters::of(std::mem::take(&mut self.listeners)));
                     return due;
                 }
                 unknown => tracing::error!(?unknown, "an output that this driver does not know"),
             }
+        }
+    }
+
+    /// Tells when the machine has taken another turn, or the store is closed.
+    pub(super) fn next_turn(&mut self) -> oneshot::Receiver<()> {
+        self.listeners.retain(|listener| !listener.is_canceled());
+        let (sender, receiver) = oneshot::channel();
+        if !self.ended {
+            self.listeners.push(sender);
+        }
+        receiver
+    }
+
+    /// A backend that is forgotten in the same turn is still the one that has confirmed what is told in it.
+    fn learn_log(&mut self, store_id: &Arc<str>) {
+        let Some(backend) = self.node.backend() else { return };
+        if self.log.as_ref().is_none_or(|log| log.backend != *backend) {
+            self.log = Some(Arc::new(LogName { store_id: Arc::clone(store_id), backend: Arc::clone(backend) }));
         }
     }
 

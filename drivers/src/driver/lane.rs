@@ -67,10 +67,18 @@ impl<T> Lane<T> {
 
     /// The lane ends after the order that is being carried out. Answers those that were still waiting.
     pub(crate) fn close(&self) -> VecDeque<T> {
+        self.close_after(|_| false)
+    }
+
+    /// The lane ends after the order that is being carried out, and after those that were waiting and are still wanted. Answers the
+    /// others.
+    pub(crate) fn close_after(&self, wanted: impl Fn(&T) -> bool) -> VecDeque<T> {
         let mut queue = lock(&self.queue);
         queue.closed = true;
         self.tell(&mut queue);
-        std::mem::take(&mut queue.orders)
+        let (wanted, dropped) = std::mem::take(&mut queue.orders).into_iter().partition(wanted);
+        queue.orders = wanted;
+        dropped
     }
 
     /// The next order, for a task, which is woken when there is one. Never [`Next::Late`].

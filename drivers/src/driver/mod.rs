@@ -23,15 +23,19 @@ mod storage;
 mod timer;
 mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use countersign_core::{CommitId, Input, SessionId, Status, Time};
+use countersign_core::{CommitId, Input, Node, SessionId, Status, Time};
+use futures_channel::oneshot;
 
+use crate::clock::Clock;
 use crate::receipt::Waiters;
 use crate::state::Schema;
+use crate::storage::Syncing;
 use crate::sync::{lock, try_lock};
 
 pub(crate) use hub::Hub;
@@ -48,7 +52,11 @@ pub(crate) struct Shared {
     pub(crate) schema: Schema,
     /// What `backend` says of itself; nothing without one.
     pub(crate) backend: Option<String>,
-    origin: Instant,
+    /// Which of the backend's logs is meant.
+    pub(crate) store_id: Arc<str>,
+    /// Entries of the log without effect on the state, as storage has counted them last.
+    pub(crate) skipped: AtomicU64,
+    clock: Clock,
     hub: Mutex<Hub>,
     pub(crate) storage: Lane<storage::Job>,
     pub(crate) push: Lane<push::Job>,
@@ -60,6 +68,8 @@ pub(crate) struct Shared {
     abandoned: OnceLock<Instant>,
     /// Told after every turn of the machine.
     pub(crate) turns: Turns,
+    /// What was last said of syncing to those who look from outside.
+    said: Mutex<Option<Syncing>>,
 }
 
 /// Which threads have ended.
@@ -71,12 +81,14 @@ pub(crate) struct Ended {
 }
 
 impl Shared {
-    pub(crate) fn new(path: PathBuf, schema: Schema, backend: Option<String>, hub: Hub) -> Self {
+    pub(crate) fn new(path: PathBuf, schema: Schema, (backend, store_id): (Option<String>, Arc<str>), hub: Hub) -> Self {
         Self {
             path,
             schema,
             backend,
-            origin: Instant::now(),
+            store_id,
+            skipped: AtomicU64::new(0),
+            clock: hub.timer.clock.clone(),
             hub: Mutex::new(hub),
             storage: Lane::default(),
             push: Lane::default(),
@@ -85,21 +97,19 @@ impl Shared {
             rest: Default::default(),
             abandoned: OnceLock::new(),
             turns: Turns::default(),
+            said: Mutex::default(),
         }
     }
 
-    /// The time that the machine is told.
+    /// The time that the machine is told: microseconds since 1970.
     pub(crate) fn now(&self) -> Time {
-        Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
-    }
-
-    /// The moment that a time of the machine stands for.
-    pub(crate) fn instant(&self, at: Time) -> Instant {
-        self.origin + Duration::from_micros(at.0)
+        self.clock.now()
     }
 
     pub(crate) fn status(&self) -> Status {
-        lock(&self.hub).node.status()
+        let mut status = lock(&self.hub).node.status();
+        status.skipped = self.skipped.load(Ordering::Relaxed);
+        status
     }
 
     /// Runs something under the machine's lock, then carries out what came of it.
@@ -118,9 +128,51 @@ impl Shared {
         value
     }
 
+    /// Looks at the machine, and whether the store has ended.
+    pub(crate) fn with_node<T>(&self, look: impl FnOnce(&Node, bool) -> T) -> T {
+        let hub = lock(&self.hub);
+        look(&hub.node, hub.ended)
+    }
+
+    /// Tells when the machine has taken another turn, or the store is closed.
+    pub(crate) fn next_turn(&self) -> oneshot::Receiver<()> {
+        lock(&self.hub).next_turn()
+    }
+
+    /// Somebody has been told that the commit has failed. Noted in the file, in the background: if that fails, it is handed out again.
+    pub(crate) fn observed(&self, id: CommitId) {
+        self.storage.put(storage::Job::Run(Box::new(move |storage| {
+            if let Err(failure) = storage.acknowledge(id) {
+                tracing::warn!(commit = %id, message = %failure.message, "that its failure was seen could not be noted");
+            }
+        })));
+    }
+
+    /// Tells the machine something before there are lanes.
+    pub(crate) fn prepare(&self, input: Input) {
+        let now = self.now();
+        lock(&self.hub).node.handle(now, input);
+    }
+
     /// Tells the machine what has happened.
     pub(crate) fn feed(self: &Arc<Self>, input: Input) {
         self.with(|hub, now| hub.node.handle(now, input));
+    }
+
+    /// What the backend has answered, or a user has said: also told to those who look from outside, if it changes anything for them.
+    pub(crate) fn feed_and_say(self: &Arc<Self>, input: Input) {
+        let went_well = matches!(input, Input::PushOk { .. } | Input::Pulled { .. });
+        self.feed(input);
+        let mut said = lock(&self.said);
+        // Nearly always, and then it costs nothing.
+        if went_well && said.as_ref().is_some_and(Syncing::is_quiet) {
+            return;
+        }
+        let syncing = Syncing::of(&self.status());
+        if said.as_ref().is_none_or(|said| !said.says_the_same(&syncing)) {
+            *said = Some(syncing.clone());
+            self.storage.put(Job::Run(Box::new(move |storage| storage.say(&syncing))));
+        }
     }
 
     pub(crate) fn add_session(&self, session: &Arc<SessionCell>) {
@@ -158,9 +210,14 @@ impl Shared {
         self.abandoned.get().map(Instant::elapsed)
     }
 
+    /// Ends the storage lane. The machine's orders that wait are answered and not carried out; what somebody else has asked for is.
+    pub(crate) fn close_storage(&self) -> VecDeque<storage::Job> {
+        self.storage.close_after(|job| matches!(job, storage::Job::Run(_)))
+    }
+
     /// Ends every lane, each after the order that it is carrying out, and every wait for a session.
     pub(crate) fn close_lanes(&self) {
-        let _orders = (self.push.close(), self.storage.close());
+        let _orders = (self.push.close(), self.close_storage());
         self.pull.close();
         let timer = Arc::clone(&lock(&self.hub).timer);
         timer.close();

@@ -152,11 +152,11 @@ pub(crate) fn run(shared: &Arc<Shared>, mut lane: Box<dyn PullLane>) {
                     result = ask();
                 }
                 credentials.heard(&result);
-                shared.feed(answer(id, result));
+                shared.feed_and_say(answer(id, result));
             }
             Next::Late => {
                 if credentials.ask(|| lane.has_new_credentials()) {
-                    shared.feed(Input::Authenticated);
+                    shared.feed_and_say(Input::Authenticated);
                 }
             }
             Next::Closed => return,
@@ -180,11 +180,11 @@ pub(crate) async fn run_task(shared: Arc<Shared>, mut lane: Box<dyn AsyncPullLan
                 };
                 let result = pulled.unwrap_or_else(interrupted);
                 credentials.heard(&result);
-                shared.feed(answer(id, result));
+                shared.feed_and_say(answer(id, result));
             }
             Next::Late => {
                 if credentials.ask(|| lane.has_new_credentials()) {
-                    shared.feed(Input::Authenticated);
+                    shared.feed_and_say(Input::Authenticated);
                 }
             }
             Next::Closed => return,

@@ -30,11 +30,11 @@ pub(crate) fn run(shared: &Arc<Shared>, mut lane: Box<dyn PushLane>) {
             Next::Order(Job { id, push }) => {
                 let pushed = guarded("push", true, || lane.push(&push));
                 credentials.heard(&pushed);
-                shared.feed(answer(id, pushed));
+                shared.feed_and_say(answer(id, pushed));
             }
             Next::Late => {
                 if credentials.ask(|| lane.has_new_credentials()) {
-                    shared.feed(Input::Authenticated);
+                    shared.feed_and_say(Input::Authenticated);
                 }
             }
             Next::Closed => return,
@@ -53,11 +53,11 @@ pub(crate) async fn run_task(shared: Arc<Shared>, mut lane: Box<dyn AsyncPushLan
                 let pushed = guarded_task("push", true, || lane.push(&push), |task| shared.push.poll_closed(task.waker())).await;
                 let Some(pushed) = pushed else { return };
                 credentials.heard(&pushed);
-                shared.feed(answer(id, pushed));
+                shared.feed_and_say(answer(id, pushed));
             }
             Next::Late => {
                 if credentials.ask(|| lane.has_new_credentials()) {
-                    shared.feed(Input::Authenticated);
+                    shared.feed_and_say(Input::Authenticated);
                 }
             }
             Next::Closed => return,

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use countersign_core::{EffectId, Input, SessionId, Txn};
+use countersign_core::{EffectId, Input, Materialised, SessionId, Txn};
 
 use super::Shared;
 use super::lane::Next;
@@ -32,6 +33,7 @@ struct Later {
 
 /// Carries out orders until the lane is closed. The file is closed, and its lock let go, when this returns.
 pub(crate) fn run(shared: &Arc<Shared>, mut storage: Storage) {
+    count_skipped(shared, &mut storage);
     let mut later: VecDeque<Later> = VecDeque::new();
     loop {
         match shared.storage.take(later.front().map(|snapshot| snapshot.at)) {
@@ -53,12 +55,23 @@ fn materialise(shared: &Arc<Shared>, storage: &mut Storage, id: EffectId, txn: &
         let _inside = inside::enter();
         storage.materialise(txn)
     };
+    let may_skip = matches!(&outcome, Materialised::Committed { skipped } if !skipped.is_empty());
+    if may_skip || txn.undo_to.is_some() || txn.wipe {
+        count_skipped(shared, storage);
+    }
     shared.with(|hub, now| {
         hub.storing.retain(|(stored, _)| *stored != id);
         hub.node.handle(now, Input::Materialised { id, outcome });
     });
     shared.signal_rest(|_| ());
     close_if_abandoned(shared);
+}
+
+/// Counts anew what has no effect on the state. What can't be counted now is counted the next time.
+fn count_skipped(shared: &Shared, storage: &mut Storage) {
+    if let Ok(skipped) = storage.skipped() {
+        shared.skipped.store(skipped, Ordering::Relaxed);
+    }
 }
 
 /// Seeds a session's database; answers what has to be tried again.

@@ -1,20 +1,23 @@
 //! The machine's deadline, for whoever keeps it: a thread, or a task.
 
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::Waker;
 use std::time::Instant;
 
+use countersign_core::Time;
+
+use crate::clock::Clock;
 use crate::sync::{lock, wait_until};
 
-#[derive(Default)]
 pub(crate) struct Timer {
+    pub(crate) clock: Clock,
     state: Mutex<State>,
     news: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    deadline: Option<Instant>,
+    deadline: Option<Time>,
     closed: bool,
     /// The task that keeps the deadline, if it is a task.
     task: Option<Waker>,
@@ -31,8 +34,14 @@ pub(crate) enum Next {
 }
 
 impl Timer {
+    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+        let timer = Arc::new(Self { clock, state: Mutex::default(), news: Condvar::new() });
+        timer.clock.keeps(Arc::downgrade(&timer));
+        timer
+    }
+
     /// Sets the deadline. Wakes its keeper only if he would sleep too long: one that wakes early goes back to sleep.
-    pub(crate) fn set(&self, deadline: Option<Instant>) {
+    pub(crate) fn set(&self, deadline: Option<Time>) {
         let task = {
             let mut state = lock(&self.state);
             let earlier = deadline.is_some_and(|new| state.deadline.is_none_or(|old| new < old));
@@ -54,6 +63,12 @@ impl Timer {
         self.wake(task);
     }
 
+    /// The clock was told that time has passed.
+    pub(crate) fn look_again(&self) {
+        let task = lock(&self.state).task.take();
+        self.wake(task);
+    }
+
     fn wake(&self, task: Option<Waker>) {
         self.news.notify_all();
         if let Some(task) = task {
@@ -65,7 +80,7 @@ impl Timer {
     #[cfg(feature = "smol")]
     pub(crate) fn next(&self, task: &Waker) -> Next {
         let mut state = lock(&self.state);
-        let next = state.next();
+        let next = state.next(&self.clock);
         if matches!(next, Next::Sleep(_)) {
             state.task = Some(task.clone());
         }
@@ -76,7 +91,7 @@ impl Timer {
     pub(crate) fn wait(&self) -> bool {
         let mut state = lock(&self.state);
         loop {
-            match state.next() {
+            match state.next(&self.clock) {
                 Next::Due => return true,
                 Next::Closed => return false,
                 Next::Sleep(deadline) => state = wait_until(&self.news, state, deadline),
@@ -86,14 +101,14 @@ impl Timer {
 }
 
 impl State {
-    fn next(&mut self) -> Next {
+    fn next(&mut self, clock: &Clock) -> Next {
         if self.closed {
             return Next::Closed;
         }
-        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        if self.deadline.is_some_and(|deadline| deadline <= clock.now()) {
             self.deadline = None;
             return Next::Due;
         }
-        Next::Sleep(self.deadline)
+        Next::Sleep(self.deadline.and_then(|deadline| clock.instant(deadline)))
     }
 }

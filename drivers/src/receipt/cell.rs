@@ -1,6 +1,6 @@
 //! The shared part of a receipt's handles.
 
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use countersign_core::{CommitId, Stage, SyncError};
 use futures_channel::oneshot;
@@ -24,6 +24,10 @@ impl Waiters {
     pub(crate) fn add(&mut self, others: Self) {
         self.0.extend(others.0);
     }
+
+    pub(crate) fn of(waiters: Vec<oneshot::Sender<()>>) -> Self {
+        Self(waiters)
+    }
 }
 
 /// A receipt as its handles share it.
@@ -39,6 +43,8 @@ struct State {
     backend: Option<Outcome>,
     /// The store was closed: what those are told who wait for what had not settled.
     closed: Option<SyncError>,
+    /// Somebody has been told of the failure.
+    observed: bool,
     waiters: Vec<(Stage, oneshot::Sender<()>)>,
     /// When so many wait, those who have stopped are let go: the list is at most twice as long as it has to be.
     prune_at: usize,
@@ -50,15 +56,31 @@ impl Cell {
         Self { id, store, state: Mutex::default() }
     }
 
-    /// A receipt found again, of which something may have settled.
-    pub(crate) fn found(id: CommitId, store: Weak<Shared>, leader: Option<Outcome>, backend: Option<Outcome>) -> Self {
-        Self { id, store, state: Mutex::new(State { leader, backend, ..State::default() }) }
+    /// A receipt found again, of which something may have settled. `observed`: somebody has been told of its failure already.
+    pub(crate) fn found(
+        id: CommitId,
+        store: Weak<Shared>,
+        (leader, backend): (Option<Outcome>, Option<Outcome>),
+        observed: bool,
+    ) -> Self {
+        Self { id, store, state: Mutex::new(State { leader, backend, observed, ..State::default() }) }
     }
 
     pub(crate) fn id(&self) -> CommitId {
         self.id
     }
 
+    /// The outcome, if there is one. For somebody who acts on it: a failure is not handed out as unobserved after that.
+    pub(crate) fn observe(&self, stage: Stage) -> Option<Outcome> {
+        let (outcome, first) = {
+            let mut state = lock(&self.state);
+            (state.peek(stage), state.observe(stage))
+        };
+        self.tell_observed(first);
+        outcome
+    }
+
+    /// The outcome, if there is one. For somebody who only looks.
     pub(crate) fn peek(&self, stage: Stage) -> Option<Outcome> {
         lock(&self.state).peek(stage)
     }
@@ -67,6 +89,9 @@ impl Cell {
     pub(crate) fn listen(&self, stage: Stage) -> Result<Outcome, oneshot::Receiver<()>> {
         let mut state = lock(&self.state);
         if let Some(outcome) = state.peek(stage) {
+            let first = state.observe(stage);
+            drop(state);
+            self.tell_observed(first);
             return Ok(outcome);
         }
         if state.waiters.len() >= state.prune_at {
@@ -101,6 +126,16 @@ impl Cell {
         Waiters(std::mem::take(&mut state.waiters).into_iter().map(|(_, waiter)| waiter).collect())
     }
 
+    fn tell_observed(&self, first: bool) {
+        if let Some(shared) = self.store.upgrade().filter(|_| first) {
+            shared.observed(self.id);
+        }
+    }
+
+    pub(crate) fn store(&self) -> Option<Arc<Shared>> {
+        self.store.upgrade()
+    }
+
     pub(crate) fn waiting_for(&self, stage: Stage) -> WaitingFor {
         let status = self.store.upgrade().map(|shared| Box::new(shared.status()));
         WaitingFor { stage, status }
@@ -114,6 +149,15 @@ impl State {
             Stage::Backend => &self.backend,
         };
         slot.clone().or_else(|| self.closed.clone().map(Err))
+    }
+
+    /// Whether this stage has failed, and nobody has been told before.
+    fn observe(&mut self, stage: Stage) -> bool {
+        let slot = match stage {
+            Stage::Leader => &self.leader,
+            Stage::Backend => &self.backend,
+        };
+        matches!(slot, Some(Err(_))) && !std::mem::replace(&mut self.observed, true)
     }
 }
 

@@ -4,7 +4,11 @@
 //! most once, every waiter sees the same outcome (R1), and waiting changes nothing: a wait can be dropped at any time.
 
 mod cell;
+mod goal;
+mod status;
 mod table;
+mod token;
+mod updates;
 mod wait;
 
 use std::fmt;
@@ -16,7 +20,13 @@ use countersign_core::{CommitId, Pos, Stage, SyncError};
 use smallvec::SmallVec;
 
 pub(crate) use cell::{Cell, Waiters};
+pub use goal::{Endless, Milestone, MilestoneWait};
+pub(crate) use goal::{Goals, Look, Watching};
+pub use status::ReceiptStatus;
 pub(crate) use table::Table;
+pub(crate) use token::LogName;
+pub use token::{ParseTokenError, PositionToken};
+pub use updates::Updates;
 pub use wait::Wait;
 pub(crate) use wait::block_on;
 
@@ -44,6 +54,15 @@ impl Settled {
             Self::Persisted | Self::NotApplicable => None,
         }
     }
+
+    /// That place as a token, for `Store::reached` on another client; `None` if the backend has no part in it.
+    #[must_use]
+    pub fn token(&self) -> Option<PositionToken> {
+        match self {
+            Self::Confirmed(confirmation) => confirmation.token(),
+            Self::Persisted | Self::NotApplicable => None,
+        }
+    }
 }
 
 /// Where a confirmed commit stands.
@@ -54,6 +73,16 @@ pub struct Confirmation {
     pub positions: SmallVec<[u64; 1]>,
     /// How often it was renumbered by a rebase on the way.
     pub rebases: u32,
+    /// In which log.
+    pub(crate) log: Option<Arc<LogName>>,
+}
+
+impl Confirmation {
+    /// The last of its positions as a token, for `Store::reached` on another client of the same log.
+    #[must_use]
+    pub fn token(&self) -> Option<PositionToken> {
+        Some(PositionToken::new(Arc::clone(self.log.as_ref()?), *self.positions.last()?))
+    }
 }
 
 /// What a commit hands back. May be ignored: the commit goes on without it.
@@ -77,6 +106,19 @@ impl CommitReceipt {
     #[must_use]
     pub fn id(&self) -> CommitId {
         self.leader_sync.id()
+    }
+
+    /// How the receipt stands: what it waits for, since when without success, what comes before it. Looks at what is queued before it.
+    #[must_use]
+    pub fn status(&self) -> ReceiptStatus {
+        ReceiptStatus::of(&self.leader_sync.cell)
+    }
+
+    /// Tells whenever the status has changed, beginning with how it stands now. What changes faster than it is looked at is told
+    /// together: only the newest is kept. Ends when both stages have settled or the store is closed, with how they ended.
+    #[must_use = "nothing is told unless it is polled"]
+    pub fn updates(&self) -> Updates {
+        Updates::new(Arc::clone(&self.leader_sync.cell))
     }
 }
 
@@ -106,7 +148,7 @@ impl SyncStage {
     /// How the stage has settled; `None` if it has not.
     #[must_use]
     pub fn peek(&self) -> Option<Outcome> {
-        self.cell.peek(self.stage)
+        self.cell.observe(self.stage)
     }
 
     /// Blocks until the stage has settled, or the store is closed.
@@ -155,7 +197,11 @@ impl IntoFuture for &SyncStage {
 
 impl fmt::Debug for SyncStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SyncStage").field("id", &self.id()).field("stage", &self.stage).field("outcome", &self.peek()).finish()
+        f.debug_struct("SyncStage")
+            .field("id", &self.id())
+            .field("stage", &self.stage)
+            .field("outcome", &self.cell.peek(self.stage))
+            .finish()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use countersign_core::{CommitId, Resolution, SessionId, Stage, SyncError};
 
-use super::{Cell, Confirmation, Outcome, Settled, Waiters};
+use super::{Cell, Confirmation, LogName, Outcome, Settled, Waiters};
 
 /// Costs nothing for a receipt that nobody holds.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Table {
     }
 
     /// Settles what the machine has resolved.
-    pub(crate) fn resolve(&mut self, resolution: Resolution, woken: &mut Waiters) {
+    pub(crate) fn resolve(&mut self, resolution: Resolution, log: Option<&Arc<LogName>>, woken: &mut Waiters) {
         match resolution {
             Resolution::Persisted { session, through } => {
                 let from = self.persisted.insert(session, through).map_or(0, |before| before + 1);
@@ -57,7 +57,8 @@ impl Table {
             Resolution::Confirmed { session, commits } => {
                 for confirmed in commits {
                     let id = CommitId { session, ordinal: confirmed.commit };
-                    let confirmation = Confirmation { positions: confirmed.positions, rebases: confirmed.rebases };
+                    let (positions, rebases) = (confirmed.positions, confirmed.rebases);
+                    let confirmation = Confirmation { positions, rebases, log: log.cloned() };
                     self.settle(id, Stage::Backend, Ok(Settled::Confirmed(confirmation)), woken);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use countersign_core::{CommitError, CommitId, Event, Input, Node, Output, Prepared, SessionId, Time};
+use countersign_core::{Batch, CommitError, CommitId, Input, Node, Output, Prepared, SessionId, Time};
 
 use super::Recorder;
 
@@ -24,11 +24,12 @@ impl Machine {
         self.node.handle(now, input);
     }
 
-    pub(crate) fn prepare(&mut self, now: Time, session: SessionId, events: Vec<Event>) -> Result<Prepared, CommitError> {
+    pub(crate) fn prepare(&mut self, now: Time, session: SessionId, batch: Batch) -> Result<Prepared, CommitError> {
         if let Some(recorder) = &mut self.recorder {
-            recorder.input(now, &Input::Prepare { session, events: events.clone() });
+            let Batch { events, guard } = batch.clone();
+            recorder.input(now, &Input::Prepare { session, events, guard });
         }
-        self.node.prepare(now, session, events)
+        self.node.prepare(now, session, batch)
     }
 
     pub(crate) fn finish(&mut self, now: Time, session: SessionId, applied: bool) -> Option<CommitId> {

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use countersign_core::{Event, Poison, SessionApplied, SessionTxn, StorageClass, StorageFailure, Unit};
+use countersign_core::{Event, Guard as CommitGuard, Poison, SessionApplied, SessionTxn, StorageClass, StorageFailure, Unit};
 use rusqlite::Connection;
 
-use crate::state::{ApplyError, Guard, Schema, SchemaError, Tables, panic_message, trouble};
+use crate::state::{ApplyError, Guard, Schema, SchemaError, Tables, Unmet, panic_message, trouble};
 
 /// A session's in-memory database, and the stack of what can be undone in it.
 pub(crate) struct SessionDb {
@@ -39,6 +39,14 @@ pub(crate) enum CommitFailure {
         event: Arc<str>,
         /// What was said.
         message: Arc<str>,
+    },
+    /// Its guard does not hold, or can't be asked.
+    #[error("guard {guard}: {unmet:?}")]
+    Guard {
+        /// The guard's name.
+        guard: Arc<str>,
+        /// Why; not for trouble with the database.
+        unmet: Unmet,
     },
     /// The database can't take it.
     #[error("the session's database is in trouble: {}", .0.message)]
@@ -125,16 +133,26 @@ impl SessionDb {
         SessionApplied::Failed { message }
     }
 
-    /// Applies a commit, all or nothing: one unit for each event.
+    /// Applies a commit, all or nothing: one unit for each event. Its guard is asked first.
     ///
     /// # Errors
-    /// If an event can't be materialised; the database is then as before. If it is in trouble it takes no more commits.
-    pub(crate) fn commit<'e>(&mut self, events: impl IntoIterator<Item = &'e Event>) -> Result<(), CommitFailure> {
+    /// If its guard does not hold, or an event can't be materialised; the database is then as before. If it is in trouble it takes no more commits.
+    pub(crate) fn commit<'e>(
+        &mut self,
+        guard: Option<&CommitGuard>,
+        events: impl IntoIterator<Item = &'e Event>,
+    ) -> Result<(), CommitFailure> {
         if let Some(broken) = &self.broken {
             return Err(CommitFailure::Trouble(broken.clone()));
         }
         let units = self.stack.len();
         let committed = self.transaction(|db| {
+            if let Some(guard) = guard {
+                db.tables.check_guard(&db.conn, guard).map_err(|unmet| match unmet {
+                    Unmet::Trouble(failure) => CommitFailure::Trouble(failure),
+                    unmet => CommitFailure::Guard { guard: Arc::clone(&guard.name), unmet },
+                })?;
+            }
             let mut last = None;
             for (index, event) in events.into_iter().enumerate() {
                 let mark = db.push();
@@ -235,6 +253,13 @@ impl SessionDb {
     /// The units go on the stack even if their writes are left out: the machine counts them.
     fn try_units(&mut self, units: &[Unit]) -> Result<Judged, StorageFailure> {
         let mut judged = Judged::Applied;
+        if let Some(guard) = units.iter().find_map(|unit| unit.guard.as_deref()) {
+            match self.tables.check_guard(&self.conn, guard).map_err(|unmet| unmet.poison(guard)) {
+                Ok(()) => {}
+                Err(Ok(poison)) => judged = left_out(&poison),
+                Err(Err(failure)) => return Err(failure),
+            }
+        }
         for unit in units {
             if !unit.undoable && !self.stack.is_empty() {
                 return Err(other(format!("`{}` is confirmed, but stands behind units that may be undone", unit.event.name)));

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::classify::trouble;
+use super::condition::{Condition, SqlCondition, Unmet};
 use super::error::SchemaError;
 use super::events::EventType;
 use super::guard::{Guard, Mode};
+use super::guarded::GuardType;
+use super::readdb::{GuardError, ReadDb};
 use super::schema::{Closure, Declared, Inner, Materialiser, Schema};
 use super::shape;
 use super::statedb::{MaterialiseError, StateDb};
@@ -46,6 +49,17 @@ pub struct SchemaBuilder {
     version: u32,
     state_sql: Vec<String>,
     events: Vec<(String, NewEventType)>,
+    guards: Vec<(String, NewCondition)>,
+}
+
+enum NewCondition {
+    Rust(Condition),
+    /// With its line, if it comes from a file.
+    Sql {
+        sql: String,
+        line: Option<usize>,
+        message: Option<String>,
+    },
 }
 
 struct NewEventType {
@@ -61,7 +75,7 @@ enum Body {
 
 impl SchemaBuilder {
     pub(super) fn new(version: u32) -> Self {
-        Self { version, state_sql: Vec::new(), events: Vec::new() }
+        Self { version, state_sql: Vec::new(), events: Vec::new(), guards: Vec::new() }
     }
 
     /// Adds tables, indexes and views. May be called several times.
@@ -99,6 +113,60 @@ impl SchemaBuilder {
         self
     }
 
+    /// Adds a typed guard: what has to hold of the state for a commit that names it, see [`crate::IntoEvents::guarded`]. An error says why
+    /// it does not hold.
+    ///
+    /// ```
+    /// use countersign::{EventType, GuardType, Schema};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct SeatFree {
+    ///     seat: u32,
+    /// }
+    ///
+    /// impl GuardType for SeatFree {
+    ///     const NAME: &'static str = "v1.SeatFree";
+    /// }
+    ///
+    /// let schema = Schema::builder(1)
+    ///     .state_sql("CREATE TABLE seats (seat INTEGER PRIMARY KEY, guest TEXT NOT NULL) STRICT")
+    ///     .event_sql("v1.SeatTaken", false, ["INSERT OR REPLACE INTO seats (seat, guest) VALUES (:seat, :guest)"])
+    ///     .guard::<SeatFree>(|db, SeatFree { seat }| {
+    ///         match db.query_optional("SELECT guest FROM seats WHERE seat = ?", [seat], |row| row.get::<_, String>(0))? {
+    ///             Some(guest) => Err(format!("{guest} has seat {seat}").into()),
+    ///             None => Ok(()),
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(schema.guard_names().count(), 1);
+    /// # Ok::<(), countersign::SchemaError>(())
+    /// ```
+    pub fn guard<T: GuardType + 'static>(
+        mut self,
+        holds: impl Fn(&ReadDb<'_>, T) -> Result<(), GuardError> + Send + Sync + 'static,
+    ) -> Self {
+        let closure = move |db: &ReadDb<'_>, args: &str| {
+            let args: T = serde_json::from_str(args)
+                .map_err(|error| Unmet::Args(format!("the arguments are not those of {}: {error}", T::NAME)))?;
+            Ok(holds(db, args)?)
+        };
+        self.guards.push((T::NAME.to_owned(), NewCondition::Rust(Condition::Rust(Box::new(closure)))));
+        self
+    }
+
+    /// Adds a guard that is a query: it holds if the first column of the first row is true, a number other than 0. Parameters as in
+    /// [`Schema::from_toml`]; the message says what it means that it does not hold.
+    pub fn guard_sql(self, name: &str, sql: &str, message: Option<&str>) -> Self {
+        self.guard_line(name, sql, None, message)
+    }
+
+    pub(super) fn guard_line(mut self, name: &str, sql: &str, line: Option<usize>, message: Option<&str>) -> Self {
+        let (sql, message) = (sql.trim().to_owned(), message.map(|message| message.trim().to_owned()));
+        self.guards.push((name.to_owned(), NewCondition::Sql { sql, line, message }));
+        self
+    }
+
     /// Checks it all, in an empty database in memory.
     ///
     /// # Errors
@@ -124,7 +192,8 @@ impl SchemaBuilder {
         let mut declared = self.events;
         declared.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (name, event) in declared {
-            check_name(&name, &events)?;
+            check_name(&name, "an event", events.contains_key(&*name))
+                .map_err(|message| SchemaError::Event { name: name.clone(), message })?;
             hash.text(&name);
             hash.number(event.client_only.into());
             let materialiser = match event.body {
@@ -137,7 +206,22 @@ impl SchemaBuilder {
             };
             events.insert(Arc::from(name), Declared { client_only: event.client_only, materialiser });
         }
-        Ok(Schema(Arc::new(Inner { version: self.version, hash: hash.0, state_sql: self.state_sql, shapes, events })))
+        let mut guards = BTreeMap::new();
+        let mut declared = self.guards;
+        declared.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, condition) in declared {
+            check_name(&name, "a guard", guards.contains_key(&*name))
+                .map_err(|message| SchemaError::Guard { name: name.clone(), message })?;
+            // Only the name: what a guard asks makes no difference to the state.
+            hash.text("guard");
+            hash.text(&name);
+            let condition = match condition {
+                NewCondition::Rust(condition) => condition,
+                NewCondition::Sql { sql, line, message } => check_condition(&conn, &guard, &name, &sql, line, message)?,
+            };
+            guards.insert(Arc::from(name), condition);
+        }
+        Ok(Schema(Arc::new(Inner { version: self.version, hash: hash.0, state_sql: self.state_sql, shapes, events, guards })))
     }
 }
 
@@ -147,22 +231,21 @@ impl std::fmt::Debug for SchemaBuilder {
     }
 }
 
-/// The longest name of an event, in bytes.
+/// The longest name of an event or a guard, in bytes.
 const MAX_NAME: usize = 256;
 
-fn check_name(name: &str, events: &BTreeMap<Arc<str>, Declared>) -> Result<(), SchemaError> {
-    let message = if name.is_empty() {
-        "an event needs a name, such as v1.TodoCreated"
+fn check_name(name: &str, what: &str, is_there: bool) -> Result<(), String> {
+    if name.is_empty() {
+        Err(format!("{what} needs a name, such as v1.TodoCreated"))
     } else if name.len() > MAX_NAME {
-        "the name is longer than 256 bytes: shorten it, it goes with every event"
+        Err("the name is longer than 256 bytes: shorten it, it is stored and sent again and again".to_owned())
     } else if name.chars().any(char::is_control) {
-        "the name has control characters: leave them out"
-    } else if events.contains_key(name) {
-        "it is declared twice: one event has one materialiser"
+        Err("the name has control characters: leave them out".to_owned())
+    } else if is_there {
+        Err(format!("it is declared twice: {what} has one meaning"))
     } else {
-        return Ok(());
-    };
-    Err(SchemaError::Event { name: name.to_owned(), message: message.to_owned() })
+        Ok(())
+    }
 }
 
 fn check_sql(
@@ -183,6 +266,27 @@ fn check_sql(
             Problem::Said(text) => text.clone(),
         };
         SchemaError::Sql { place: format!("{line}event `{name}`, statement {}", bad.index + 1), message }
+    })
+}
+
+fn check_condition(
+    conn: &Connection,
+    guard: &Guard,
+    name: &str,
+    sql: &str,
+    line: Option<usize>,
+    message: Option<String>,
+) -> Result<Condition, SchemaError> {
+    let entered = guard.enter(Mode::Guard);
+    let checked = SqlCondition::prepare(conn, sql, message);
+    drop(entered);
+    checked.map(Condition::Sql).map_err(|problem| {
+        let line = line.map_or_else(String::new, |line| format!("line {line} of the schema: "));
+        let message = match &problem {
+            Problem::Sqlite(error) => guard.say(error),
+            Problem::Said(text) => text.clone(),
+        };
+        SchemaError::Sql { place: format!("{line}guard `{name}`"), message }
     })
 }
 

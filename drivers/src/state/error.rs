@@ -38,6 +38,14 @@ pub enum SchemaError {
         /// What is wrong, and what to do.
         message: String,
     },
+    /// A guard is declared twice, or under a name that can't be.
+    #[error("guard `{name}`: {message}")]
+    Guard {
+        /// The name of the guard.
+        name: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
     /// The tables could not be made, and the schema is not to blame.
     #[error("the state tables can't be made: {}", .0.message)]
     Trouble(StorageFailure),

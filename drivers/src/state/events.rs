@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use countersign_core::Event;
+use countersign_core::{Batch, Event};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::guarded::{Guarded, IntoGuard};
 use super::json::{self, JsonError};
 use super::schema::Schema;
 use super::strict::Strict;
@@ -57,13 +58,85 @@ pub trait IntoEvent {
     fn into_event(self, schema: &Schema) -> Result<Event, EncodeError>;
 }
 
-/// What `commit` takes: one event, a tuple of up to eight, an array or a `Vec` of events, or `()` for an empty commit.
+/// What `commit` takes: one event, a tuple of up to eight, an array or a `Vec` of events, or `()` for an empty commit; and any of them
+/// under a guard.
 pub trait IntoEvents {
-    /// The events in canonical form, in order.
+    /// The events in canonical form, in order; without their guard, if they have one.
     ///
     /// # Errors
     /// As [`IntoEvent::into_event`].
     fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError>;
+
+    /// The events in canonical form, and their guard.
+    ///
+    /// # Errors
+    /// As [`IntoEvent::into_event`]; if the schema has no such guard.
+    fn into_batch(self, schema: &Schema) -> Result<Batch, EncodeError>
+    where
+        Self: Sized,
+    {
+        Ok(Batch::from(self.into_events(schema)?))
+    }
+
+    /// The same events, under a guard: they are committed only if it holds, and stay only as long as it does.
+    ///
+    /// It is checked before the first event, in the session when the commit is made, and by the leader whenever the commit comes onto
+    /// another state than it was checked on: behind what other sessions have committed, after every rebase, after a restart too. When it
+    /// no longer holds, the receipt fails with [`countersign_core::SyncError::Conflict`], the events are undone and in quarantine, and what
+    /// came after goes on. Whatever the backend has confirmed stands exactly where its guard held. (Of a commit that is too large for one
+    /// push, that is its first part: the rest is not checked again.)
+    ///
+    /// A guard that the schema does not have any more can't be checked: the commit then fails in the same way.
+    ///
+    /// ```
+    /// use countersign::{CommitError, EventType, GuardType, IntoEvents as _, Schema, Store};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct SeatTaken {
+    ///     seat: u32,
+    ///     guest: String,
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct SeatFree {
+    ///     seat: u32,
+    /// }
+    ///
+    /// impl EventType for SeatTaken {
+    ///     const NAME: &'static str = "v1.SeatTaken";
+    /// }
+    ///
+    /// impl GuardType for SeatFree {
+    ///     const NAME: &'static str = "v1.SeatFree";
+    /// }
+    ///
+    /// let schema = Schema::builder(1)
+    ///     .state_sql("CREATE TABLE seats (seat INTEGER PRIMARY KEY, guest TEXT NOT NULL) STRICT")
+    ///     .event_sql(SeatTaken::NAME, false, ["INSERT OR REPLACE INTO seats (seat, guest) VALUES (:seat, :guest)"])
+    ///     .guard::<SeatFree>(|db, SeatFree { seat }| {
+    ///         let is_taken = db.exists("SELECT 1 FROM seats WHERE seat = ?", [seat])?;
+    ///         if is_taken { Err(format!("seat {seat} is taken").into()) } else { Ok(()) }
+    ///     })
+    ///     .build()?;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("seats.db");
+    /// let store = Store::open(path).schema(schema).blocking()?;
+    ///
+    /// let take = |guest: &str| SeatTaken { seat: 7, guest: guest.to_owned() }.guarded(SeatFree { seat: 7 });
+    /// store.commit(take("Anna"))?;
+    /// let refused = store.commit(take("Ben"));
+    /// assert!(matches!(refused, Err(CommitError::Conflict { message, .. }) if &*message == "seat 7 is taken"));
+    /// // Had Ben been offline, on another computer: his commit would have been taken there, and its receipt have failed with
+    /// // `SyncError::Conflict` as soon as Anna's event came before it.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn guarded<G: IntoGuard>(self, guard: G) -> Guarded<Self, G>
+    where
+        Self: Sized,
+    {
+        Guarded { events: self, guard }
+    }
 }
 
 /// An event that can't be committed.
@@ -111,6 +184,30 @@ pub enum EncodeError {
         event: Arc<str>,
         /// Whether it is client-only by its type.
         by_type: bool,
+    },
+    /// The schema has no guard of this name.
+    #[error("the schema has no guard `{name}`{}", did_you_mean(.near))]
+    UnknownGuard {
+        /// The name.
+        name: Arc<str>,
+        /// Names in the schema that are close to it; all of them, if none is and they are few.
+        near: Vec<Arc<str>>,
+    },
+    /// The arguments of the guard can't be said.
+    #[error("guard `{guard}`: its arguments: {message}")]
+    GuardArgs {
+        /// The name of the guard.
+        guard: Arc<str>,
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// Events that have a guard were put under another one.
+    #[error("the commit is under two guards, `{first}` and `{second}`: a commit has one, put both conditions into it")]
+    TwoGuards {
+        /// The name of the one.
+        first: Arc<str>,
+        /// The name of the other.
+        second: Arc<str>,
     },
 }
 
@@ -203,7 +300,7 @@ tuples! {
 
 fn encode(schema: &Schema, name: &str, args: &impl Serialize) -> Result<Event, EncodeError> {
     let Some(info) = schema.event(name) else {
-        return Err(EncodeError::UnknownEvent { name: Arc::from(name), near: near(schema, name) });
+        return Err(EncodeError::UnknownEvent { name: Arc::from(name), near: near(schema.event_names(), name) });
     };
     match json::canonical(args) {
         Ok(args) => Ok(Event { name: info.name, args, client_only: info.client_only }),
@@ -216,9 +313,10 @@ const SHOWN: usize = 5;
 /// How alike a name has to be, of 1.
 const ALIKE: f64 = 0.6;
 
-fn near(schema: &Schema, name: &str) -> Vec<Arc<str>> {
+/// Those of the names that this one may be meant to be.
+pub(super) fn near<'a>(names: impl Iterator<Item = &'a Arc<str>>, name: &str) -> Vec<Arc<str>> {
     let distance = |other: &str| strsim::normalized_damerau_levenshtein(&other.to_lowercase(), &name.to_lowercase());
-    let mut names: Vec<(f64, &Arc<str>)> = schema.event_names().map(|other| (distance(other), other)).collect();
+    let mut names: Vec<(f64, &Arc<str>)> = names.map(|other| (distance(other), other)).collect();
     if names.iter().any(|(alike, _)| *alike >= ALIKE) {
         names.retain(|(alike, _)| *alike >= ALIKE);
     } else if names.len() > SHOWN {

@@ -28,6 +28,8 @@ pub(crate) enum Mode {
     Materialise,
     /// A query: reads.
     Query,
+    /// A guard: reads state.
+    Guard,
 }
 
 /// The guard of one connection. Cheap to clone.
@@ -101,6 +103,7 @@ impl Shared {
             mode if mode == Mode::Schema as u8 => self.judge_schema(context),
             mode if mode == Mode::Materialise as u8 => policy::materialise(context),
             mode if mode == Mode::Query as u8 => policy::query(context),
+            mode if mode == Mode::Guard as u8 => policy::guard(context),
             _ => Ok(()),
         };
         match verdict {

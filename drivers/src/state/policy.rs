@@ -98,15 +98,10 @@ pub(super) fn materialise(context: &AuthContext<'_>) -> Verdict {
     }
     match context.action {
         AuthAction::Select | AuthAction::Recursive => Ok(()),
-        AuthAction::Read { table_name, .. } => {
-            let pragma = table_name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("pragma_"));
-            let inner = ["dbstat", "bytecode", "tables_used"].contains(&table_name);
-            if is_own(table_name) || is_sqlite(table_name) || pragma || inner {
-                refuse(context, "a materialiser sees the state tables only")
-            } else {
-                Ok(())
-            }
+        AuthAction::Read { table_name, .. } if !is_state(table_name) => {
+            refuse(context, "a materialiser sees the state tables only")
         }
+        AuthAction::Read { .. } => Ok(()),
         AuthAction::Insert { table_name } | AuthAction::Update { table_name, .. } | AuthAction::Delete { table_name } => {
             if is_own(table_name) || is_sqlite(table_name) {
                 refuse(context, "a materialiser writes to the state tables only")
@@ -123,6 +118,29 @@ pub(super) fn materialise(context: &AuthContext<'_>) -> Verdict {
         }
         _ => refuse(context, "tables are made by the schema: change it there, and raise its version"),
     }
+}
+
+/// A guard: reads state. Not the clock and what else differs by itself: it is checked again only when the state is another one.
+pub(super) fn guard(context: &AuthContext<'_>) -> Verdict {
+    let elsewhere = context.database_name.is_some_and(|name| name != "main");
+    match context.action {
+        AuthAction::Select | AuthAction::Recursive => Ok(()),
+        AuthAction::Read { table_name, .. } if elsewhere || !is_state(table_name) => {
+            refuse(context, "a guard sees the state tables only")
+        }
+        AuthAction::Read { .. } => Ok(()),
+        AuthAction::Function { .. } if function(context).is_err() => {
+            refuse(context, "its answer differs without any change of the state: give the value in the guard's arguments")
+        }
+        AuthAction::Function { .. } => Ok(()),
+        _ => refuse(context, "a guard only reads: let the events write"),
+    }
+}
+
+fn is_state(table: &str) -> bool {
+    let pragma = table.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("pragma_"));
+    let inner = ["dbstat", "bytecode", "tables_used"].contains(&table);
+    !(is_own(table) || is_sqlite(table) || pragma || inner)
 }
 
 /// A query: reads everything, changes nothing.

@@ -10,10 +10,11 @@ use rusqlite::Connection;
 
 use super::builder::SchemaBuilder;
 use super::classify::{Class, classify, trouble};
+use super::condition::Condition;
 use super::error::SchemaError;
 use super::guard::Guard;
 use super::shape::Shape;
-use super::statedb::{MaterialiseError, StateDb};
+use super::statedb::{MaterialiseError, StateDb, User};
 use super::statement::{BadStatement, Problem, SqlMaterialiser};
 use super::toml;
 
@@ -38,9 +39,11 @@ impl Schema {
         SchemaBuilder::new(version)
     }
 
-    /// Reads a schema file: `version`, `[state] sql`, and an `[events.NAME]` for each event with `on` (SQL) and `client_only`.
+    /// Reads a schema file: `version`, `[state] sql`, an `[events.NAME]` for each event with `on` (SQL) and `client_only`, and a
+    /// `[guards.NAME]` for each guard with `sql`, a query that holds if the first column of its first row is true, and `message`, what to
+    /// say if it doesn't.
     ///
-    /// Named parameters in `on` are the top-level fields of the event's arguments: absent and null are NULL, booleans 0 and 1,
+    /// Named parameters in the SQL are the top-level fields of the event's arguments: absent and null are NULL, booleans 0 and 1,
     /// objects and arrays JSON text; `:args` is the whole JSON text.
     ///
     /// # Errors
@@ -49,7 +52,8 @@ impl Schema {
         toml::read(text)
     }
 
-    /// Tells whether state was built by this schema: made of its version, its SQL, and the names, flags and SQL of its events.
+    /// Tells whether state was built by this schema: made of its version, its SQL, the names, flags and SQL of its events, and the names of
+    /// its guards.
     /// Stable across processes and builds.
     #[must_use]
     pub fn hash(&self) -> u64 {
@@ -74,6 +78,11 @@ impl Schema {
         self.0.events.keys()
     }
 
+    /// The names of all guards, in order.
+    pub fn guard_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.guards.keys()
+    }
+
     /// The names of all state tables, in order.
     pub fn table_names(&self) -> impl Iterator<Item = &str> {
         self.0.shapes.iter().map(|shape| shape.name.as_str())
@@ -81,6 +90,15 @@ impl Schema {
 
     pub(super) fn materialiser(&self, event: &str) -> Option<&Materialiser> {
         self.0.events.get(event).map(|event| &event.materialiser)
+    }
+
+    /// A guard's name, shared; nothing if the schema has none of this name.
+    pub(super) fn guard_name(&self, name: &str) -> Option<&Arc<str>> {
+        self.0.guards.get_key_value(name).map(|(name, _)| name)
+    }
+
+    pub(super) fn condition(&self, guard: &str) -> Option<&Condition> {
+        self.0.guards.get(guard)
     }
 
     pub(super) fn state_sql(&self) -> &[String] {
@@ -98,6 +116,7 @@ impl fmt::Debug for Schema {
             .field("version", &self.0.version)
             .field("hash", &format_args!("{:016x}", self.0.hash))
             .field("events", &self.0.events.keys())
+            .field("guards", &self.0.guards.keys())
             .finish_non_exhaustive()
     }
 }
@@ -108,6 +127,7 @@ pub(super) struct Inner {
     pub(super) state_sql: Vec<String>,
     pub(super) shapes: Vec<Shape>,
     pub(super) events: BTreeMap<Arc<str>, Declared>,
+    pub(super) guards: BTreeMap<Arc<str>, Condition>,
 }
 
 /// An event as declared.
@@ -141,7 +161,7 @@ impl Materialiser {
 }
 
 fn run_closure(closure: &Closure, conn: &Connection, guard: &Guard, args: &str) -> Result<(), Refusal> {
-    let db = StateDb::new(conn, guard);
+    let db = StateDb::new(conn, guard, User::Materialiser);
     // Whatever the closure left half done is undone with its commit.
     let result = catch_unwind(AssertUnwindSafe(|| closure(&db, args)));
     if let Some(trouble) = db.into_trouble() {

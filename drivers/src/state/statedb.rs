@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::classify::{Class, classify};
 use super::guard::Guard;
-use super::statement::marked;
+use super::statement::{GUARD, MATERIALISER, marked};
 use super::tokens;
 
 /// The state, as a materialiser sees it: it reads and writes state tables and nothing else.
@@ -19,8 +19,16 @@ use super::tokens;
 pub struct StateDb<'a> {
     conn: &'a Connection,
     guard: &'a Guard,
+    user: User,
     /// Trouble with storage that the materialiser has met. It counts even if the materialiser goes on.
     trouble: RefCell<Option<StorageFailure>>,
+}
+
+/// Who uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum User {
+    Materialiser,
+    Guard,
 }
 
 /// Why a materialiser refuses an event. Made from any text, and from errors of SQLite by `?`.
@@ -30,8 +38,8 @@ pub struct MaterialiseError {
 }
 
 impl<'a> StateDb<'a> {
-    pub(super) fn new(conn: &'a Connection, guard: &'a Guard) -> Self {
-        Self { conn, guard, trouble: RefCell::new(None) }
+    pub(super) fn new(conn: &'a Connection, guard: &'a Guard, user: User) -> Self {
+        Self { conn, guard, user, trouble: RefCell::new(None) }
     }
 
     pub(super) fn into_trouble(self) -> Option<StorageFailure> {
@@ -89,7 +97,11 @@ impl<'a> StateDb<'a> {
         if tokens::may_roll_back(sql) {
             return Err(MaterialiseError::from("ROLLBACK would undo the commits of others: return an error instead"));
         }
-        run(self.conn, &marked(sql)).map_err(|error| {
+        let mark = match self.user {
+            User::Materialiser => MATERIALISER,
+            User::Guard => GUARD,
+        };
+        run(self.conn, &marked(sql, mark)).map_err(|error| {
             if let Class::Trouble(class) = classify(&error) {
                 let failure = StorageFailure { class, message: Arc::from(error.to_string()) };
                 self.trouble.borrow_mut().get_or_insert(failure);

@@ -1,20 +1,25 @@
-//! A materialiser in SQL: statements with the fields of the event's arguments as named parameters.
+//! A materialiser in SQL, and what a guard in SQL is made of: statements with the fields of the arguments as named parameters.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use rusqlite::types::Null;
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::types::{Null, ValueRef};
+use rusqlite::{CachedStatement, Connection, Statement};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use super::tokens;
 
-/// Marks the text of a materialiser's statements, so that they don't share a prepared statement with queries or the store: those were
-/// authorised for somebody else.
-pub(super) fn marked(sql: &str) -> String {
-    format!("{sql}\n/* materialiser */")
+/// The mark of a materialiser's statements.
+pub(super) const MATERIALISER: &str = "materialiser";
+/// The mark of a guard's.
+pub(super) const GUARD: &str = "guard";
+
+/// Marks the text of somebody's statements, so that they don't share a prepared statement with queries, the store or one another: those
+/// were authorised for somebody else.
+pub(super) fn marked(sql: &str, mark: &str) -> String {
+    format!("{sql}\n/* {mark} */")
 }
 
 /// All statements of an event.
@@ -24,7 +29,8 @@ pub(super) struct SqlMaterialiser {
     fields: Vec<String>,
 }
 
-struct SqlStatement {
+/// One of them.
+pub(super) struct SqlStatement {
     sql: String,
     /// The sources of parameters 1, 2, and so on.
     parameters: SmallVec<[Source; 6]>,
@@ -56,19 +62,14 @@ impl SqlMaterialiser {
         for (index, sql) in on.iter().enumerate() {
             names.push(parameters(conn, sql).map_err(|error| bad(index, error))?);
         }
-        let mut fields: Vec<String> = names.iter().flatten().filter(|name| *name != "args").cloned().collect();
-        fields.sort_unstable();
-        fields.dedup();
-        let source = |name: &String| fields.binary_search(name).map_or(Source::Args, Source::Field);
-        let statements = on.iter().zip(&names);
-        let statements =
-            statements.map(|(sql, names)| SqlStatement { sql: marked(sql), parameters: names.iter().map(source).collect() });
+        let fields = fields(names.iter().flatten());
+        let statements = on.iter().zip(&names).map(|(sql, names)| SqlStatement::new(marked(sql, MATERIALISER), names, &fields));
         Ok(Self { statements: statements.collect(), fields })
     }
 
     /// Runs the statements with the fields of these arguments.
     pub(super) fn run(&self, conn: &Connection, args: &str) -> Result<(), BadStatement> {
-        let values = self.values(args).map_err(|said| BadStatement { index: 0, error: Problem::Said(said) })?;
+        let values = values(&self.fields, args).map_err(|said| BadStatement { index: 0, error: Problem::Said(said) })?;
         for (index, statement) in self.statements.iter().enumerate() {
             statement.run(conn, args, &values).map_err(|error| BadStatement { index, error: Problem::Sqlite(error) })?;
         }
@@ -79,29 +80,79 @@ impl SqlMaterialiser {
     pub(super) fn len(&self) -> usize {
         self.statements.len()
     }
+}
 
-    fn values<'a>(&self, args: &'a str) -> Result<Values<'a>, String> {
-        let mut values: Values<'a> = SmallVec::new();
-        values.resize(self.fields.len(), Field::Null);
-        if !self.fields.is_empty() && args.starts_with('{') {
-            let mut json = serde_json::Deserializer::from_str(args);
-            json.deserialize_map(Fields { names: &self.fields, values: &mut values })
-                .map_err(|error| format!("the arguments are no JSON: {error}"))?;
-        }
-        Ok(values)
+/// These fields of the arguments, absent ones as NULL.
+pub(super) fn values<'a>(fields: &[String], args: &'a str) -> Result<Values<'a>, String> {
+    let mut values: Values<'a> = SmallVec::new();
+    values.resize(fields.len(), Field::Null);
+    if !fields.is_empty() && args.starts_with('{') {
+        let mut json = serde_json::Deserializer::from_str(args);
+        json.deserialize_map(Fields { names: fields, values: &mut values })
+            .map_err(|error| format!("the arguments are no JSON: {error}"))?;
     }
+    Ok(values)
+}
+
+/// The fields that parameters of these names ask for, sorted.
+fn fields<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut fields: Vec<String> = names.filter(|name| *name != "args").cloned().collect();
+    fields.sort_unstable();
+    fields.dedup();
+    fields
 }
 
 impl SqlStatement {
+    fn new(sql: String, names: &[String], fields: &[String]) -> Self {
+        let source = |name: &String| fields.binary_search(name).map_or(Source::Args, Source::Field);
+        Self { sql, parameters: names.iter().map(source).collect() }
+    }
+
+    /// A guard's query, prepared once in a database that has the tables, and the fields that it uses.
+    pub(super) fn question(conn: &Connection, sql: &str) -> Result<(Self, Vec<String>), Problem> {
+        let statement = conn.prepare(sql).map_err(|error| match error {
+            rusqlite::Error::MultipleStatement => Problem::Said("these are several statements: a guard is one query".to_owned()),
+            error => Problem::Sqlite(error),
+        })?;
+        if statement.column_count() == 0 {
+            return Err(Problem::Said(
+                "it answers nothing: write a SELECT whose first column tells whether the guard holds".to_owned(),
+            ));
+        }
+        let names = named(&statement)?;
+        let fields = fields(names.iter());
+        Ok((Self::new(marked(sql, GUARD), &names, &fields), fields))
+    }
+
+    /// What a guard's query answers: the first column of its first row.
+    pub(super) fn ask<T>(
+        &self,
+        conn: &Connection,
+        args: &str,
+        values: &[Field<'_>],
+        read: impl FnOnce(Option<ValueRef<'_>>) -> T,
+    ) -> rusqlite::Result<T> {
+        let mut statement = conn.prepare_cached(&self.sql)?;
+        self.bind(&mut statement, args, values)?;
+        let mut rows = statement.raw_query();
+        let first = rows.next()?.map(|row| row.get_ref(0)).transpose()?;
+        Ok(read(first))
+    }
+
     fn run(&self, conn: &Connection, args: &str, values: &[Field<'_>]) -> rusqlite::Result<()> {
         let mut statement = conn.prepare_cached(&self.sql)?;
+        self.bind(&mut statement, args, values)?;
+        statement.raw_execute().map(drop)
+    }
+
+    fn bind(&self, statement: &mut CachedStatement<'_>, args: &str, values: &[Field<'_>]) -> rusqlite::Result<()> {
         for (index, source) in self.parameters.iter().enumerate() {
             match source {
                 Source::Args => statement.raw_bind_parameter(index + 1, args)?,
-                Source::Field(field) => values[*field].bind(&mut statement, index + 1)?,
+                Source::Field(field) => values[*field].bind(statement, index + 1)?,
             }
         }
-        statement.raw_execute().map(drop)
+        Ok(())
     }
 }
 
@@ -120,6 +171,11 @@ fn parameters(conn: &Connection, sql: &str) -> Result<Vec<String>, Problem> {
     if statement.column_count() > 0 {
         return Err(said("nobody reads rows that a materialiser returns: leave out SELECT and RETURNING"));
     }
+    named(&statement)
+}
+
+fn named(statement: &Statement<'_>) -> Result<Vec<String>, Problem> {
+    let said = |text: &str| Problem::Said(text.to_owned());
     (1..=statement.parameter_count())
         .map(|index| match statement.parameter_name(index) {
             Some(name) if name.starts_with(':') => Ok(name[1..].to_owned()),
@@ -129,11 +185,11 @@ fn parameters(conn: &Connection, sql: &str) -> Result<Vec<String>, Problem> {
         .collect()
 }
 
-type Values<'a> = SmallVec<[Field<'a>; 8]>;
+pub(super) type Values<'a> = SmallVec<[Field<'a>; 8]>;
 
 /// A field as SQLite sees it.
 #[derive(Clone)]
-enum Field<'a> {
+pub(super) enum Field<'a> {
     Null,
     Integer(i64),
     Real(f64),

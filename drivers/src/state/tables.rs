@@ -9,6 +9,7 @@ use countersign_core::{Event, Poison, StorageClass, StorageFailure};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::classify::trouble;
+use super::condition::Unmet;
 use super::error::SchemaError;
 use super::guard::{Guard, Mode};
 use super::journal::Journal;
@@ -106,6 +107,13 @@ impl Tables {
             Ok(()) => Ok(()),
             Err(Refusal::Poison(message)) => Err(ApplyError::Poison(poison(&event.name, message))),
         }
+    }
+
+    /// Whether a commit's guard holds just now. Only reads.
+    pub(crate) fn check_guard(&self, conn: &Connection, guard: &countersign_core::Guard) -> Result<(), Unmet> {
+        let condition = self.schema.condition(&guard.name).ok_or(Unmet::Unknown)?;
+        let _entered = self.guard.enter(Mode::Guard);
+        condition.check(conn, &self.guard, &guard.args)
     }
 
     /// At the end of a commit: whether deferred foreign keys hold, which would otherwise show only at COMMIT, and hit everybody in

@@ -15,6 +15,8 @@ struct File {
     state: State,
     #[serde(default)]
     events: BTreeMap<String, Spanned<Event>>,
+    #[serde(default)]
+    guards: BTreeMap<String, Spanned<Guard>>,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +34,13 @@ struct Event {
     on: Vec<Spanned<String>>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Guard {
+    sql: Spanned<String>,
+    message: Option<String>,
+}
+
 /// Reads a schema file.
 pub(super) fn read(text: &str) -> Result<Schema, SchemaError> {
     let file: File = toml::from_str(text).map_err(|error| {
@@ -44,6 +53,11 @@ pub(super) fn read(text: &str) -> Result<Schema, SchemaError> {
         let on = event.on.iter().map(|sql| (sql.get_ref().clone(), Some(line_of(text, sql.span().start)))).collect();
         builder = builder.event_lines(name, event.client_only, on);
     }
+    for (name, guard) in &file.guards {
+        let Guard { sql, message } = guard.get_ref();
+        let line = line_of(text, sql.span().start);
+        builder = builder.guard_line(name, sql.get_ref(), Some(line), message.as_deref());
+    }
     builder.build().map_err(|error| located(error, text, &file))
 }
 
@@ -53,6 +67,10 @@ fn located(error: SchemaError, text: &str, file: &File) -> SchemaError {
     match error {
         SchemaError::Event { ref name, .. } => {
             let line = file.events.get(name).map_or(1, |event| line_of(text, event.span().start));
+            SchemaError::Toml { line, message: error.to_string() }
+        }
+        SchemaError::Guard { ref name, .. } => {
+            let line = file.guards.get(name).map_or(1, |guard| line_of(text, guard.span().start));
             SchemaError::Toml { line, message: error.to_string() }
         }
         SchemaError::Refused { .. } => SchemaError::Toml { line: state, message: error.to_string() },
@@ -70,9 +88,12 @@ fn line_of(text: &str, offset: usize) -> usize {
 /// What to do about the usual mistakes.
 fn advice(message: &str) -> &'static str {
     if message.contains("unknown field") {
-        ": a schema has `version`, `[state]` with `sql`, and `[events.\"NAME\"]` with `on` and `client_only`"
+        ": a schema has `version`, `[state]` with `sql`, `[events.\"NAME\"]` with `on` and `client_only`, and `[guards.\"NAME\"]` with \
+         `sql` and `message`"
     } else if message.contains("missing field `version`") {
         ": start the file with `version = 1`"
+    } else if message.contains("missing field `sql`") {
+        ": give the tables as `[state]` and `sql = \"CREATE TABLE ..\"`, what a guard asks as its `sql = \"SELECT ..\"`"
     } else if message.contains("missing field `s") {
         ": give the tables as `[state]` and `sql = \"CREATE TABLE ..\"`"
     } else if message.contains("duplicate key") {
@@ -102,6 +123,10 @@ client_only = true
 on = ["INSERT INTO ui (id, filter) VALUES (1, :filter) ON CONFLICT (id) DO UPDATE SET filter = excluded.filter"]
 
 [events."v1.Noted"]
+
+[guards."v1.TodoOpen"]
+sql = "SELECT done = 0 FROM todos WHERE id = :id"
+message = "it is done"
 "#;
 
     fn fails(from: &str, to: &str) -> String {
@@ -124,6 +149,7 @@ on = ["INSERT INTO ui (id, filter) VALUES (1, :filter) ON CONFLICT (id) DO UPDAT
             ("true", "false"),
             (":text", ":title"),
             ("v1.Noted", "v2.Noted"),
+            ("v1.TodoOpen", "v2.TodoOpen"),
             ("DEFAULT 0", "DEFAULT 1"),
         ] {
             assert_ne!(schema.hash(), Schema::from_toml(&GOOD.replacen(from, to, 1)).unwrap().hash(), "{from}");
@@ -131,11 +157,41 @@ on = ["INSERT INTO ui (id, filter) VALUES (1, :filter) ON CONFLICT (id) DO UPDAT
     }
 
     #[test]
+    fn a_guard_is_a_query() {
+        let schema = Schema::from_toml(GOOD).unwrap();
+        assert_eq!(schema.guard_names().map(|name| &**name).collect::<Vec<_>>(), ["v1.TodoOpen"]);
+        let same = Schema::from_toml(&GOOD.replace("done = 0", "done < 1")).unwrap();
+        assert_eq!(same.hash(), schema.hash(), "what it asks changes no state");
+        for (to, said) in [
+            ("SELECT dne", "line 19 of the schema: guard `v1.TodoOpen`: no such column: dne"),
+            ("DELETE FROM todos", "may not delete from `todos`: a guard only reads: let the events write"),
+            ("SELECT random()", "may not call random(): its answer differs without any change of the state: give the value in"),
+            ("SELECT datetime('now')", "may not call datetime()"),
+            ("SELECT name FROM sqlite_schema", "a guard sees the state tables only"),
+            ("PRAGMA user_version", "may not run PRAGMA user_version"),
+            ("SELECT 1; SELECT 2", "these are several statements: a guard is one query"),
+            ("SELECT ?", "parameter ?: write :name for the field `name` of the arguments"),
+            ("", "it answers nothing: write a SELECT"),
+        ] {
+            let error = fails("SELECT done = 0 FROM todos WHERE id = :id", to);
+            assert!(error.contains(said), "{to}: {error}");
+        }
+        assert_eq!(
+            fails("\"v1.TodoOpen\"", "\"\""),
+            "line 18 of the schema: guard ``: a guard needs a name, such as v1.TodoCreated"
+        );
+        assert!(
+            fails("message = ", "says = ")
+                .starts_with("line 20 of the schema: unknown field `says`, expected `sql` or `message`")
+        );
+    }
+
+    #[test]
     fn a_broken_file_is_refused_with_its_line() {
         assert_eq!(
             fails("client_only", "clientOnly"),
             "line 13 of the schema: unknown field `clientOnly`, expected `client_only` or `on`: a schema has `version`, `[state]` with \
-             `sql`, and `[events.\"NAME\"]` with `on` and `client_only`"
+             `sql`, `[events.\"NAME\"]` with `on` and `client_only`, and `[guards.\"NAME\"]` with `sql` and `message`"
         );
         assert_eq!(fails("version = 1", ""), "line 1 of the schema: missing field `version`: start the file with `version = 1`");
         assert!(fails("version = 1", "version = -1").starts_with("line 1 of the schema: invalid value: integer `-1`"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::{CommitId, Event, Poison, Pos, StorageClass, StorageFailure};
+use countersign_core::{CommitId, Event, Guard, Poison, Pos, StorageClass, StorageFailure};
 use rusqlite::Connection;
 
 use super::error::Trouble;
@@ -92,6 +92,14 @@ pub(super) fn apply(
         Err(ApplyError::Poison(poison)) => Ok(Judged::Poisoned(poison)),
         Err(ApplyError::UnknownEvent) => Ok(Judged::Unknown),
         Ok(()) => Ok(Judged::Applied),
+    }
+}
+
+/// Whether a commit's guard holds just now; why not, if it doesn't.
+pub(super) fn holds(conn: &Connection, tables: &Tables, guard: &Guard) -> Result<Option<Poison>, Halt> {
+    match tables.check_guard(conn, guard) {
+        Ok(()) => Ok(None),
+        Err(unmet) => unmet.poison(guard).map(Some).map_err(|failure| Halt::Trouble(Trouble(failure))),
     }
 }
 

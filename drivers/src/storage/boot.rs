@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use super::error::Result;
 use super::eventlog::{Eventlog, Row};
 use super::ledger::Ledger;
-use super::quarantine;
 use super::replay::PAGE;
+use super::{quarantine, times};
 
 /// Reads it, in one view of the file.
 pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> Result<Boot> {
@@ -24,8 +24,10 @@ pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> 
     let partly_confirmed = partly_confirmed(conn, log, &pending)?;
     let failed = failed(conn, &pending)?;
     let uncertain = quarantine::uncertain(conn)?;
+    let pending_since = times::of_all(conn, &pending)?;
     view.commit()?;
-    Ok(Boot { client: Arc::clone(client), number, heads, settled_head, anchor, pending, partly_confirmed, failed, uncertain })
+    let client = Arc::clone(client);
+    Ok(Boot { client, number, heads, settled_head, anchor, pending, partly_confirmed, failed, uncertain, pending_since })
 }
 
 /// Where the confirmed events of the first pending commit stand. Only that one can be split: the backend takes events in order.

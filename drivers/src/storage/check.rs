@@ -1,6 +1,6 @@
 //! Checks a file against what must always hold: for tests, and for whoever doubts a file. Reads all of it.
 
-use countersign_core::Pos;
+use countersign_core::{Origin, Pos};
 use rusqlite::{Connection, params};
 
 use super::apply::UNKNOWN_EVENT;
@@ -89,6 +89,10 @@ fn walk(conn: &Connection, log: &mut Eventlog, ledger: &Ledger, replayed: &Repli
                 Some(mark) if mark <= newest => wrong.push(format!("{at} has mark {mark} after {newest}")),
                 Some(mark) => newest = mark,
                 None => {}
+            }
+            let is_guarded = matches!(row.origin, Origin::Own { guard: Some(_), .. });
+            if is_guarded && !client_only && at.global <= heads.upstream {
+                wrong.push(format!("{at} is confirmed and has a guard, which nobody will ask"));
             }
             if row.skip.is_none() {
                 match replayed.tables.apply(&replayed.conn, &row.event, None) {

@@ -10,12 +10,13 @@ use countersign_core::{CommitId, Entry, Event, EventId, Heads, Origin, Pos, Seq,
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::{Result, Trouble};
+use super::guards;
 
 /// Names and authors remembered at most; a backend could send any number of different ones.
 const CACHED: usize = 4_096;
 
 const COLUMNS: &str =
-    "global, client, generation, parent, author, ordinal, commit_ordinal, last, rebases, name, args, skip, mark";
+    "global, client, generation, parent, author, ordinal, commit_ordinal, last, rebases, name, args, skip, mark, guard";
 
 /// Access to the eventlog of one connection.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl Eventlog {
         let parent = stored_parent(entry)?;
         let name = self.name_id(conn, &entry.event.name)?;
         let (author, ids, rebases) = match &entry.origin {
-            Origin::Own { id, commit, last, rebases } => {
+            Origin::Own { id, commit, last, rebases, .. } => {
                 let ids = WireIds { ordinal: id.ordinal, commit: *commit, last: *last };
                 (self.own_author(conn, id.session)?, Some(ids), Some(*rebases))
             }
@@ -104,7 +105,7 @@ impl Eventlog {
         };
         let mut insert = conn.prepare_cached(
             "INSERT INTO countersign_eventlog (global, client, generation, parent, author, ordinal, commit_ordinal, last,
-             rebases, name, args, skip, mark) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             rebases, name, args, skip, mark, guard) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?;
         insert.execute(params![
             int(pos.global)?,
@@ -120,6 +121,7 @@ impl Eventlog {
             &*entry.event.args,
             skip,
             mark,
+            may_move(entry).then(|| entry.own_guard()).flatten().map(|guard| guards::encode(guard)).transpose()?,
         ])?;
         Ok(())
     }
@@ -199,7 +201,8 @@ impl Eventlog {
                     .session
                     .parse()
                     .map_err(|_| Trouble::damaged(format!("the entry at {pos} names no session: {}", author.session)))?;
-                Origin::Own { id: EventId { session, ordinal }, commit, last, rebases }
+                let guard = guards::read(row, 13)?;
+                Origin::Own { id: EventId { session, ordinal }, commit, last, rebases, guard }
             }
             None => Origin::Foreign { client: author.client, session: author.session, ids },
         };
@@ -303,6 +306,25 @@ pub(super) fn delete_after(conn: &Connection, pos: Pos) -> Result<()> {
     Ok(())
 }
 
+/// Forgets the guards of what does not move any more.
+pub(super) fn forget_guards(conn: &Connection, heads: &Heads) -> Result<()> {
+    let mut update = conn.prepare_cached(
+        "UPDATE countersign_eventlog SET guard = NULL
+         WHERE guard IS NOT NULL AND (global, client) <= (?1, ?2) AND (global <= ?3 OR client > 0)",
+    )?;
+    update.execute(params![int(heads.settled.global)?, heads.settled.client, int(heads.upstream)?])?;
+    Ok(())
+}
+
+/// Whether the entry may come to stand elsewhere. What is local may, if it is synced: when the store is given a backend.
+fn may_move(entry: &Entry) -> bool {
+    match entry.standing {
+        Standing::Confirmed => false,
+        Standing::Pending => true,
+        Standing::Local => !entry.event.client_only,
+    }
+}
+
 /// Stores how an entry was applied again.
 pub(super) fn reapplied(conn: &Connection, pos: Pos, skip: Option<&str>, mark: Option<i64>) -> Result<()> {
     conn.prepare_cached("UPDATE countersign_eventlog SET skip = ?3, mark = ?4 WHERE global = ?1 AND client = ?2")?
@@ -313,6 +335,12 @@ pub(super) fn reapplied(conn: &Connection, pos: Pos, skip: Option<&str>, mark: O
 /// How many entries there are. Reads the whole log.
 pub(super) fn count(conn: &Connection) -> Result<u64> {
     nat(conn.query_row("SELECT count(*) FROM countersign_eventlog", [], |row| row.get(0))?)
+}
+
+/// How many entries have no effect on the state.
+pub(super) fn count_skipped(conn: &Connection) -> Result<u64> {
+    let mut count = conn.prepare_cached("SELECT count(*) FROM countersign_eventlog WHERE skip IS NOT NULL")?;
+    nat(count.query_row([], |row| row.get(0))?)
 }
 
 /// The parent of a synced entry where it isn't the one before it. That of a client-only entry always follows from its place.

@@ -70,6 +70,12 @@ pub(super) fn find(conn: &Connection, log: &mut Eventlog, commit: CommitId) -> R
     })
 }
 
+/// Up to where every commit of the session has been decided.
+pub(super) fn mark(conn: &Connection, session: countersign_core::SessionId) -> Result<u64> {
+    let mut select = conn.prepare_cached("SELECT mark FROM countersign_sessions WHERE session = ?1")?;
+    select.query_row([session.to_string()], |row| row.get(0)).optional()?.map_or(Ok(0), nat)
+}
+
 /// Notes that every commit of the session up to here has been decided.
 pub(super) fn set_mark(conn: &Connection, session: countersign_core::SessionId, mark: u64) -> Result<()> {
     conn.prepare_cached(

@@ -22,7 +22,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// What can be derived is not stored: an entry is client-only if its place has a client part, own if it counts rebases, and how
 /// firmly it stands follows from the heads. `parent` is the global number of the parent of a synced entry where it isn't the
-/// one before it. `mark` is the unit of undo of an entry that was pending when it was applied.
+/// one before it. `mark` is the unit of undo of an entry that was pending when it was applied. `guard` is what has to hold for the commit
+/// that the entry begins, while the entry may still move.
 const TABLES: &str = "
 CREATE TABLE countersign_identity (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -68,13 +69,22 @@ CREATE TABLE countersign_eventlog (
     args TEXT NOT NULL,
     skip TEXT,
     mark INTEGER,
+    guard TEXT,
     PRIMARY KEY (global, client)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX countersign_own ON countersign_eventlog (author, commit_ordinal) WHERE rebases IS NOT NULL;
+CREATE INDEX countersign_guarded ON countersign_eventlog (global, client) WHERE guard IS NOT NULL;
+CREATE INDEX countersign_skipped ON countersign_eventlog (global, client) WHERE skip IS NOT NULL;
 CREATE TABLE countersign_sessions (
     session TEXT PRIMARY KEY,
     mark INTEGER NOT NULL,
     wiped INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE countersign_times (
+    session TEXT NOT NULL,
+    commit_ordinal INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (session, commit_ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE countersign_quarantine (
     id INTEGER PRIMARY KEY,
@@ -84,6 +94,9 @@ CREATE TABLE countersign_quarantine (
     persisted INTEGER NOT NULL,
     forgotten INTEGER NOT NULL DEFAULT 0,
     acknowledged INTEGER NOT NULL DEFAULT 0,
+    discarded INTEGER NOT NULL DEFAULT 0,
+    retried TEXT,
+    at INTEGER,
     UNIQUE (session, commit_ordinal)
 ) STRICT;
 CREATE TABLE countersign_quarantine_events (
@@ -94,6 +107,7 @@ CREATE TABLE countersign_quarantine_events (
     name TEXT NOT NULL,
     args TEXT NOT NULL,
     client_only INTEGER NOT NULL,
+    guard TEXT,
     PRIMARY KEY (session, ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX countersign_quarantine_commit ON countersign_quarantine_events (session, commit_ordinal);

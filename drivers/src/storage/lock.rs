@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::syncing::Syncing;
+
 /// Why the lock was not taken.
 pub(crate) enum LockError {
     /// Somebody else holds it; their process id, if it could be read.
@@ -28,6 +30,9 @@ pub struct Writer {
 /// How often a lock that is held is tried again, and after how long: [`writer`] has it for an instant when it asks.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// What is in a lock file is shorter.
+const WORD_MAX: u64 = 16 << 10;
 
 /// Held for as long as this value lives.
 #[derive(Debug)]
@@ -61,6 +66,19 @@ impl StoreLock {
         }
         Ok(Self { file })
     }
+
+    /// Leaves word for those who look at the store from outside, as one line of JSON.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be written; then there is none, or what was there before.
+    pub(super) fn say(&mut self, syncing: &Syncing) -> io::Result<()> {
+        let text = format!("{}\n{}\n", std::process::id(), serde_json::to_string(syncing)?);
+        self.file.rewind()?;
+        // The first line is what it was, and who reads meanwhile finds the rest to be no JSON.
+        self.file.write_all(text.as_bytes())?;
+        self.file.set_len(text.len() as u64)
+    }
 }
 
 impl Drop for StoreLock {
@@ -86,6 +104,14 @@ pub(super) fn writer(path: &Path) -> Option<Writer> {
     }
 }
 
+/// What the holder of the lock has said last; nothing if nobody holds it, or he has not said a word.
+pub(super) fn syncing(path: &Path) -> Option<Syncing> {
+    writer(path)?;
+    let mut text = String::new();
+    File::open(lock_path(path)).ok()?.take(WORD_MAX).read_to_string(&mut text).ok()?;
+    serde_json::from_str(text.split_once('\n')?.1).ok()
+}
+
 /// Where the lock of a store lies.
 fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -95,8 +121,8 @@ fn lock_path(path: &Path) -> PathBuf {
 
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
-    file.take(16).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    file.take(WORD_MAX).read_to_string(&mut text).ok()?;
+    text.lines().next()?.trim().parse().ok()
 }
 
 /// Files of a store hold somebody's data: nobody else reads them.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use countersign_core::{CommitId, Entry, Materialised, Pos, Skip, Standing, StorageClass, StorageFailure, Txn};
+use countersign_core::{CommitId, Entry, Materialised, Pos, Skip, Standing, StorageClass, StorageFailure, Time, Txn};
 use rusqlite::Connection;
 
 use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
@@ -11,7 +11,7 @@ use super::error::{Result, Trouble, failure};
 use super::fault::{Point, fault};
 use super::ledger::Ledger;
 use super::replay::replay;
-use super::{OpenFile, Storage, Unsettled, eventlog, find, quarantine};
+use super::{OpenFile, Storage, Unsettled, eventlog, find, quarantine, times};
 use crate::mutant::StorageMutant;
 use crate::state::{Class, classify, trouble};
 
@@ -32,16 +32,17 @@ impl Storage {
             Some(unsettled) if unsettled.number != txn.number => return Materialised::Stale,
             unsettled => unsettled.is_some(),
         };
-        if let Err(failure) = self.file() {
+        if let Err(failure) = self.in_place().and_then(|()| self.file().map(drop)) {
             return if asked_again { Materialised::UnknownOutcome(failure) } else { Materialised::Failed(failure) };
         }
         if let Some(outcome) = self.settle() {
             return outcome;
         }
+        let now = self.clock.now();
         let mut care = Care::default();
         let skipped = loop {
             let attempt = match self.file() {
-                Ok(file) => file.write(txn, &care),
+                Ok(file) => file.write(txn, &care, now),
                 Err(failure) => return Materialised::Failed(failure),
             };
             let halt = match attempt {
@@ -71,7 +72,12 @@ impl Storage {
             Ok(file) => commit(&file.conn),
             Err(failure) => return Materialised::Failed(failure),
         };
-        let Err(error) = committed else { return Materialised::Committed { skipped } };
+        let Err(error) = committed else {
+            return match self.in_place() {
+                Ok(()) => Materialised::Committed { skipped },
+                Err(failure) => Materialised::UnknownOutcome(failure),
+            };
+        };
         let failure = trouble(&error);
         if matches!(classify(&error), Class::Poison | Class::Trouble(StorageClass::Busy)) {
             // Said before anything was written.
@@ -85,6 +91,11 @@ impl Storage {
             return Materialised::UnknownOutcome(failure);
         }
         self.settle().unwrap_or(Materialised::Failed(failure))
+    }
+
+    /// Whether the file is still the one that others will find.
+    fn in_place(&self) -> std::result::Result<(), StorageFailure> {
+        self.stay_in_place().map_err(|error| failure(StorageClass::Corrupt, &error.to_string()))
     }
 
     /// Finds out what became of a transaction of unknown outcome. Nothing, if there is none or the file is without it.
@@ -144,7 +155,7 @@ fn checkpoint(conn: &Connection) -> Result<()> {
 
 impl OpenFile {
     /// Everything but the COMMIT.
-    fn write(&mut self, txn: &Txn, care: &Care) -> std::result::Result<Vec<Skip>, Halt> {
+    fn write(&mut self, txn: &Txn, care: &Care, now: Time) -> std::result::Result<Vec<Skip>, Halt> {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut ledger = Ledger::read(&self.conn)?;
         if ledger.number.checked_add(1) != Some(txn.number) {
@@ -157,7 +168,7 @@ impl OpenFile {
             self.undo(&mut ledger, to, care)?;
         }
         for quarantined in &txn.failed {
-            quarantine::put(&self.conn, quarantined)?;
+            quarantine::put(&self.conn, quarantined, now)?;
         }
         if txn.wipe {
             quarantine::forget_backend(&self.conn)?;
@@ -168,6 +179,8 @@ impl OpenFile {
         let skipped = self.append(&mut ledger, txn, care)?;
         let settled = std::mem::replace(&mut ledger.heads, txn.heads.clone()).settled;
         self.forget(&mut ledger, settled)?;
+        self.note_times(txn, now)?;
+        eventlog::forget_guards(&self.conn, &txn.heads)?;
         for &(session, mark) in &txn.marks {
             find::set_mark(&self.conn, session, mark)?;
         }
@@ -177,6 +190,23 @@ impl OpenFile {
         }
         ledger.write(&self.conn)?;
         Ok(skipped)
+    }
+
+    /// Notes since when what is new has been waiting, and lets go of what no longer does. Before the marks are set: they say what is new.
+    fn note_times(&mut self, txn: &Txn, now: Time) -> Result<()> {
+        let waits = |session| {
+            let of_session = |entry: &Entry| entry.own_id().is_some_and(|id| id.session == session);
+            txn.append.iter().any(|entry| entry.standing == Standing::Pending && of_session(entry))
+        };
+        for &(session, _) in txn.marks.iter().filter(|&&(session, _)| waits(session)) {
+            times::note(&self.conn, session, find::mark(&self.conn, session)?, now)?;
+        }
+        if txn.wipe || !txn.append.iter().any(|entry| entry.standing == Standing::Pending) {
+            let oldest = self.log.page(&self.conn, Some(txn.heads.settled), 1)?;
+            let oldest = oldest.into_iter().next().and_then(|row| row.into_entry(&txn.heads).commit_id());
+            times::forget(&self.conn, oldest)?;
+        }
+        Ok(())
     }
 
     fn wipe(&mut self, ledger: &mut Ledger) -> Result<()> {
@@ -240,6 +270,11 @@ impl OpenFile {
         store: bool,
         skipped: &mut Vec<Skip>,
     ) -> std::result::Result<Option<(CommitId, countersign_core::Poison)>, Halt> {
+        if let (Some(commit), Some(guard)) = (movable, unit.iter().find_map(Entry::own_guard))
+            && let Some(poison) = apply::holds(&self.conn, &self.tables, guard)?
+        {
+            return Ok(Some((commit, poison)));
+        }
         for entry in unit {
             let at = entry.seq.pos;
             let mark = (entry.standing == Standing::Pending).then(|| {

@@ -13,35 +13,45 @@ mod eventlog;
 mod fault;
 mod find;
 mod format;
+mod guards;
 mod ledger;
 mod lock;
 mod materialise;
 mod open;
+mod pending;
 mod quarantine;
 mod reader;
 mod replay;
 mod settings;
 mod snapshot;
+mod syncing;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::path::PathBuf;
 
-use countersign_core::{ClientId, CommitId, Skip, StorageFailure};
+use countersign_core::{BackendId, Certainty, ClientId, CommitId, Skip, StorageClass, StorageFailure};
 use rusqlite::Connection;
 
 pub use error::{OpenError, ReadError};
 pub use find::Found;
 pub use lock::Writer;
 pub(crate) use open::{OpenReport, Options};
+pub use pending::PendingCommit;
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
 pub use settings::{Settings, TokenPlace};
+pub use syncing::Syncing;
 
+use crate::clock::Clock;
+use crate::mark::Mark;
 use crate::state::{Schema, Tables};
 use error::{Result, Trouble};
 use eventlog::Eventlog;
-pub(crate) use lock::{LockError, StoreLock};
+#[cfg(feature = "server")]
+pub(crate) use lock::LockError;
+pub(crate) use lock::StoreLock;
 
 /// Which crash an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -86,11 +96,14 @@ pub(crate) struct Storage {
     size_limit: Option<u64>,
     schema: Schema,
     client: ClientId,
+    clock: Clock,
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,
     unsettled: Option<Unsettled>,
+    /// Which file it is.
+    mark: Mark,
     /// Declared last: let go after the file is closed.
-    _lock: StoreLock,
+    lock: StoreLock,
 }
 
 /// A transaction of which nobody knows whether it was committed.
@@ -107,21 +120,54 @@ struct OpenFile {
 }
 
 impl Storage {
+    /// Leaves word of the store's syncing for those who look from outside.
+    pub(crate) fn say(&mut self, syncing: &Syncing) {
+        if let Err(error) = self.lock.say(syncing) {
+            // It only helps others to know; on a full disk everything else still works.
+            tracing::debug!(%error, "the state of syncing could not be written into the lock file");
+        }
+    }
+
     /// Looks a commit up.
+    #[cfg(test)]
     pub(crate) fn find(&mut self, commit: CommitId) -> std::result::Result<Found, StorageFailure> {
-        self.read(|file| find::find(&file.conn, &mut file.log, commit))
+        self.find_with_backend(commit).map(|(found, _)| found)
+    }
+
+    /// Looks a commit up, and which backend the log is synced with.
+    pub(crate) fn find_with_backend(
+        &mut self,
+        commit: CommitId,
+    ) -> std::result::Result<(Found, Option<BackendId>), StorageFailure> {
+        self.read(|file| {
+            let found = find::find(&file.conn, &mut file.log, commit)?;
+            Ok((found, ledger::Ledger::read(&file.conn)?.heads.backend))
+        })
     }
 
     /// Everything in quarantine, oldest first.
-    #[cfg(test)]
     pub(crate) fn quarantine(&mut self) -> std::result::Result<Vec<QuarantineRow>, StorageFailure> {
         self.read(|file| quarantine::list(&file.conn))
     }
 
     /// Notes that somebody has seen why the commit failed. Says whether it is in quarantine.
-    #[cfg(test)]
     pub(crate) fn acknowledge(&mut self, commit: CommitId) -> std::result::Result<bool, StorageFailure> {
         self.write_one(|file| quarantine::acknowledge(&file.conn, commit))
+    }
+
+    /// Lets go of the events of a commit in quarantine.
+    pub(crate) fn discard(&mut self, commit: CommitId, certainty: Certainty) -> std::result::Result<(), StorageFailure> {
+        self.write_one(|file| quarantine::discard(&file.conn, commit, certainty))
+    }
+
+    /// Notes that the events of a commit in quarantine are going to be committed again, as this one.
+    pub(crate) fn set_retried(&mut self, commit: CommitId, again: CommitId) -> std::result::Result<(), StorageFailure> {
+        self.write_one(|file| quarantine::set_retried(&file.conn, commit, again))
+    }
+
+    /// How many entries have no effect on the state.
+    pub(crate) fn skipped(&mut self) -> std::result::Result<u64, StorageFailure> {
+        self.read(|file| eventlog::count_skipped(&file.conn))
     }
 
     /// A setting.
@@ -141,8 +187,13 @@ impl Storage {
         self.inside("BEGIN", read)
     }
 
-    #[cfg(test)]
+    /// Writes something that is no business of the machine's. Not while it is unknown whether a transaction of the machine's was
+    /// committed: what is written then could hide that.
     fn write_one<T>(&mut self, write: impl FnOnce(&mut OpenFile) -> Result<T>) -> std::result::Result<T, StorageFailure> {
+        if self.unsettled.is_some() {
+            let message = "what became of the last transaction has to be found out first: try again in a moment";
+            return Err(error::failure(StorageClass::Busy, message));
+        }
         self.inside("BEGIN IMMEDIATE", write)
     }
 

@@ -20,7 +20,13 @@ use super::materialise::commit;
 use super::replay::replay;
 use super::settings::{self, Settings};
 use super::{Durability, OpenFile, Progress, Storage};
+use crate::clock::Clock;
+use crate::mark::Mark;
 use crate::state::{Guard, Schema, Tables};
+
+/// What is wrong with a file that another one is in the place of, or none.
+const MOVED: &str = "the store's file was moved, deleted or replaced while the store was open: close the store, which hands back what is \
+                     not stored for sure, put the file back into its place, and open it again";
 
 /// How to open a store.
 pub(crate) struct Options {
@@ -34,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) size_limit: Option<u64>,
     /// The client of a new file; drawn at random if not given. A file that exists keeps its own.
     pub(crate) client: Option<ClientId>,
+    /// What time it is, for the ages of what waits.
+    pub(crate) clock: Clock,
     /// Told how far the state has been built anew, if it has to be.
     pub(crate) progress: Option<Box<dyn FnMut(Progress)>>,
 }
@@ -113,7 +121,7 @@ impl Storage {
     }
 
     fn open_locked(path: &Path, options: Options, lock: StoreLock) -> std::result::Result<(Self, Boot, OpenReport), OpenError> {
-        let Options { schema, durability, backend, size_limit, client, mut progress } = options;
+        let Options { schema, durability, backend, size_limit, client, clock, mut progress } = options;
         let sqlite = |error| OpenError::sqlite(path, &error);
         let trouble = |trouble| OpenError::trouble(path, trouble);
         let mut conn = connect(path)?;
@@ -145,15 +153,18 @@ impl Storage {
             reopen_local(&mut conn, &mut log).map_err(trouble)?;
         }
         let boot = boot::boot(&conn, &mut log, &client).map_err(trouble)?;
+        let mark = Mark::of(path).map_err(|error| OpenError::io(path, &error))?;
         let storage = Self {
             path: path.to_owned(),
             durability,
             size_limit,
             schema,
             client,
+            clock,
             file: Some(OpenFile { conn, tables, log }),
             unsettled: None,
-            _lock: lock,
+            mark,
+            lock,
         };
         Ok((storage, boot, report))
     }
@@ -173,12 +184,21 @@ impl Storage {
         self.file.as_mut().ok_or_else(|| failure(countersign_core::StorageClass::Other, "the store's file is not open"))
     }
 
+    /// What is stored in a file that is no longer at its path is found by nobody.
+    pub(super) fn stay_in_place(&self) -> std::result::Result<(), OpenError> {
+        if self.mark.is_at(&self.path) {
+            return Ok(());
+        }
+        Err(OpenError::Corrupt { path: self.path.clone(), message: Arc::from(MOVED) })
+    }
+
     fn reopen(&self) -> std::result::Result<OpenFile, OpenError> {
         let path = &*self.path;
         fault(Point::Reopen).map_err(|error| OpenError::sqlite(path, &error))?;
+        self.stay_in_place()?;
         let mut conn = connect(path)?;
         if identify(path, &conn)? != Kind::Store {
-            return Err(OpenError::Corrupt { path: path.to_owned(), message: Arc::from("the file has been replaced") });
+            return Err(OpenError::Corrupt { path: path.to_owned(), message: Arc::from(MOVED) });
         }
         format::configure(&conn, self.durability).map_err(|error| OpenError::sqlite(path, &error))?;
         format::limit_size(&conn, self.size_limit).map_err(|error| OpenError::sqlite(path, &error))?;
@@ -225,9 +245,21 @@ fn make(path: &Path, settings: &[(&str, &str)], client: Option<ClientId>) -> std
 }
 
 fn connect(path: &Path) -> std::result::Result<Connection, OpenError> {
+    // Never opened beside SQLite: closing it would take away the locks that another connection of this process has on it.
+    match path.metadata() {
+        Ok(found) if found.is_dir() => {
+            return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("a folder") });
+        }
+        Ok(_) => {}
+        Err(error) => return Err(OpenError::io(path, &error)),
+    }
+    let conn = format::connect(path).map_err(|error| OpenError::sqlite(path, &error))?;
     // SQLite falls back to reading only, without a word, where it can't write.
-    OpenOptions::new().read(true).write(true).open(path).map_err(|error| OpenError::io(path, &error))?;
-    format::connect(path).map_err(|error| OpenError::sqlite(path, &error))
+    match conn.is_readonly("main") {
+        Ok(false) => Ok(conn),
+        Ok(true) => Err(OpenError::NotWritable { path: path.to_owned(), message: Arc::from("it may only be read") }),
+        Err(error) => Err(OpenError::sqlite(path, &error)),
+    }
 }
 
 /// What the file is, where that is one that can be opened.

@@ -19,6 +19,7 @@ use super::open::{identify, read_client};
 use super::quarantine::{self, QuarantineRow};
 use super::replay::PAGE;
 use super::settings::{self, Settings};
+use super::syncing::Syncing;
 use crate::state::{Guard, Schema};
 
 /// A store's file, opened for reading only. Each call sees one transaction's state, the newest that is committed.
@@ -233,6 +234,13 @@ impl Reader {
         lock::writer(&self.path)
     }
 
+    /// How the syncing of the store stands, as the process has said that has it open for work; nothing if nobody has, or it has not
+    /// heard of the backend yet.
+    #[must_use]
+    pub fn syncing(&self) -> Option<Syncing> {
+        lock::syncing(&self.path)
+    }
+
     /// What [`crate::Store::init`] has remembered; `None` if the store was made by a program that opens it without.
     ///
     /// # Errors
@@ -295,7 +303,10 @@ impl Reader {
         }
     }
 
-    fn view<T>(&mut self, read: impl FnOnce(&Connection, &mut Eventlog) -> Result<T>) -> std::result::Result<T, ReadError> {
+    pub(super) fn view<T>(
+        &mut self,
+        read: impl FnOnce(&Connection, &mut Eventlog) -> Result<T>,
+    ) -> std::result::Result<T, ReadError> {
         let view = self.conn.unchecked_transaction()?;
         let value = read(&view, &mut self.log)?;
         view.commit()?;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Certainty, CommitId, Entry, Event, Input, OwnEvent, Status, StorageClass, SyncError};
+use countersign_core::{Batch, Certainty, CommitId, Entry, Input, OwnEvent, Status, StorageClass, SyncError};
 
 use super::{Store, inside};
 use crate::driver::{Ended, Job, Shared};
+use crate::receipt::Waiters;
 use crate::sync::{lock, wait_until};
 
 /// What a store left behind when it was closed.
@@ -21,15 +22,20 @@ pub struct CloseReport {
     /// Commits that wait for the backend, persisted or not: those that are go on after the next opening.
     pub unresolved: Vec<CommitId>,
     /// Commits that were not persisted in time, and their events: nobody else has them.
-    pub unpersisted: Vec<(CommitId, Vec<Event>)>,
+    pub unpersisted: Vec<(CommitId, Batch)>,
     /// Commits that were being written when the time was over, or whose writing failed without saying whether it was done, and their
     /// events: they are stored, or not. After the next opening
     /// [`Store::receipt`] says so: only those that it does not know may be committed again.
-    pub uncertain: Vec<(CommitId, Vec<Event>)>,
+    pub uncertain: Vec<(CommitId, Batch)>,
 }
 
-/// How long dropping the last handle waits for the disk. Beyond that only what is in trouble can be left.
+/// How long after the last handle was dropped what was committed is tried to be persisted. Beyond that only what is in trouble can be left.
 const DROP_MAX: Duration = Duration::from_secs(10);
+/// How long dropping the last handle waits for a disk that is in trouble. What it has not persisted by then is tried on in the background.
+///
+/// The wait can't go altogether: a process that ends right after the drop takes its threads with it, and what they had not persisted; and
+/// whoever opens the store right after the drop would find it locked.
+const DROP_TROUBLE: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Closes the store: takes no more commits, persists what was committed, and reports. Every wait ends; those for the backend with
@@ -103,15 +109,14 @@ fn end(shared: &Arc<Shared>, is_time: impl FnOnce(&Status) -> bool) -> Option<Cl
             return None;
         }
         hub.ended = true;
-        for order in shared.storage.close() {
+        for order in shared.close_storage() {
             if let Job::Materialise(id, _) = order {
                 hub.storing.retain(|(storing, _)| *storing != id);
             }
         }
         let storing = hub.storing.iter().flat_map(|(_, txn)| txn.append.iter().filter_map(Entry::commit_id));
         let writing: BTreeSet<CommitId> = storing.chain(hub.node.uncertain()).collect();
-        let events = |own: Vec<OwnEvent>| own.into_iter().map(|own| (*own.event).clone()).collect();
-        let left = hub.node.unpersisted().into_iter().map(|(id, own)| (id, events(own)));
+        let left = hub.node.unpersisted().into_iter().map(|(id, own)| (id, batch(&own)));
         let (uncertain, unpersisted): (Vec<_>, Vec<_>) = left.partition(|(id, _)| writing.contains(id));
         let report = CloseReport {
             persisted: unpersisted.is_empty() && uncertain.is_empty(),
@@ -121,14 +126,22 @@ fn end(shared: &Arc<Shared>, is_time: impl FnOnce(&Status) -> bool) -> Option<Cl
             uncertain,
         };
         let node = &hub.node;
-        let woken = hub.receipts.close(|id| {
+        let mut woken = hub.receipts.close(|id| {
             let durable = node.find(id).is_none_or(|open| !open.leader);
             if writing.contains(&id) { unknown_fate() } else { SyncError::Closed { durable } }
         });
+        hub.goals.close(&hub.node, &mut woken);
+        woken.add(Waiters::of(std::mem::take(&mut hub.listeners)));
         Some((report, woken))
     })?;
     woken.wake();
     Some(report)
+}
+
+/// A commit as it was handed in.
+fn batch(own: &[OwnEvent]) -> Batch {
+    let guard = own.iter().find_map(|own| own.guard.as_deref().cloned());
+    Batch { events: own.iter().map(|own| (*own.event).clone()).collect(), guard }
 }
 
 fn unknown_fate() -> SyncError {
@@ -137,7 +150,7 @@ fn unknown_fate() -> SyncError {
     SyncError::Unknown { message: message.into(), certainty: Certainty::Unknown }
 }
 
-/// The last handle is gone: what was committed is persisted, and waited for as long as that may take. On a thread of a store, or
+/// The last handle is gone: what was committed is persisted, and waited for unless the disk is in trouble. On a thread of a store, or
 /// inside a query, where this would wait for itself, it goes on in the background.
 pub(super) fn abandon(shared: &Arc<Shared>) {
     if shared.with(|hub, _| hub.ended) {
@@ -148,8 +161,17 @@ pub(super) fn abandon(shared: &Arc<Shared>) {
     shared.pull.close();
     shared.abandon();
     close_if_abandoned(shared);
-    if inside::may_wait_for_threads() && !wait_for_rest(shared, Instant::now().checked_add(DROP_MAX), |ended| ended.storage) {
-        give_up(shared);
+    if !inside::may_wait_for_threads() {
+        return;
+    }
+    while !wait_for_rest(shared, Instant::now().checked_add(DROP_TROUBLE), |ended| ended.storage) {
+        if shared.abandoned_for().is_some_and(|since| since >= DROP_MAX) {
+            give_up(shared);
+            return;
+        }
+        if shared.status().storage.is_some() {
+            return;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Event, Prepared, SessionTxn};
+use countersign_core::{Batch, CommitId, Event, Guard, Prepared, SessionTxn};
 
 use super::error::{CommitError, SessionError};
 use super::{Session, inside};
@@ -22,6 +22,16 @@ pub struct Refused {
     pub error: CommitError,
     /// The events, encoded, ready to be committed again. Empty if they could not be encoded.
     pub events: Vec<Event>,
+    /// Their guard, if they have one.
+    pub guard: Option<Guard>,
+}
+
+impl Refused {
+    /// The whole commit, guard included, ready to be committed again.
+    #[must_use]
+    pub fn into_batch(self) -> Batch {
+        Batch { events: self.events, guard: self.guard }
+    }
 }
 
 impl fmt::Display for Refused {
@@ -43,8 +53,8 @@ impl Session {
     ///
     /// As [`super::Store::commit`].
     pub fn commit(&self, events: impl IntoEvents) -> Result<CommitReceipt, CommitError> {
-        let events = events.into_events(&self.inner.handle.shared.schema)?;
-        self.commit_encoded(events)
+        let batch = events.into_batch(&self.inner.handle.shared.schema)?;
+        self.commit_encoded(batch)
     }
 
     /// As [`super::Store::try_commit`], in this session.
@@ -53,27 +63,46 @@ impl Session {
     ///
     /// As [`super::Store::try_commit`].
     pub fn try_commit(&self, events: impl IntoEvents) -> Result<CommitReceipt, Refused> {
-        let refused = |error, events| Refused { error, events };
-        let events = events
-            .into_events(&self.inner.handle.shared.schema)
-            .map_err(|error| refused(CommitError::Encode(error), Vec::new()))?;
-        self.commit_encoded(events.clone()).map_err(|error| refused(error, events))
+        let refused = |error, Batch { events, guard }| Refused { error, events, guard };
+        let batch = events
+            .into_batch(&self.inner.handle.shared.schema)
+            .map_err(|error| refused(CommitError::Encode(error), Batch::default()))?;
+        self.commit_encoded(batch.clone()).map_err(|error| refused(error, batch))
     }
 
-    fn commit_encoded(&self, events: Vec<Event>) -> Result<CommitReceipt, CommitError> {
+    fn commit_encoded(&self, batch: Batch) -> Result<CommitReceipt, CommitError> {
+        self.commit_after(batch, |_| Ok(()))
+    }
+
+    /// Commits once something that has to be there before is done, which is told the commit's identity. If that fails, nothing has happened.
+    pub(super) fn commit_after<E: From<CommitError>>(
+        &self,
+        batch: Batch,
+        before: impl FnOnce(CommitId) -> Result<(), E>,
+    ) -> Result<CommitReceipt, E> {
         if inside::is_inside() {
-            return Err(CommitError::Inside);
+            return Err(CommitError::Inside.into());
         }
         let (cell, shared) = (&self.inner.cell, &self.inner.handle.shared);
         let mut held = cell.acquire(shared);
-        let prepared = self.prepare(&mut held, events)?;
+        let prepared = self.prepare(&mut held, batch)?;
         let applied = match held.db() {
             Some(db) => {
                 let _inside = inside::enter();
-                db.commit(prepared.events.iter().map(|own| &*own.event)).map_err(CommitError::from)
+                db.commit(prepared.guard.as_deref(), prepared.events.iter().map(|own| &*own.event)).map_err(CommitError::from)
             }
             None => Err(CommitError::Refused(countersign_core::CommitError::SessionNotReady)),
         };
+        let mut applied = applied.map_err(E::from);
+        if applied.is_ok()
+            && let Err(error) = before(prepared.id)
+        {
+            // The session is held: nobody has seen it.
+            if let Some(db) = held.db() {
+                db.run(&SessionTxn { undo: prepared.events.len(), ..SessionTxn::default() });
+            }
+            applied = Err(error);
+        }
         let receipt = Arc::new(Cell::open(prepared.id, Arc::downgrade(shared)));
         let (taken, closing) = shared.with(|hub, now| {
             let taken = applied.is_ok() && !hub.ended;
@@ -93,20 +122,20 @@ impl Session {
         if !taken {
             // The store was closed while the commit was being applied, and nobody waits for it any more: nothing has happened.
             db.run(&SessionTxn { undo: prepared.events.len(), ..SessionTxn::default() });
-            return Err(CommitError::Refused(countersign_core::CommitError::Closing));
+            return Err(CommitError::Refused(countersign_core::CommitError::Closing).into());
         }
         cell.changed(db);
         Ok(CommitReceipt::new(receipt))
     }
 
     /// Numbers the commit. What the machine has ordered for this session since it was last looked at is done first.
-    fn prepare<'a>(&'a self, held: &mut Held<'a>, events: Vec<Event>) -> Result<Prepared, CommitError> {
+    fn prepare<'a>(&'a self, held: &mut Held<'a>, batch: Batch) -> Result<Prepared, CommitError> {
         use countersign_core::CommitError as Core;
         let (cell, shared) = (&self.inner.cell, &self.inner.handle.shared);
         let deadline = Instant::now() + SEEDING_MAX;
         loop {
-            let events = events.clone();
-            match shared.with(|hub, now| hub.node.prepare(now, cell.id(), events)) {
+            let batch = batch.clone();
+            match shared.with(|hub, now| hub.node.prepare(now, cell.id(), batch)) {
                 Ok(prepared) => return Ok(prepared),
                 // The machine has ordered something between the last look and now; after that it holds still.
                 Err(Core::SessionBusy) if Instant::now() < deadline => held.run_due(),

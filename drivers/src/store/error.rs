@@ -5,13 +5,13 @@ use std::sync::Arc;
 use countersign_core::StorageFailure;
 
 use crate::session::CommitFailure;
-use crate::state::EncodeError;
+use crate::state::{EncodeError, Unmet};
 
 /// Why a commit was not taken. Nothing has happened anywhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// An event is unknown, or its arguments can't be said so that every peer reads the same.
+    /// An event or the guard is unknown, or its arguments can't be said so that every peer reads the same.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// A limit is reached, or the store takes no commits any more.
@@ -29,6 +29,22 @@ pub enum CommitError {
         /// What SQLite or the materialiser said.
         message: Arc<str>,
     },
+    /// The commit's guard does not hold.
+    #[error("the guard {guard} does not hold: {message}; the commit was not taken")]
+    Conflict {
+        /// The guard's name.
+        guard: Arc<str>,
+        /// What it said.
+        message: Arc<str>,
+    },
+    /// The commit's guard can't be asked with these arguments.
+    #[error("the guard {guard} can't be asked: {message}; the commit was not taken: correct the guard's arguments")]
+    GuardArgs {
+        /// The guard's name.
+        guard: Arc<str>,
+        /// What does not fit.
+        message: Arc<str>,
+    },
     /// The session's database is in trouble.
     #[error("the session's database is in trouble: {}; it is being made anew, commit again", .0.message)]
     Session(StorageFailure),
@@ -41,7 +57,14 @@ impl From<CommitFailure> for CommitError {
     fn from(failure: CommitFailure) -> Self {
         match failure {
             CommitFailure::Materialise { index, event, message } => Self::Materialise { index, event, message },
-            CommitFailure::Trouble(failure) => Self::Session(failure),
+            CommitFailure::Guard { guard, unmet: Unmet::Fails(message) } => Self::Conflict { guard, message: Arc::from(message) },
+            CommitFailure::Guard { guard, unmet: Unmet::Args(message) } => Self::GuardArgs { guard, message: Arc::from(message) },
+            CommitFailure::Guard { guard: name, unmet: Unmet::Unknown } => {
+                EncodeError::UnknownGuard { name, near: Vec::new() }.into()
+            }
+            CommitFailure::Guard { unmet: Unmet::Trouble(failure), .. } | CommitFailure::Trouble(failure) => {
+                Self::Session(failure)
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Receipts found again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use countersign_core::{CommitId, Entry, EventId, Origin, Stage, Standing};
 
+use super::ask::{NoAnswer, ask};
 use super::error::LookupError;
-use super::inside;
-use crate::driver::{Job, Shared};
-use crate::receipt::{Cell, CommitReceipt, Confirmation, Outcome, Settled};
+use crate::driver::Shared;
+use crate::receipt::{Cell, CommitReceipt, Confirmation, LogName, Outcome, Settled};
 use crate::storage::Found;
 
 /// The receipt of a commit: from memory if something of it is open, else from the file.
@@ -27,7 +27,7 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
             return Ok(None);
         };
         let leader = (!open.is_open(Stage::Leader)).then(Cell::persisted);
-        let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), leader, None));
+        let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), (leader, None), false));
         if open.backend {
             hub.receipts.insert(&cell);
         }
@@ -37,7 +37,7 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
         Some((cell, true)) => return Ok(Some(CommitReceipt::new(cell))),
         Some((cell, false)) => {
             // The backend stage has failed before the leader has stored the commit: the file has the reason.
-            if let Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } = read(shared, id)? {
+            if let Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } = read(shared, id)?.0 {
                 cell.settle(Stage::Backend, Err(row.quarantined.error)).wake();
             }
             let is_open = shared.with(|hub, _| {
@@ -47,7 +47,7 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
                 }
                 open
             });
-            if !is_open && let Some((leader, _)) = outcomes(&read(shared, id)?, &accepted) {
+            if !is_open && let Some((leader, _)) = outcomes(&read(shared, id)?.0, &accepted, None) {
                 // It has settled while the file was read.
                 cell.settle(Stage::Leader, leader).wake();
             }
@@ -55,9 +55,13 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
         }
         None => {}
     }
-    let found = read(shared, id)?;
-    let Some((leader, backend)) = outcomes(&found, &accepted) else { return Ok(None) };
-    let cell = Cell::found(id, Arc::downgrade(shared), Some(leader), Some(backend));
+    let (found, log) = read(shared, id)?;
+    let Some((leader, backend)) = outcomes(&found, &accepted, log) else { return Ok(None) };
+    let observed = match &found {
+        Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } => row.acknowledged,
+        _ => false,
+    };
+    let cell = Cell::found(id, Arc::downgrade(shared), (Some(leader), Some(backend)), observed);
     Ok(Some(CommitReceipt::new(Arc::new(cell))))
 }
 
@@ -67,7 +71,7 @@ impl Found {
     #[must_use]
     pub fn stages(&self) -> Option<Stages> {
         let is_open = matches!(self, Self::InLog { accepted: false, quarantined: None, .. });
-        let (leader, backend) = outcomes(self, &Accepted::new())?;
+        let (leader, backend) = outcomes(self, &Accepted::new(), None)?;
         Some(Stages { leader: Some(leader), backend: (!is_open).then_some(backend) })
     }
 }
@@ -90,27 +94,23 @@ impl CommitReceipt {
     }
 }
 
-/// Asks the storage thread, which sees what is committed and nothing else.
-fn read(shared: &Arc<Shared>, id: CommitId) -> Result<Found, LookupError> {
-    if !inside::may_wait_for_threads() {
-        return Err(LookupError::Inside);
-    }
-    let (answer, answered) = mpsc::sync_channel(1);
-    shared.storage.put(Job::Run(Box::new(move |storage| {
-        // Whoever asked may have gone.
-        let _ = answer.send(storage.find(id));
-    })));
-    // A lane that is closed drops the order, and with it the other end.
-    let found = answered.recv().map_err(|_| LookupError::Closed)?;
-    found.map_err(LookupError::Storage)
+/// What the file has of the commit, and in which log that stands.
+fn read(shared: &Arc<Shared>, id: CommitId) -> Result<(Found, Option<Arc<LogName>>), LookupError> {
+    let found = ask(shared, move |storage| storage.find_with_backend(id)).map_err(|none| match none {
+        NoAnswer::Inside => LookupError::Inside,
+        NoAnswer::Closed => LookupError::Closed,
+    })?;
+    let (found, backend) = found.map_err(LookupError::Storage)?;
+    let store_id = Arc::clone(&shared.store_id);
+    Ok((found, backend.map(|backend| Arc::new(LogName { store_id, backend }))))
 }
 
 /// How both stages of a commit settled, by what the file holds; `None` if it has never heard of it.
-fn outcomes(found: &Found, accepted: &Accepted) -> Option<(Outcome, Outcome)> {
+fn outcomes(found: &Found, accepted: &Accepted, log: Option<Arc<LogName>>) -> Option<(Outcome, Outcome)> {
     let persisted = Cell::persisted();
     match found {
         Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error.clone()))),
-        Found::InLog { entries, quarantined: None, .. } => Some((persisted, Ok(confirmed(entries, accepted)))),
+        Found::InLog { entries, quarantined: None, .. } => Some((persisted, Ok(confirmed(entries, accepted, log)))),
         Found::Quarantined(row) => {
             let error = || Err(row.quarantined.error.clone());
             Some((if row.persisted { persisted } else { error() }, error()))
@@ -125,8 +125,8 @@ type Accepted = BTreeMap<EventId, (u64, u32)>;
 
 /// With nothing open in the machine, synced events that the file has as pending are accepted all the same: where the machine says, else
 /// where they stand.
-fn confirmed(entries: &[Entry], accepted: &Accepted) -> Settled {
-    let mut confirmation = Confirmation { positions: smallvec::SmallVec::new(), rebases: 0 };
+fn confirmed(entries: &[Entry], accepted: &Accepted, log: Option<Arc<LogName>>) -> Settled {
+    let mut confirmation = Confirmation { positions: smallvec::SmallVec::new(), rebases: 0, log };
     for entry in entries.iter().filter(|entry| !entry.event.client_only && entry.standing != Standing::Local) {
         let stored = match entry.origin {
             Origin::Own { rebases, .. } => (entry.seq.pos.global, rebases),

@@ -1,11 +1,15 @@
 //! A store: commit events, read the state, wait for receipts.
 
+mod ask;
+mod barrier;
 mod close;
 mod commit;
 mod error;
+mod failures;
 pub(crate) mod inside;
 mod lookup;
 mod opener;
+mod reached;
 #[cfg(test)]
 mod remembered;
 mod turn;
@@ -19,12 +23,15 @@ use std::thread::JoinHandle;
 use countersign_core::{CommitId, Input, SessionId, Status, SyncState};
 use rusqlite::Connection;
 
+pub use barrier::BarrierError;
 pub use close::CloseReport;
 pub(crate) use close::{close_if_abandoned, give_up};
 pub use commit::Refused;
 pub use error::{CommitError, LookupError, SessionError};
+pub use failures::{FailureError, Risk};
 pub use lookup::Stages;
 pub use opener::Opener;
+pub use reached::ReachedError;
 pub use watch::{Changed, Watch};
 
 use crate::driver::{SessionCell, Shared};
@@ -35,8 +42,11 @@ use crate::storage::{OpenError, Settings, Storage};
 
 /// An event-sourced store in one SQLite file, open for work.
 ///
-/// Cheap to clone; every clone is the same store and the same session. `Send + Sync + 'static`. Dropping the last handle waits
-/// until what was committed is persisted and the file is let go; [`Store::close`] does so within a deadline of one's own, and reports.
+/// Cheap to clone; every clone is the same store and the same session. `Send + Sync + 'static`.
+///
+/// Dropping the last handle waits until what was committed is persisted and the file is let go: a few milliseconds, where the disk is in
+/// order. With a disk that is in trouble it waits for a second at most, and the rest is tried in the background for ten. What was
+/// persisted is never lost. [`Store::close`] waits within a deadline of one's own, and reports what could not be persisted.
 #[derive(Clone)]
 pub struct Store {
     session: Session,
@@ -148,6 +158,12 @@ impl Store {
         lookup::receipt(self.shared(), id)
     }
 
+    /// The commits whose receipts have not settled, those of earlier openings too, in commit order for each session.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<CommitId> {
+        self.shared().with_node(|node, _| node.unresolved().collect())
+    }
+
     /// Takes a pending commit back, as soon as it can be said what became of it: its receipt then fails with `Withdrawn`, and its events
     /// are in quarantine. One that the backend confirms first stays confirmed.
     pub fn withdraw(&self, id: CommitId) {
@@ -156,7 +172,7 @@ impl Store {
 
     /// Tells the machine something that only a user can know: that the network is gone or back, what to do about another backend.
     pub fn tell(&self, news: News) {
-        self.shared().feed(match news {
+        self.shared().feed_and_say(match news {
             News::Offline => Input::Offline,
             News::Online => Input::Online,
             News::OfflineForGood => Input::OfflineForGood,

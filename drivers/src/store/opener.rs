@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use countersign_core::{BackendFailure, Config, Node};
+use countersign_core::{BackendFailure, Config, Input, Node};
 
 use super::{Handle, Session, Store};
 use crate::backend::{Backend, Who};
+use crate::clock::Clock;
 use crate::driver::{Hub, Shared, Timer, blocking};
 use crate::record::{Machine, Recorder};
 use crate::state::Schema;
@@ -24,6 +25,8 @@ pub struct Opener {
     durability: Durability,
     size_limit: Option<u64>,
     config: Config,
+    clock: Clock,
+    offline: bool,
     progress: Option<Box<dyn FnMut(Progress)>>,
     record: Option<Box<dyn io::Write + Send>>,
 }
@@ -38,6 +41,8 @@ impl Opener {
             durability: Durability::default(),
             size_limit: None,
             config: Config::default(),
+            clock: Clock::default(),
+            offline: false,
             progress: None,
             record: None,
         }
@@ -77,6 +82,19 @@ impl Opener {
     /// Limits and policies. Whether there is a backend is not taken from here.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Starts as if [`News::Offline`](super::News::Offline) had been told already: nothing is pushed before
+    /// [`News::Online`](super::News::Online).
+    pub fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    /// What time it is; the system's clock if not given. For tests of an application: see [`crate::testing`].
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -134,11 +152,13 @@ impl Opener {
             backend: config.backend,
             size_limit: self.size_limit,
             client: None,
+            clock: self.clock.clone(),
             progress: self.progress,
         };
         let (storage, boot, report) = Storage::open(&path, options)?;
         log(&path, &report);
-        let who = Who { store_id: self.store_id, client: Arc::clone(&boot.client) };
+        let store_id = self.store_id;
+        let who = Who { store_id: Arc::clone(&store_id), client: Arc::clone(&boot.client) };
         let described = self.backend.as_ref().map(|backend| backend.describe());
         let lanes = match self.backend {
             Some(backend) => Some(lanes(&*backend, &who).map_err(|failure| OpenError::Backend { message: said(&failure) })?),
@@ -150,9 +170,14 @@ impl Opener {
             recorder.map_err(|error| OpenError::System { message: format!("the recording can't be written: {error}") })?;
         let node = Node::new(config, boot, seed)
             .map_err(|error| OpenError::Corrupt { path: path.clone(), message: Arc::from(error.to_string()) })?;
+        let timer = Timer::new(self.clock);
+        let of = (described, store_id);
         let node = Machine::new(node, recorder);
-        let timer = Arc::new(Timer::default());
-        let shared = Arc::new(Shared::new(path.clone(), schema, described, Hub::new(node, Arc::clone(&timer))));
+        let shared = Arc::new(Shared::new(path.clone(), schema, of, Hub::new(node, Arc::clone(&timer))));
+        if self.offline {
+            // Not drained before the lanes are there: whatever the machine wanted first, it comes after this.
+            shared.prepare(Input::Offline);
+        }
         let threads = start(&shared, storage, lanes, timer).map_err(|error| OpenError::System { message: error.to_string() })?;
         // What the machine has wanted from the start.
         shared.with(|_, _| ());

@@ -26,7 +26,7 @@ pub(crate) fn lanes(backend: &EmbeddedBackend, client: &str) -> Lanes {
 pub(crate) fn event(session: u8, ordinal: u64, args: &str) -> OwnEvent {
     let event = Event { name: "v1.Noted".into(), args: args.into(), client_only: false };
     let id = EventId { session: SessionId([session; 16]), ordinal };
-    OwnEvent { id, commit: ordinal, last: true, event: Arc::new(event) }
+    OwnEvent { id, commit: ordinal, last: true, guard: None, event: Arc::new(event) }
 }
 
 /// Small events of one session, with these ordinals, which are their args, too.

@@ -16,19 +16,7 @@ const WINDOW: usize = 64;
 
 /// P1: 64 commits, one transaction, one push, one page that brings them back; again and again.
 pub(crate) fn alone(rounds: usize, events: usize) {
-    let ours = median(rounds, events, || {
-        let mut world = World::new(0);
-        let batches = events / WINDOW + 1;
-        time(|| {
-            for _ in 0..batches {
-                for _ in 0..WINDOW {
-                    world.commit();
-                }
-                world.answer_everything();
-            }
-            assert_eq!((world.persisted, world.confirmed), ((batches * WINDOW) as u64, (batches * WINDOW) as u64));
-        })
-    });
+    let ours = median(rounds, events, || run(events));
     let by_hand = median(rounds, events, || queue(events));
     print(
         "P1",
@@ -38,6 +26,21 @@ pub(crate) fn alone(rounds: usize, events: usize) {
         ours / by_hand,
         "150 ns",
     );
+}
+
+/// So many events through one machine, in windows.
+pub(crate) fn run(events: usize) -> Duration {
+    let mut world = World::new(0);
+    let batches = events / WINDOW + 1;
+    time(|| {
+        for _ in 0..batches {
+            for _ in 0..WINDOW {
+                world.commit();
+            }
+            world.answer_everything();
+        }
+        assert_eq!((world.persisted, world.confirmed), ((batches * WINDOW) as u64, (batches * WINDOW) as u64));
+    })
 }
 
 /// The least that could be done: the same events through two queues, numbered and acknowledged.
@@ -119,6 +122,7 @@ impl World {
             partly_confirmed: Vec::new(),
             failed: Vec::new(),
             uncertain: Vec::new(),
+            pending_since: Vec::new(),
         };
         let config = Config { pending_events: 10_000_000, unpersisted_events: 10_000_000, ..Config::default() };
         let node = Node::new(config, boot, 1).unwrap();

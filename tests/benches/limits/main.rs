@@ -1,21 +1,34 @@
 //! The speed of the machine and of the store, each beside the least code that does the same work by hand, in one run.
 //!
-//! `cargo bench -p tests` measures; `cargo bench -p tests -- --smoke` only shows that every benchmark runs.
+//! `cargo bench -p tests --bench limits` measures; with `-- --smoke` it only shows that every benchmark runs. What is named after
+//! the dashes is run alone, as in `-- P1 P4`.
+//!
+//! `cargo bench -p tests --bench limits -- --callgrind` counts the instructions of P1 under valgrind, which no load on the machine
+//! changes, and fails above a stored ceiling (see `callgrind.rs`).
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints its figures, and stops at any failure")]
 
+mod callgrind;
 mod machine;
 mod raw;
 mod server;
 mod stage;
 mod store;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-fn main() {
+fn main() -> ExitCode {
     if server::serve_if_asked() {
-        return;
+        return ExitCode::SUCCESS;
     }
     let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == callgrind::COUNTED) {
+        callgrind::counted(arguments[at + 1].parse().unwrap());
+        return ExitCode::SUCCESS;
+    }
+    if arguments.iter().any(|argument| argument == "--callgrind") {
+        return if callgrind::holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let only: Vec<&str> = arguments.iter().skip(1).filter(|a| a.starts_with('P')).map(String::as_str).collect();
     let wanted = |id: &str| only.is_empty() || only.contains(&id);
@@ -39,6 +52,7 @@ fn main() {
     if wanted("P11") {
         server::live_pulls(if smoke { 1 } else { 41 }, if smoke { 50 } else { 1_000 });
     }
+    ExitCode::SUCCESS
 }
 
 /// How long something takes.

@@ -2,7 +2,7 @@
 //!
 //! A [`Scenario`] is run once on a disk that notes every change ([`crate::vfs`]), with everything that a receipt says noted beside. Then every
 //! moment of it is a crash point: the files that the crash would have left are put into a folder of their own, and a store is opened there
-//! and judged ([`judge`]): it opens, its state is its log replayed, what was acknowledged is there, nothing is half there, receipts are
+//! and judged (`judge`): it opens, its state is its log replayed, what was acknowledged is there, nothing is half there, receipts are
 //! found again as they were, and it goes on working. What the judge's store does is noted too, so that its own recovery can be crashed in
 //! its turn.
 //!
@@ -73,4 +73,53 @@ pub fn run(scenarios: &[&'static Scenario], extent: &Extent) -> (Count, Vec<Stri
 enum Job {
     Points(&'static Scenario),
     Errors(&'static Scenario),
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign::Durability;
+
+    use super::*;
+    use crate::crash::rig::{Rig, STORE};
+
+    fn caught(scenario: &'static Scenario, what: &str) {
+        let (count, failures) = run(&[scenario], &Extent { errors: 0, ..Extent::QUICK });
+        assert!(failures.iter().any(|failure| failure.contains(what)), "{count}: {failures:?}");
+    }
+
+    /// Promises what only syncing keeps, and does not sync.
+    static UNSYNCED: Scenario = Scenario { has_backend: false, setup: scenarios::made, ..Scenario::new("unsynced", unsynced) };
+
+    fn unsynced(rig: &Rig) -> Run {
+        let store = rig.open_with(STORE, |opener| opener.durability(Durability::Process))?;
+        for n in 0..3 {
+            rig.commit(&store, vec![scenarios::noted(&n.to_string())])?;
+            rig.store_all(&store)?;
+        }
+        Ok(())
+    }
+
+    // Verifies: R3 (that a store which breaks it would be found)
+    #[test]
+    fn a_store_that_does_not_sync_what_it_promises_is_caught() {
+        caught(&UNSYNCED, "(R3)");
+    }
+
+    /// Its log says something else than its state.
+    static MEDDLED: Scenario = Scenario { has_backend: false, ..Scenario::new("meddled", meddled) };
+
+    fn meddled(rig: &Rig) -> Run {
+        let store = rig.open()?;
+        rig.commit(&store, vec![scenarios::noted("in the log")])?;
+        rig.store_all(&store)?;
+        let tool = countersign::rusqlite::Connection::open(rig.path(STORE)).map_err(rig::wrong)?;
+        let meddled = tool.execute(r#"UPDATE countersign_eventlog SET args = '{"text":"meddled"}'"#, []);
+        meddled.map(drop).map_err(rig::wrong)
+    }
+
+    // Verifies: S1 (that a state which is not its log replayed would be found)
+    #[test]
+    fn a_state_that_is_not_its_log_is_caught() {
+        caught(&MEDDLED, "(S1)");
+    }
 }

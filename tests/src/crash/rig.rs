@@ -151,8 +151,13 @@ impl Rig {
         }
     }
 
-    /// Closes a store, with everything stored.
+    /// Closes the store that was opened last, with everything stored.
     pub(super) fn close(&self, store: Store) -> Run {
+        lock(&self.stores).pop();
+        self.end(store)
+    }
+
+    fn end(&self, store: Store) -> Run {
         if self.help == Help::Mend {
             self.store_all(&store)?;
         }
@@ -171,7 +176,7 @@ impl Rig {
     pub(super) fn finish(&self) -> Run<Vec<CloseReport>> {
         self.disk.release();
         for store in std::mem::take(&mut *lock(&self.stores)) {
-            match self.close(store) {
+            match self.end(store) {
                 Err(Stop::DiskFails) | Ok(()) => {}
                 Err(wrong) => return Err(wrong),
             }

@@ -65,7 +65,7 @@ fn notes(what: &str, count: usize) -> Vec<Event> {
 // What there is before.
 
 /// A store, and its backend, with nothing in them.
-fn made(rig: &Rig) -> Run<Vec<Store>> {
+pub(super) fn made(rig: &Rig) -> Run<Vec<Store>> {
     let store = rig.open()?;
     rig.sync(&store)?;
     rig.close(store)?;

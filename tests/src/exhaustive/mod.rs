@@ -59,8 +59,7 @@ struct State {
 #[must_use]
 pub fn explore(small: &Small, steps: u32, mutant: Option<Mutant>) -> Found {
     let began = Instant::now();
-    let mut found =
-        Found { about: small.about, steps, states: 0, moves: 0, rests: 0, took: Duration::ZERO, violation: None };
+    let mut found = Found { about: small.about, steps, states: 0, moves: 0, rests: 0, took: Duration::ZERO, violation: None };
     let mut seen: BTreeSet<u128> = BTreeSet::new();
     let mut stack = match begin(small, mutant) {
         Ok(world) => vec![State { world, progress: Progress::new(small, steps), path: None }],
@@ -146,6 +145,10 @@ impl fmt::Display for Found {
         if let Some((violation, transcript)) = violation {
             writeln!(f, "{transcript}\n\n{violation}")?;
         }
-        write!(f, "{states:>9} states, {moves:>9} moves, {rests:>6} at rest, {steps} steps, {:>6.1} s: {about}", took.as_secs_f64())
+        write!(
+            f,
+            "{states:>9} states, {moves:>9} moves, {rests:>6} at rest, {steps} steps, {:>6.1} s: {about}",
+            took.as_secs_f64()
+        )
     }
 }

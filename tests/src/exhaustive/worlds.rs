@@ -63,10 +63,7 @@ pub const WORLDS: &[Small] = &[
         steps: 2,
         clients: 2,
         sessions: 1,
-        programs: &[
-            &[Do::Commit(0, 0, "v1.Insert", 1), Do::Commit(0, 0, "v1.Append", 1)],
-            &[Do::Commit(1, 0, "v1.Insert", 1)],
-        ],
+        programs: &[&[Do::Commit(0, 0, "v1.Insert", 1), Do::Commit(0, 0, "v1.Append", 1)], &[Do::Commit(1, 0, "v1.Insert", 1)]],
         slow_sessions: false,
         options: |_| {},
     },

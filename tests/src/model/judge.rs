@@ -148,7 +148,8 @@ impl Model {
         }
         let policy = matches!(client.config.stuck, StuckPolicy::WithdrawAfter(_));
         let allowed = match error {
-            SyncError::Materialise { .. } | SyncError::Conflict { .. } => true,
+            SyncError::Materialise { .. } => true,
+            SyncError::Conflict { guard, .. } => commit.guard().is_some_and(|asked| asked.name == *guard),
             SyncError::Rejected { .. } => commit.synced().any(|own| own.event.name.ends_with("Forbidden")),
             SyncError::Withdrawn { cause: None, .. } => commit.withdrawn,
             SyncError::Withdrawn { cause: Some(_), .. } => policy,
@@ -307,7 +308,12 @@ fn mark(commit: &Commit, error: &SyncError, reach: &mut Reach) {
         _ => reach.mark("failed with certainty Unknown"),
     }
     match error {
-        SyncError::Conflict { .. } => reach.mark("guard no longer holds"),
+        SyncError::Conflict { .. } if matches!(commit.leader, Stage::Ok(_)) => {
+            reach.mark("guard of a stored commit no longer holds");
+            if commit.resumed {
+                reach.mark("guard no longer holds after a restart");
+            }
+        }
         SyncError::Materialise { .. } if matches!(commit.leader, Stage::Ok(_)) => reach.mark("poison of a stored commit"),
         SyncError::Rejected { .. } => reach.mark("rejected for ever"),
         SyncError::Withdrawn { cause: None, .. } => reach.mark("withdrawn by a user"),

@@ -39,6 +39,10 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
+    pub(crate) fn guard(&self) -> Option<&countersign_core::Guard> {
+        self.events.iter().find_map(|own| own.guard.as_deref())
+    }
+
     fn synced(&self) -> impl Iterator<Item = &OwnEvent> {
         self.events.iter().filter(|own| !own.event.client_only)
     }

@@ -8,6 +8,7 @@ use super::{Model, Stage};
 use crate::world::Violation;
 use crate::world::backend::Backend;
 use crate::world::client::Client;
+use crate::world::state::State;
 
 fn violated(id: &'static str, what: String) -> Result<(), Violation> {
     Err(Violation::new(id, what))
@@ -31,6 +32,7 @@ impl Model {
         if shifted {
             return Ok(());
         }
+        self.check_guards(backend)?;
         let log: BTreeSet<EventId> = backend.live().log.iter().map(|held| held.own.id).collect();
         for commit in self.commits.values() {
             match &commit.backend {
@@ -50,6 +52,28 @@ impl Model {
                 if let Some(id) = client.disk.quarantined.iter().find(|id| log.contains(id)) {
                     return violated("L4", format!("{id:?} is confirmed, and still in the quarantine of {}", client.name));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever the backend has confirmed stands where its guard held, by the backend's log alone. Where pulls carry no identities, equal
+    /// events of a session may have changed places.
+    fn check_guards(&self, backend: &Backend) -> Result<(), Violation> {
+        let log = &backend.live().log;
+        for commit in self.commits.values().filter(|_| backend.keeps_ids) {
+            let (Some(guard), Stage::Ok(positions)) = (commit.guard(), &commit.backend) else { continue };
+            let Some(&first) = positions.first() else { continue };
+            let mut state = State::default();
+            for held in log.iter().take(first as usize - 1) {
+                // What can't be applied has no effect, on any client.
+                let _ = state.apply(&held.own.event);
+            }
+            if let Err(why) = state.check(guard) {
+                return violated(
+                    "S5",
+                    format!("{} is confirmed at e{first}, where {} does not hold: {why}", commit.id, guard.name),
+                );
             }
         }
         Ok(())

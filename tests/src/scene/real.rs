@@ -1,175 +1,259 @@
 //! A scene with real stores.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use countersign::backend::EmbeddedBackend;
-use countersign::core::{Pos, SyncState};
+use countersign::core::Pos;
 use countersign::rusqlite::Connection;
-use countersign::{CommitId, MaterialiseError, News, Reader, Schema, Settled, Store};
-use serde::{Deserialize, Serialize};
+use countersign::{CommitId, CommitReceipt, IdentityPolicy, News, Reader, Schema, Session, Settled, Store, SyncStage};
+use countersign_core::{Batch, Status};
 
-use super::{Deed, Scene, Told, log_line, receipt_line, state_line};
+use super::Scene;
+use super::player::Stage;
+use super::told::{self, Seen, Told};
 use crate::driver::Driver;
-use crate::todos::{LONG, config, settled};
+use crate::todos::{LONG, config};
+use crate::world::Violation;
+use crate::world::state::{FORBIDDEN, STUCK};
 
-/// The event that fails if there is nothing to delete.
-#[derive(Serialize, Deserialize)]
-struct Delete {
-    k: u64,
-    v: u64,
-}
-
-impl countersign::EventType for Delete {
-    const NAME: &'static str = "v1.Delete";
-}
-
-/// What the simulated world's materialiser does, in SQL.
-fn schema() -> Schema {
-    let append = "INSERT INTO synced (k, v) VALUES (:k, :v + 1) ON CONFLICT (k) DO UPDATE SET v = v * 31 + excluded.v";
-    let put = |table: &str| {
-        format!("INSERT INTO {table} (k, v) VALUES (:k, :v) ON CONFLICT (k) DO UPDATE SET v = excluded.v")
-    };
-    Schema::builder(1)
-        .state_sql("CREATE TABLE synced (k INTEGER PRIMARY KEY, v INTEGER NOT NULL) STRICT")
-        .state_sql("CREATE TABLE local (k INTEGER PRIMARY KEY, v INTEGER NOT NULL) STRICT")
-        .event_sql("v1.Append", false, [append])
-        .event_sql("v1.Put", false, [put("synced")])
-        .event_sql("v1.Insert", false, ["INSERT INTO synced (k, v) VALUES (:k, :v)"])
-        .event::<Delete>(|db, delete| match db.execute("DELETE FROM synced WHERE k = ?1", [delete.k])? {
-            0 => Err(MaterialiseError::from("there is no such row".to_owned())),
-            _ => Ok(()),
-        })
-        .event_sql("ui.Set", true, [put("local")])
-        .event_sql("ui.Insert", true, ["INSERT INTO local (k, v) VALUES (:k, :v)"])
-        .build()
-        .expect("the schema is good")
+pub(super) struct Real {
+    /// For looking at the log, and for what happens to it.
+    backend: EmbeddedBackend,
+    clients: Vec<Client>,
+    _folder: tempfile::TempDir,
 }
 
 struct Client {
     path: PathBuf,
-    backend: EmbeddedBackend,
     driver: Driver,
-    store: Store,
+    /// Its own handle, and with it its own line to the log.
+    backend: Option<EmbeddedBackend>,
     online: bool,
+    /// Nothing while it is restarted.
+    store: Option<Store>,
+    /// Those after the store's own.
+    sessions: Vec<Session>,
+    /// Of commits of this life; those of earlier ones are looked up.
+    receipts: BTreeMap<CommitId, CommitReceipt>,
+}
+
+/// What the simulated world's materialiser does, in SQL.
+fn schema() -> Schema {
+    let put = |table: &str| format!("INSERT INTO {table} (k, v) VALUES (:k, :v) ON CONFLICT (k) DO UPDATE SET v = excluded.v");
+    let schema = Schema::builder(1)
+        .state_sql("CREATE TABLE synced (k INTEGER PRIMARY KEY, v INTEGER NOT NULL) STRICT")
+        .state_sql("CREATE TABLE local (k INTEGER PRIMARY KEY, v INTEGER NOT NULL) STRICT")
+        .state_sql("CREATE TABLE never (k INTEGER CHECK (k IS NULL)) STRICT")
+        .event_sql(
+            "v1.Append",
+            false,
+            ["INSERT INTO synced (k, v) VALUES (:k, :v + 1) ON CONFLICT (k) DO UPDATE SET v = v * 31 + excluded.v"],
+        )
+        .event_sql("v1.Put", false, [put("synced")])
+        .event_sql("v1.Insert", false, ["INSERT INTO synced (k, v) VALUES (:k, :v)"])
+        .event_sql(
+            "v1.Delete",
+            false,
+            [
+                // There has to be such a row.
+                "INSERT INTO never (k) SELECT :k WHERE NOT EXISTS (SELECT 1 FROM synced WHERE k = :k)",
+                "DELETE FROM synced WHERE k = :k",
+            ],
+        )
+        .event_sql(FORBIDDEN, false, [put("synced")])
+        .event_sql(STUCK, false, [put("synced")])
+        .event_sql("ui.Set", true, [put("local")])
+        .event_sql("ui.Insert", true, ["INSERT INTO local (k, v) VALUES (:k, :v)"])
+        .guard_sql("v1.Free", "SELECT NOT EXISTS (SELECT 1 FROM synced WHERE k = :k)", Some("it is taken"))
+        .guard_sql("v1.Taken", "SELECT EXISTS (SELECT 1 FROM synced WHERE k = :k)", Some("it is free"));
+    schema.build().expect("the schema is good")
 }
 
 impl Client {
-    fn open(path: PathBuf, backend: EmbeddedBackend, driver: Driver) -> Self {
-        let store = Self::start(&path, &backend, driver);
-        Self { path, backend, driver, store, online: true }
+    fn open(path: PathBuf, backend: Option<EmbeddedBackend>, driver: Driver) -> Self {
+        let mut client =
+            Self { path, driver, backend, online: true, store: None, sessions: Vec::new(), receipts: BTreeMap::new() };
+        client.start();
+        client
     }
 
-    fn start(path: &PathBuf, backend: &EmbeddedBackend, driver: Driver) -> Store {
-        let opener = Store::open(path).schema(schema()).config(config()).backend(backend.clone());
-        driver.open(opener).expect("the store opens")
+    fn start(&mut self) {
+        let mut opener = Store::open(&self.path).schema(schema()).config(config());
+        if let Some(backend) = &self.backend {
+            opener = opener.backend(backend.clone());
+        }
+        self.store = Some(self.driver.open(opener).expect("the store opens"));
     }
 
-    fn restart(&mut self) {
-        assert!(self.store.close(LONG).persisted);
-        self.store = Self::start(&self.path, &self.backend, self.driver);
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("it is started as soon as it has ended")
     }
 
-    fn go(&mut self, online: bool) {
-        self.online = online;
-        if online {
-            self.backend.switch().on();
-            self.store.tell(News::Online);
-        } else {
-            self.backend.switch().off();
+    fn end(&mut self) {
+        self.sessions.clear();
+        self.receipts.clear();
+        if let Some(store) = self.store.take() {
+            assert!(store.close(LONG).persisted, "{} is closed in order", self.path.display());
         }
     }
+}
 
-    /// Synced if it is online, else all is stored.
-    fn rest(&self, head: u64) {
-        let rested = self.store.wait_until(LONG, |status| {
-            let synced = status.sync == SyncState::Synced && status.pending_events == 0 && status.upstream_head.global == head;
-            let lost = matches!(status.sync, SyncState::Offline { .. });
-            status.drained && status.stored && status.sessions_behind == 0 && if self.online { synced } else { lost }
+impl Drop for Client {
+    fn drop(&mut self) {
+        // After a failure the rest does not matter.
+        if !std::thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+impl Real {
+    pub(super) fn new(scene: &Scene, driver: Driver) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let log = folder.path().join("backend.db");
+        let clients = (0..scene.clients).map(|c| {
+            let backend = scene.backend.then(|| line(&log));
+            Client::open(folder.path().join(format!("{c}.db")), backend, driver)
         });
-        assert!(rested.is_ok(), "{} does not come to rest at e{head}: {rested:?}", self.path.display());
+        let clients = clients.collect();
+        Self { backend: EmbeddedBackend::open(&log).expect("the backend opens"), clients, _folder: folder }
+    }
+
+    fn backend(&self) -> (String, u64) {
+        let identity = self.backend.identity().expect("the backend is read");
+        (identity.to_string(), self.backend.head().expect("the backend is read"))
     }
 }
 
-/// Everybody is at rest. Pushes make the log grow meanwhile, so the head is looked at again.
-fn rest(clients: &[Client]) {
-    loop {
-        let head = || clients[0].backend.head().expect("the backend is read");
-        let before = head();
-        clients.iter().filter(|client| client.online).for_each(|client| pushed(client));
-        if head() == before {
-            clients.iter().for_each(|client| client.rest(before));
-            return;
+/// One client's line to the log. Behind it what the simulated backend refuses is refused.
+fn line(log: &Path) -> EmbeddedBackend {
+    let line = EmbeddedBackend::open(log).expect("the backend opens");
+    line.refuse(|own| *own.event.name == *FORBIDDEN, true, "forbidden");
+    line.refuse(|own| *own.event.name == *STUCK, false, "internal error 7");
+    line
+}
+
+impl Stage for Real {
+    fn commit(&mut self, client: usize, session: usize, batch: Batch) -> Result<Option<CommitId>, Violation> {
+        let client = &mut self.clients[client];
+        let receipt = match session.checked_sub(1) {
+            None => client.store().commit(batch),
+            Some(other) => client.sessions[other].commit(batch),
+        };
+        let Ok(receipt) = receipt else { return Ok(None) };
+        let id = receipt.id();
+        client.receipts.insert(id, receipt);
+        Ok(Some(id))
+    }
+
+    fn lose_next_reply(&mut self, client: usize) {
+        if let Some(backend) = &self.clients[client].backend {
+            backend.lose_next_replies(1);
         }
     }
-}
 
-/// Nothing of this client waits for the backend any more.
-fn pushed(client: &Client) {
-    let done = client.store.wait_until(LONG, |status| status.drained && status.pending_events == 0);
-    assert!(done.is_ok(), "{} does not push: {done:?}", client.path.display());
-}
+    fn open_session(&mut self, client: usize) -> Result<(), Violation> {
+        let session = self.clients[client].store().session().expect("the session opens");
+        self.clients[client].sessions.push(session);
+        Ok(())
+    }
 
-pub(super) fn play(scene: &Scene, driver: Driver) -> Told {
-    let folder = tempfile::tempdir().expect("there is room for a folder");
-    let log = folder.path().join("backend.db");
-    let open = |c: usize| {
-        let backend = EmbeddedBackend::open(&log).expect("the backend opens");
-        Client::open(folder.path().join(format!("{c}.db")), backend, driver)
-    };
-    let mut clients: Vec<Client> = (0..scene.clients).map(open).collect();
-    let mut commits: Vec<(usize, Option<CommitId>)> = Vec::new();
-    rest(&clients);
-    for deed in &scene.deeds {
-        match deed {
-            Deed::Commit(c, events) => commits.push((*c, clients[*c].store.commit(events.clone()).ok().map(|receipt| receipt.id()))),
-            Deed::ReplyLost(c, events) => {
-                clients[*c].backend.lose_next_replies(1);
-                commits.push((*c, clients[*c].store.commit(events.clone()).ok().map(|receipt| receipt.id())));
+    fn withdraw(&mut self, client: usize, commit: CommitId) -> Result<(), Violation> {
+        self.clients[client].store().withdraw(commit);
+        Ok(())
+    }
+
+    fn go(&mut self, client: usize, online: bool) -> Result<(), Violation> {
+        let client = &mut self.clients[client];
+        client.online = online;
+        let Some(backend) = &client.backend else { return Ok(()) };
+        if online {
+            backend.switch().on();
+            client.store().tell(News::Online);
+        } else {
+            backend.switch().off();
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self, client: usize) -> Result<(), Violation> {
+        self.clients[client].end();
+        self.clients[client].start();
+        Ok(())
+    }
+
+    fn reset_backend(&mut self) -> Result<(), Violation> {
+        self.backend.reset().expect("the backend is written");
+        Ok(())
+    }
+
+    fn accept_backend(&mut self, client: usize) -> Result<(), Violation> {
+        self.clients[client].store().tell(News::Decide(IdentityPolicy::Reset));
+        Ok(())
+    }
+
+    /// Pushes make the log grow meanwhile, so it is looked at again until all have seen the same.
+    fn rest(&mut self) -> Result<(), Violation> {
+        let began = Instant::now();
+        'again: loop {
+            for client in &self.clients {
+                let rests = |status: &Status| {
+                    let (id, head) = self.backend();
+                    told::is_at_rest(status, client.online, (&id, head))
+                };
+                if let Err(status) = client.store().wait_until(LONG, rests) {
+                    return Err(Violation::new("V1", format!("{} does not come to rest: {status:#?}", client.path.display())));
+                }
             }
-            Deed::Offline(c) => clients[*c].go(false),
-            Deed::Online(c) => clients[*c].go(true),
-            Deed::Restart(c) => clients[*c].restart(),
+            for client in &self.clients {
+                let (id, head) = self.backend();
+                if !told::is_at_rest(&client.store().status(), client.online, (&id, head)) {
+                    if began.elapsed() > LONG {
+                        return Err(Violation::new("V1", "no rest in a scene"));
+                    }
+                    continue 'again;
+                }
+            }
+            return Ok(());
         }
-        rest(&clients);
     }
-    clients.iter_mut().for_each(|client| client.go(true));
-    rest(&clients);
-    let told = told(&clients, &commits);
-    for client in &clients {
-        assert!(client.store.close(LONG).persisted);
-    }
-    told
-}
 
-fn told(clients: &[Client], commits: &[(usize, Option<CommitId>)]) -> Told {
-    let mut told = Told::new();
-    for &(c, id) in commits {
-        let Some(id) = id else {
-            told.push(receipt_line(c, "never", "never"));
-            continue;
+    fn receipt(&self, client: usize, id: CommitId) -> (Seen, Seen) {
+        let held = self.clients[client].receipts.get(&id).cloned();
+        let found = || self.clients[client].store().receipt(id).expect("the store is read");
+        let Some(receipt) = held.or_else(found) else { return (Seen::Never, Seen::Never) };
+        let seen = |stage: &SyncStage| match stage.peek() {
+            None => Seen::Open,
+            Some(Ok(Settled::Persisted)) => Seen::Persisted,
+            Some(Ok(Settled::Confirmed(confirmation))) => Seen::Confirmed(confirmation.positions.to_vec()),
+            Some(Ok(Settled::NotApplicable)) => Seen::NotApplicable,
+            Some(Ok(other)) => panic!("a stage settles as {other:?}, which scenes do not know"),
+            Some(Err(error)) => Seen::Failed(error),
         };
-        let receipt = clients[c].store.receipt(id).expect("the store is read").expect("the receipt is found");
-        let say = |stage| match settled(stage) {
-            Ok(Settled::Persisted) => "ok".to_owned(),
-            Ok(Settled::Confirmed(confirmation)) => format!("at {:?}", confirmation.positions),
-            Ok(Settled::NotApplicable) => "not applicable".to_owned(),
-            Err(_) => "failed".to_owned(),
-        };
-        told.push(receipt_line(c, &say(&receipt.leader_sync), &say(&receipt.backend_sync)));
+        (seen(&receipt.leader_sync), seen(&receipt.backend_sync))
     }
-    for (c, client) in clients.iter().enumerate() {
-        let mut reader = Reader::open(&client.path).expect("the store is read");
+
+    fn status(&self, client: usize) -> Result<Status, Violation> {
+        Ok(self.clients[client].store().status())
+    }
+
+    fn end(&self, client: usize) -> Told {
+        let Client { path, .. } = &self.clients[client];
+        let mut reader = Reader::open(path).expect("the store is read");
         let rows = reader.log(Pos::ROOT, usize::MAX >> 1).expect("the store is read");
-        told.extend(rows.iter().map(|row| log_line(c, &row.entry, row.skip.is_none())));
+        let mut told: Told = rows.iter().map(|row| told::entry(client, &row.entry, row.skip.is_none())).collect();
         let pairs = |table: &str| {
             let read = |db: &Connection| {
                 let mut rows = db.prepare(&format!("SELECT k, v FROM {table} ORDER BY k"))?;
-                let rows = rows.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))?;
+                let rows =
+                    rows.query_map([], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())))?;
                 rows.collect::<Result<Vec<_>, _>>()
             };
-            client.store.query(read).expect("the state is read")
+            self.clients[client].store().query(read).expect("the state is read")
         };
-        told.push(state_line(c, &pairs("synced"), &pairs("local")));
+        told.push(told::state(client, &[pairs("synced"), pairs("local")]));
+        told
     }
-    told
 }

@@ -1,113 +1,140 @@
 //! A scene in the simulated world.
 
-use countersign_core::{CommitId, Status, SyncState};
+use std::collections::BTreeMap;
 
-use super::{Deed, Scene, Told, log_line, receipt_line, state_line};
-use crate::model::Stage;
+use countersign_core::{Batch, CommitId, Config, IdentityPolicy, Input, Status};
+
+use super::Scene;
+use super::player::Stage;
+use super::told::{self, Seen, Told};
+use crate::model;
 use crate::world::swarm::Swarm;
-use crate::world::{Choices, Event, Violation, World};
+use crate::world::{Choices, Violation, World};
 
-/// More than any scene takes.
-const MOST: usize = 100_000;
+/// More steps than any scene takes to come to rest.
+const MOST: usize = 200_000;
 
-pub(super) fn play(scene: &Scene) -> Result<Told, Violation> {
-    let mut swarm = Swarm::draw(&mut Choices::given(Vec::new()));
-    (swarm.clients, swarm.sessions, swarm.keeps_ids) = (scene.clients as u64, 1, true);
-    (swarm.page, swarm.page_min) = (100, 100);
-    swarm.config = countersign_core::Config::default();
-    let mut world = World::with(swarm, Choices::given(Vec::new()), 1);
-    world.start()?;
-    rest(&mut world)?;
-    let mut commits: Vec<(usize, Option<CommitId>)> = Vec::new();
-    for deed in &scene.deeds {
-        match deed {
-            Deed::Commit(c, events) => commits.push((*c, commit(&mut world, *c, events)?)),
-            Deed::ReplyLost(c, events) => {
-                world.clients[*c].lose_next_reply = true;
-                commits.push((*c, commit(&mut world, *c, events)?));
-            }
-            Deed::Offline(c) => {
-                world.clients[*c].link = false;
-                if let Some(pull) = world.clients[*c].pull.as_ref().map(|lane| lane.effect) {
-                    world.cut_pull(*c, pull)?;
-                }
-            }
-            Deed::Online(c) => world.link_up(*c)?,
-            Deed::Restart(c) => {
-                world.close(*c)?;
-                while world.clients[*c].process.is_some() || world.queue.values().any(|event| matches!(event, Event::Boot(_))) {
-                    step(&mut world)?;
-                }
-            }
+pub(super) struct Simulated {
+    world: World,
+}
+
+impl Simulated {
+    pub(super) fn new(scene: &Scene) -> Result<Self, Violation> {
+        let mut swarm = Swarm::draw(&mut Choices::given(Vec::new()));
+        (swarm.clients, swarm.sessions, swarm.keeps_ids) = (scene.clients as u64, 1, true);
+        (swarm.page, swarm.page_min) = (100, 100);
+        swarm.config = Config { backend: scene.backend, ..Config::default() };
+        let mut world = World::with(swarm, Choices::given(Vec::new()), 1);
+        world.start()?;
+        Ok(Self { world })
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        match self.world.next() {
+            Some(event) => self.world.dispatch(event),
+            None => Err(Violation::new("V1", "nothing is left to happen, and it is not at rest")),
         }
-        rest(&mut world)?;
     }
-    for c in 0..scene.clients {
-        world.link_up(c)?;
-    }
-    rest(&mut world)?;
-    Ok(told(&world, &commits))
-}
 
-fn commit(world: &mut World, c: usize, events: &[countersign_core::Event]) -> Result<Option<CommitId>, Violation> {
-    let before = world.model.len();
-    let session = world.clients[c].sessions.keys().next().copied();
-    let Some(session) = session else { return Err(Violation::new("V2", "there is no session")) };
-    world.commit(c, session, events.to_vec())?;
-    let id = world.model.of_session(session).last().map(|commit| commit.id);
-    Ok(id.filter(|_| world.model.len() > before))
-}
-
-fn step(world: &mut World) -> Result<(), Violation> {
-    match world.next() {
-        Some(event) => world.dispatch(event),
-        None => Err(Violation::new("V1", "nothing is left to happen, and it is not at rest")),
+    fn is_at_rest(&self) -> bool {
+        let live = self.world.backend.live();
+        self.world.clients.iter().all(|client| {
+            let Some(node) = client.node() else { return false };
+            let idle = client.sessions.values().all(|local| local.seeded && local.lane.is_empty());
+            idle && told::is_at_rest(&node.status(), client.link, (&live.id, live.log.len() as u64))
+        })
     }
 }
 
-/// Goes on until everybody who is online is synced, and whoever is not has stored everything.
-fn rest(world: &mut World) -> Result<(), Violation> {
-    for _ in 0..MOST {
-        if at_rest(world) {
-            return Ok(());
+impl Stage for Simulated {
+    fn commit(&mut self, client: usize, session: usize, batch: Batch) -> Result<Option<CommitId>, Violation> {
+        let before = self.world.model.len();
+        // Sessions are numbered as they are opened.
+        let Some(id) = self.world.clients[client].sessions.keys().nth(session).copied() else {
+            return Err(Violation::new("V2", format!("there is no session {session}")));
+        };
+        self.world.commit(client, id, batch)?;
+        let last = self.world.model.of_session(id).last().map(|commit| commit.id);
+        Ok(last.filter(|_| self.world.model.len() > before))
+    }
+
+    fn lose_next_reply(&mut self, client: usize) {
+        self.world.clients[client].lose_next_reply = true;
+    }
+
+    fn open_session(&mut self, client: usize) -> Result<(), Violation> {
+        self.world.open_session(client).map(drop)
+    }
+
+    fn withdraw(&mut self, client: usize, commit: CommitId) -> Result<(), Violation> {
+        self.world.withdraw(client, commit)
+    }
+
+    fn go(&mut self, client: usize, online: bool) -> Result<(), Violation> {
+        if online {
+            return self.world.link_up(client);
         }
-        step(world)?;
+        self.world.clients[client].link = false;
+        match self.world.clients[client].pull.as_ref().map(|lane| lane.effect) {
+            Some(pull) => self.world.cut_pull(client, pull),
+            None => Ok(()),
+        }
     }
-    Err(Violation::new("V1", "no rest in a scene"))
-}
 
-fn at_rest(world: &World) -> bool {
-    let head = world.backend.head();
-    world.clients.iter().all(|client| {
-        let Some(status) = client.node().map(|node| node.status()) else { return false };
-        let idle = client.sessions.values().all(|local| local.seeded && local.lane.is_empty());
-        let Status { drained, stored, sessions_behind, pending_events, .. } = status;
-        let synced = || status.sync == SyncState::Synced && pending_events == 0 && status.upstream_head.global == head;
-        let lost = || matches!(status.sync, SyncState::Offline { .. });
-        idle && drained && stored && sessions_behind == 0 && if client.link { synced() } else { lost() }
-    })
-}
+    fn restart(&mut self, client: usize) -> Result<(), Violation> {
+        self.world.close(client)?;
+        let life = self.world.clients[client].life;
+        while self.world.clients[client].life == life || self.world.clients[client].process.is_none() {
+            self.step()?;
+        }
+        Ok(())
+    }
 
-fn told(world: &World, commits: &[(usize, Option<CommitId>)]) -> Told {
-    let mut told = Told::new();
-    for &(c, id) in commits {
-        let Some(commit) = id.and_then(|id| world.model.of_session(id.session).find(|commit| commit.id == id)) else {
-            told.push(receipt_line(c, "never", "never"));
-            continue;
-        };
-        let say = |stage: &Stage, ok: &str| match stage {
-            Stage::Open => "open".to_owned(),
-            Stage::Ok(positions) if ok.is_empty() => format!("at {positions:?}"),
-            Stage::Ok(_) => ok.to_owned(),
-            Stage::NotApplicable => "not applicable".to_owned(),
-            Stage::Err(_) => "failed".to_owned(),
-        };
-        told.push(receipt_line(c, &say(&commit.leader, "ok"), &say(&commit.backend, "")));
+    fn reset_backend(&mut self) -> Result<(), Violation> {
+        self.world.reset_backend();
+        Ok(())
     }
-    for (c, client) in world.clients.iter().enumerate() {
-        told.extend(client.disk.log.iter().map(|row| log_line(c, &row.entry, !row.skipped)));
-        let pairs = |table: &std::collections::BTreeMap<u64, u64>| table.iter().map(|(&k, &v)| (k, v)).collect::<Vec<_>>();
-        told.push(state_line(c, &pairs(&client.disk.state.synced), &pairs(&client.disk.state.local)));
+
+    fn accept_backend(&mut self, client: usize) -> Result<(), Violation> {
+        self.world.news(client);
+        self.world.input(client, Input::Decide { decision: IdentityPolicy::Reset })
     }
-    told
+
+    fn rest(&mut self) -> Result<(), Violation> {
+        for _ in 0..MOST {
+            if self.is_at_rest() {
+                return Ok(());
+            }
+            self.step()?;
+        }
+        let status: Vec<Option<Status>> = self.world.clients.iter().map(|c| c.node().map(|node| node.status())).collect();
+        Err(Violation::new("V1", format!("no rest in a scene: {status:#?}")))
+    }
+
+    fn receipt(&self, _client: usize, id: CommitId) -> (Seen, Seen) {
+        let Some(commit) = self.world.model.of_session(id.session).find(|commit| commit.id == id) else {
+            return (Seen::Never, Seen::Never);
+        };
+        let seen = |stage: &model::Stage, confirmed: bool| match stage {
+            model::Stage::Open => Seen::Open,
+            model::Stage::Ok(at) if confirmed => Seen::Confirmed(at.clone()),
+            model::Stage::Ok(_) => Seen::Persisted,
+            model::Stage::NotApplicable => Seen::NotApplicable,
+            model::Stage::Err(error) => Seen::Failed(error.clone()),
+        };
+        (seen(&commit.leader, false), seen(&commit.backend, true))
+    }
+
+    fn status(&self, client: usize) -> Result<Status, Violation> {
+        let status = self.world.clients[client].node().map(|node| node.status());
+        status.ok_or_else(|| Violation::new("V1", "a process is gone, in a scene at rest"))
+    }
+
+    fn end(&self, client: usize) -> Told {
+        let disk = &self.world.clients[client].disk;
+        let mut told: Told = disk.log.iter().map(|row| told::entry(client, &row.entry, !row.skipped)).collect();
+        let pairs = |table: &BTreeMap<u64, u64>| table.iter().map(|(&k, &v)| (k, v)).collect::<Vec<_>>();
+        told.push(told::state(client, &[pairs(&disk.state.synced), pairs(&disk.state.local)]));
+        told
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use countersign_core::{
-    Boot, Certainty, CommitId, Entry, Heads, Materialised, Poison, Pos, Quarantined, Seed, Seq, SessionId, Skip, Standing,
+    Boot, Certainty, CommitId, Entry, Guard, Heads, Materialised, Poison, Pos, Quarantined, Seed, Seq, SessionId, Skip, Standing,
     SyncError, Txn, Whereabouts,
 };
 
@@ -29,6 +29,11 @@ impl Poisons {
         let fits = |refusal: &&Refusal| *refusal.event == *entry.event.name && refusal.behind.as_ref().is_none_or(is_there);
         self.0.iter().find(fits).map(|refusal| refusal.poison.clone())
     }
+}
+
+/// Whether the guard of [`super::Script::commit_guarded`] holds behind events of these names.
+pub(super) fn holds<'a>(guard: &Guard, mut names: impl Iterator<Item = &'a str>) -> bool {
+    !names.any(|name| *guard.args == *format!("\"{name}\""))
 }
 
 /// A store's file.
@@ -84,7 +89,13 @@ impl Disk {
         let mut skipped = Vec::new();
         for entry in &txn.append {
             next.check_follows(entry);
-            if let Some(poison) = poisons.refuses(&next.log, entry) {
+            let refuses = |guard: &Guard| {
+                let message = "it is there".into();
+                let held = holds(guard, next.log.iter().map(|entry| &*entry.event.name));
+                (!held).then(|| Poison::Conflict { guard: guard.name.clone(), message })
+            };
+            let unguarded = entry.guard(&txn.heads).and_then(|guard| refuses(guard));
+            if let Some(poison) = unguarded.or_else(|| poisons.refuses(&next.log, entry)) {
                 match entry.commit_id().filter(|_| !entry.is_accepted(&txn.heads)) {
                     Some(commit) => {
                         if refused.iter().all(|(other, _)| *other != commit) {
@@ -207,6 +218,7 @@ impl Disk {
             failed: commits.iter().copied().filter(|id| self.failed.contains_key(id) || self.local.contains(id)).collect(),
             pending: pending.to_vec(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
+            pending_since: Vec::new(),
         }
     }
 }

@@ -168,6 +168,7 @@ impl Script {
             Input::Online => "the network is back",
             Input::OfflineForGood => "the network is declared gone for good",
             Input::Authenticated => "there are new credentials",
+            Input::Refresh => "somebody knows of something newer",
             Input::Shutdown => "the store is shut down",
             _ => "something happens",
         };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use countersign_core::{CommitError, CommitId, Event, Input, SessionApplied};
+use countersign_core::{Batch, CommitError, CommitId, Event, Guard, Input, SessionApplied};
 
 use super::{Script, events, render, session};
 
@@ -37,13 +37,37 @@ impl Script {
         let what = format!("S{n} commits {}", render::events(&events));
         let mut answer = None;
         self.step(&what, |script| {
-            let prepared = script.prepare(n, events);
+            let prepared = script.prepare(n, events.into());
             if prepared.is_ok() {
                 script.finish_prepared(n, true);
             }
             answer = Some(prepared);
         });
         answer.expect("the step was made")
+    }
+
+    /// Session `n` commits these events under a guard: only if, and as long as, no event called `free` is before them. Nothing if one is
+    /// already.
+    pub fn commit_guarded(&mut self, n: u8, names: &str, free: &str) -> Option<CommitId> {
+        self.commit_batch(n, events(names), free)
+    }
+
+    /// As [`Self::commit_guarded`], of these events.
+    pub fn commit_batch(&mut self, n: u8, events: Vec<Event>, free: &str) -> Option<CommitId> {
+        let what = format!("S{n} commits {} unless {free} is there", render::events(&events));
+        let guard = Guard { name: "unless".into(), args: format!("\"{free}\"").into() };
+        let mut made = None;
+        self.step(&what, |script| {
+            let prepared = script.prepare(n, Batch { events, guard: Some(guard.clone()) });
+            let prepared = prepared.unwrap_or_else(|error| panic!("the commit is refused: {error}"));
+            let holds = super::disk::holds(&guard, script.database(n).into_iter());
+            if !holds {
+                script.line("it is there: nothing happens");
+            }
+            script.finish_prepared(n, holds);
+            made = holds.then_some(prepared);
+        });
+        made
     }
 
     /// Session `n` begins a commit, and does not finish it. Answers the identity that it will have.
@@ -59,7 +83,7 @@ impl Script {
     pub fn try_begin(&mut self, n: u8, events: Vec<Event>) -> Result<CommitId, CommitError> {
         let what = format!("S{n} begins to commit {}", render::events(&events));
         let mut answer = None;
-        self.step(&what, |script| answer = Some(script.prepare(n, events)));
+        self.step(&what, |script| answer = Some(script.prepare(n, events.into())));
         answer.expect("the step was made")
     }
 
@@ -69,10 +93,11 @@ impl Script {
         self.step(&format!("{what} the database of S{n}"), |script| script.finish_prepared(n, applied));
     }
 
-    fn prepare(&mut self, n: u8, events: Vec<Event>) -> Result<CommitId, CommitError> {
+    fn prepare(&mut self, n: u8, batch: Batch) -> Result<CommitId, CommitError> {
         let session = session(n);
-        self.inputs.push((self.now, Input::Prepare { session, events: events.clone() }));
-        let prepared = self.node.prepare(self.now, session, events);
+        let Batch { events, guard } = batch.clone();
+        self.inputs.push((self.now, Input::Prepare { session, events, guard }));
+        let prepared = self.node.prepare(self.now, session, batch);
         match &prepared {
             Ok(prepared) => {
                 self.line(&format!("it is {}", render::commit(prepared.id)));

@@ -97,9 +97,7 @@ pub fn failure_of(choices: Choices, seed: u64, name: &str, lines: Option<usize>)
 
 /// Where the trace of a failing run is kept: under the folder that cargo builds in.
 fn repro(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("target"),
-        PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("target"), PathBuf::from);
     target.join("repro").join(format!("{name}.trace"))
 }

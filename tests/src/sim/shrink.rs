@@ -21,9 +21,8 @@ impl Trace {
     /// How much there is to read: users' steps, and choices that are not calm.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let one = |taken: &Taken| {
-            usize::from(taken.step == Step::User) + taken.choices.iter().filter(|&&choice| choice != 0).count()
-        };
+        let one =
+            |taken: &Taken| usize::from(taken.step == Step::User) + taken.choices.iter().filter(|&&choice| choice != 0).count();
         self.taken.iter().map(one).sum()
     }
 }
@@ -102,13 +101,16 @@ impl Shrinker<'_> {
 
     /// Runs of users' steps, long ones first: taken out.
     fn users(&mut self) {
-        self.runs(|taken| taken.step == Step::User, |trace, run| {
-            let mut place = 0;
-            trace.taken.retain(|_| {
-                place += 1;
-                !run.contains(&(place - 1))
-            });
-        });
+        self.runs(
+            |taken| taken.step == Step::User,
+            |trace, run| {
+                let mut place = 0;
+                trace.taken.retain(|_| {
+                    place += 1;
+                    !run.contains(&(place - 1))
+                });
+            },
+        );
     }
 
     /// Runs of other steps: calm.

@@ -70,7 +70,7 @@ impl Backend {
         let client: Arc<str> = "X".into();
         let id = EventId { session: SessionId([0xff; 16]), ordinal };
         let said = Arc::new(event);
-        let own = OwnEvent { id, commit: ordinal, last: true, event: said.clone() };
+        let own = OwnEvent { id, commit: ordinal, last: true, guard: None, event: said.clone() };
         self.incarnations[last].log.push(Held { client, own, said });
     }
 
@@ -94,7 +94,8 @@ impl Backend {
         }
         let last = self.incarnations.len() - 1;
         let rewrites = self.rewrites;
-        let held = push.events.iter().map(|own| Held { client: client.clone(), own: kept(own, rewrites), said: own.event.clone() });
+        let held =
+            push.events.iter().map(|own| Held { client: client.clone(), own: kept(own, rewrites), said: own.event.clone() });
         self.incarnations[last].log.extend(held);
         Ok(())
     }

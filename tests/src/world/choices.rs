@@ -17,11 +17,25 @@ pub struct Choices {
 
 #[derive(Clone, Debug)]
 enum Source {
-    Seed { state: u64, left: u64, bytes: u32 },
-    Bytes { bytes: Vec<u8>, at: usize },
-    Trace { steps: BTreeMap<Step, VecDeque<Vec<u64>>>, now: Vec<u64>, at: usize },
+    Seed {
+        state: u64,
+        left: u64,
+        bytes: u32,
+    },
+    Bytes {
+        bytes: Vec<u8>,
+        at: usize,
+    },
+    Trace {
+        steps: BTreeMap<Step, VecDeque<Vec<u64>>>,
+        now: Vec<u64>,
+        at: usize,
+    },
     /// Nothing but chances is chosen: these, and then none. What was seen is counted.
-    Chances { taken: Vec<bool>, seen: usize },
+    Chances {
+        taken: Vec<bool>,
+        seen: usize,
+    },
 }
 
 impl Choices {

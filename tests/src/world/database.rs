@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use countersign_core::{OwnEvent, SessionTxn, Unit};
+use countersign_core::{Prepared, SessionTxn, Unit};
 
 use super::disk::Disk;
 use super::state::{State, Undo};
@@ -21,8 +21,8 @@ impl Database {
     }
 
     /// The commit of an application: all or nothing.
-    pub(crate) fn commit(&mut self, events: &[OwnEvent]) -> bool {
-        match self.state.apply_all(events.iter().map(|own| own.event.as_ref())) {
+    pub(crate) fn commit(&mut self, prepared: &Prepared) -> bool {
+        match self.state.apply_commit(prepared.guard.as_deref(), prepared.events.iter().map(|own| own.event.as_ref())) {
             Ok(undos) => {
                 self.stack.extend(undos.into_iter().map(Some));
                 true
@@ -51,7 +51,8 @@ impl Database {
             if !first.undoable && !self.stack.is_empty() {
                 return Err("a unit that can't be undone comes on top of some that can".into());
             }
-            let done = self.state.apply_all(group.iter().map(|unit| Arc::as_ref(&unit.event)));
+            let guard = group.iter().find_map(|unit| unit.guard.as_deref());
+            let done = self.state.apply_commit(guard, group.iter().map(|unit| Arc::as_ref(&unit.event)));
             if first.undoable {
                 match done {
                     Ok(undos) => self.stack.extend(undos.into_iter().map(Some)),

@@ -81,7 +81,9 @@ impl Disk {
             if row.entry.seq.pos <= self.heads.settled {
                 return Err(Violation::new("L2", format!("{} is settled and was undone", row.entry.seq)));
             }
-            if row.entry.is_accepted(&self.heads) {
+            // Where the backend has changed its bytes it is applied again, at its place.
+            let stays = |entry: &Entry| entry.seq.pos == row.entry.seq.pos && entry.own_id() == row.entry.own_id();
+            if row.entry.is_accepted(&self.heads) && !txn.append.iter().any(stays) {
                 return Err(Violation::new("L2", format!("{} is acknowledged and was undone", row.entry.seq)));
             }
             if let Some(undo) = &row.undo {
@@ -201,7 +203,10 @@ impl Disk {
                             *client == held.client && **session == *held.own.id.session.to_string()
                         }
                     };
-                    author && held.own.event.says_the_same(&row.entry.event)
+                    // What is acknowledged and not pulled yet is as it was said, and the backend may have changed it.
+                    let pulled = row.entry.seq.pos.global <= self.heads.upstream;
+                    let said = if pulled { &held.own.event } else { &held.said };
+                    author && said.says_the_same(&row.entry.event)
                 })
             })
         });
@@ -254,6 +259,7 @@ impl Disk {
             pending,
             partly_confirmed: partly.into_iter().collect(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
+            pending_since: Vec::new(),
         }
     }
 
@@ -282,24 +288,15 @@ fn applied(state: &mut State, txn: &Txn) -> Applied {
         let len = if own.is_some() { rest.iter().take_while(of_commit).count() } else { 1 };
         let (group, behind) = rest.split_at(len);
         rest = behind;
-        match (state.apply_all(group.iter().map(|entry| entry.event.as_ref())), own) {
+        let guard = group.iter().find_map(|entry| entry.own_guard().filter(|_| own.is_some()));
+        match (state.apply_commit(guard.map(Arc::as_ref), group.iter().map(|entry| entry.event.as_ref())), own) {
             (Ok(undos), _) => {
                 let row = |(entry, undo): (&Entry, Undo)| Row { entry: entry.clone(), undo: Some(undo), skipped: false };
                 rows.extend(group.iter().zip(undos).map(row));
             }
-            (Err((event, message)), Some(commit)) => {
-                refused.push((
-                    commit,
-                    // A row that has to be there is what guards are for.
-                    if event.ends_with(".Delete") {
-                        Poison::Conflict { guard: "there is such a row".into(), message: message.into() }
-                    } else {
-                        Poison::Materialise { event, message: message.into() }
-                    },
-                ));
-            }
-            (Err((_, message)), None) => {
-                skipped.push(Skip { at: first.seq.pos, reason: message.into() });
+            (Err(poison), Some(commit)) => refused.push((commit, poison)),
+            (Err(Poison::Materialise { message, .. } | Poison::Conflict { message, .. }), None) => {
+                skipped.push(Skip { at: first.seq.pos, reason: message });
                 rows.push(Row { entry: first.clone(), undo: None, skipped: true });
             }
         }

@@ -9,6 +9,8 @@ use super::{Event, Step, Violation, World};
 
 /// How long a world may take to come to rest, in microseconds.
 const REST: u64 = 1_800_000_000;
+/// More inputs than anything takes that comes to rest.
+const BUSY: u64 = 60_000;
 /// How often users look after what waits for them, in microseconds.
 const TEND: u64 = 45_000_000;
 
@@ -52,7 +54,7 @@ impl World {
                 let waits = |own: &countersign_core::OwnEvent| !client.disk.holds(&own.id);
                 if commit.leader == Stage::Open && commit.events.iter().all(waits) {
                     // One that can't be applied any more is left out.
-                    let _ = expected.apply_all(commit.events.iter().map(|own| own.event.as_ref()));
+                    let _ = expected.apply_commit(commit.guard(), commit.events.iter().map(|own| own.event.as_ref()));
                 }
             }
             if expected != local.db.state {
@@ -112,6 +114,7 @@ impl World {
     /// Goes on until nothing is left to happen. Users decide what is theirs to decide.
     fn rest(&mut self) -> Result<(), Violation> {
         let end = Time(self.now.0 + REST);
+        let most = self.inputs + BUSY;
         let mut tend = self.now.0 + TEND;
         loop {
             match self.next_at() {
@@ -119,7 +122,6 @@ impl World {
                     if let Some(event) = self.next() {
                         self.dispatch(event)?;
                     }
-                    continue;
                 }
                 Some(_) => {
                     self.now = Time(tend);
@@ -132,6 +134,9 @@ impl World {
                     }
                     tend = self.now.0 + TEND;
                 }
+            }
+            if self.inputs > most {
+                return Err(Violation::new("V4", format!("{BUSY} inputs, and no rest")));
             }
             if self.now > end {
                 let status: Vec<Status> = self.clients.iter().filter_map(|c| c.node().map(|node| node.status())).collect();

@@ -30,8 +30,8 @@ pub use choices::Choices;
 use client::{Client, Process, PullLane};
 pub(crate) use disk::Disk;
 pub use reach::{MARKS, Reach};
-pub use trace::{Step, Taken, Trace, TraceError};
 use swarm::Swarm;
+pub use trace::{Step, Taken, Trace, TraceError};
 use transcript::{Hash, Transcript};
 
 #[cfg(feature = "mutants")]
@@ -277,7 +277,9 @@ impl World {
                 clients[*c].life == *life && clients[*c].pull.as_ref().is_some_and(|lane| lane.effect == *id)
             }
             Event::Timer(c, life, at) => clients[*c].life == *life && clients[*c].timer == Some(*at),
-            Event::Storage(c, life) | Event::Finish(c, life, _) | Event::CloseDone(c, life) | Event::Restart(c, life) => clients[*c].life == *life,
+            Event::Storage(c, life) | Event::Finish(c, life, _) | Event::CloseDone(c, life) | Event::Restart(c, life) => {
+                clients[*c].life == *life
+            }
             Event::Session(c, life, id) => {
                 clients[*c].life == *life && clients[*c].sessions.get(id).is_some_and(|local| !local.lane.is_empty())
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation, by name.
-pub const MARKS: [&str; 80] = [
+pub const MARKS: [&str; 82] = [
     "rebase during an in-flight push",
     "reply lost, then confirmed by a pull",
     "crash between commit and answer",
@@ -81,9 +81,11 @@ pub const MARKS: [&str; 80] = [
     "storage failed: damaged",
     "storage failed: other",
     "snapshot failed",
-    "guard no longer holds",
     "a day passes in between",
     "process restarted after damage",
+    "guard does not hold, commit refused",
+    "guard of a stored commit no longer holds",
+    "guard no longer holds after a restart",
 ];
 
 /// How often each situation was met.

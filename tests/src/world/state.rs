@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::Event;
+use countersign_core::{Event, Guard, Poison};
 
 /// What the events of a world do. `Insert` fails if the key is there, `Delete` if it is not; the order of `Append`s shows.
 pub(crate) const SYNCED: [&str; 4] = ["v1.Append", "v1.Put", "v1.Insert", "v1.Delete"];
 pub(crate) const CLIENT_ONLY: [&str; 2] = ["ui.Set", "ui.Insert"];
+/// What guards ask of a key: that it is not there, or that it is.
+pub(crate) const GUARDS: [&str; 2] = ["v1.Free", "v1.Taken"];
 /// The backend refuses it for ever.
 pub(crate) const FORBIDDEN: &str = "v1.Forbidden";
 /// The backend refuses it without saying for how long: for ever.
@@ -61,6 +63,28 @@ impl State {
         };
     }
 
+    /// Whether a guard holds.
+    pub(crate) fn check(&self, guard: &Guard) -> Result<(), &'static str> {
+        let (key, _) = arguments(&guard.args);
+        match (guard.name.ends_with(".Free"), self.synced.contains_key(&key)) {
+            (true, true) => Err("it is taken"),
+            (false, false) => Err("it is free"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies a commit, all or none of it: its guard is asked first.
+    pub(crate) fn apply_commit<'a>(
+        &mut self,
+        guard: Option<&Guard>,
+        events: impl Iterator<Item = &'a Event>,
+    ) -> Result<Vec<Undo>, Poison> {
+        if let Some(guard) = guard {
+            self.check(guard).map_err(|message| Poison::Conflict { guard: guard.name.clone(), message: message.into() })?;
+        }
+        self.apply_all(events).map_err(|(event, message)| Poison::Materialise { event, message: message.into() })
+    }
+
     /// Applies all or none.
     pub(crate) fn apply_all<'a>(
         &mut self,
@@ -84,6 +108,10 @@ impl State {
 
 pub(crate) fn event(name: &str, key: u64, value: u64, client_only: bool) -> Event {
     Event { name: name.into(), args: format!("{{\"k\":{key},\"v\":{value}}}").into(), client_only }
+}
+
+pub(crate) fn guard(name: &str, key: u64) -> Guard {
+    Guard { name: name.into(), args: format!("{{\"k\":{key}}}").into() }
 }
 
 fn arguments(args: &str) -> (u64, u64) {

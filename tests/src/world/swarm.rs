@@ -67,6 +67,8 @@ pub(crate) struct Swarm {
     pub(crate) suspend: u64,
     /// Whether the backend changes what some events say.
     pub(crate) rewrites: bool,
+    /// Commits under a guard.
+    pub(crate) guarded: u64,
     pub(crate) config: Config,
 }
 
@@ -124,6 +126,7 @@ impl Swarm {
             noise: s(60),
             suspend: 0,
             rewrites: false,
+            guarded: 0,
             config: Config::default(),
         };
         swarm.rest(c, calm);
@@ -154,8 +157,10 @@ impl Swarm {
         if calm {
             return;
         }
+        self.guarded = c.strength(500);
         self.suspend = c.strength(15);
-        self.rewrites = c.chance(100);
+        // Without identities, an event with other bytes is told from a withdrawn one only where nothing is withdrawn.
+        self.rewrites = c.chance(100) && self.keeps_ids;
         if c.chance(100) {
             self.config.pending_bytes = c.between(200, 3_000) as usize;
             self.config.unpersisted_bytes = c.between(200, 2_000) as usize;
@@ -200,6 +205,7 @@ impl Swarm {
             decide: 0,
             noise: 0,
             suspend: 0,
+            guarded: 0,
             ..self.clone()
         }
     }

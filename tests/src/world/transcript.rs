@@ -102,9 +102,10 @@ fn entries(entries: &[Entry]) -> String {
 
 pub(crate) fn input(input: &Input) -> String {
     match input {
-        Input::Prepare { session, events } => {
+        Input::Prepare { session, events, guard } => {
             let one = |e: &countersign_core::Event| format!("{}{}", e.name, e.args);
-            format!("< prepare {session}: {}", events.iter().map(one).collect::<Vec<_>>().join(" "))
+            let guard = guard.as_ref().map_or_else(String::new, |guard| format!("if {}{} ", guard.name, guard.args));
+            format!("< prepare {session}: {guard}{}", events.iter().map(one).collect::<Vec<_>>().join(" "))
         }
         Input::Pulled { id, page } => {
             format!("< #{} pulled {} [{}]{}", id.0, page.backend, pulled(&page.events), if page.more { " more" } else { "" })

@@ -1,9 +1,9 @@
 //! What users and operating systems do: commit, withdraw, open and close, kill, pull the plug.
 
-use countersign_core::{CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId, Time};
+use countersign_core::{Batch, CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId, Time};
 
 use super::client::{Local, Process};
-use super::state::{self, CLIENT_ONLY, FORBIDDEN, STICKY, STUCK, SYNCED};
+use super::state::{self, CLIENT_ONLY, FORBIDDEN, GUARDS, STICKY, STUCK, SYNCED};
 use super::{Event, Violation, World, variants};
 
 impl World {
@@ -166,13 +166,14 @@ impl World {
     }
 
     fn noise(&mut self, c: usize) -> Result<(), Violation> {
-        let input = match self.choices.below(7) {
+        let input = match self.choices.below(8) {
             0 => Input::PushOk { id: EffectId(1_000_000 + self.choices.below(9)) },
             1 => Input::Timer,
             2 => Input::Seeded { id: EffectId(0), seed: None },
             4 => return self.unwelcome(c, 1, 6_000),
             5 => return self.unwelcome(c, 120, 10),
-            6 => return self.prepare(c, SessionId([0xee; 16]), &[state::event("v1.Append", 0, 0, false)]).map(drop),
+            6 => return self.prepare(c, SessionId([0xee; 16]), &vec![state::event("v1.Append", 0, 0, false)].into()).map(drop),
+            7 => return self.impatient(c),
             _ => {
                 let old = &self.clients[c].old_answers;
                 let Some(answer) = old.get(self.choices.index(old.len())).cloned() else { return Ok(()) };
@@ -182,11 +183,38 @@ impl World {
         self.input(c, input)
     }
 
+    /// A commit in the middle of another one, or of what the session has to do first.
+    fn impatient(&mut self, c: usize) -> Result<(), Violation> {
+        let busy = |local: &Local| local.prepared.is_some() || !local.lane.is_empty();
+        let Some((&id, _)) = self.clients[c].sessions.iter().find(|(_, local)| busy(local)) else { return Ok(()) };
+        let is_prepared = self.clients[c].sessions.get(&id).is_some_and(|local| local.prepared.is_some());
+        match self.prepare(c, id, &vec![state::event("v1.Append", 0, 0, false)].into())? {
+            Ok(()) if is_prepared => {
+                Err(Violation::new("V2", format!("session {id} takes a commit in the middle of another one")))
+            }
+            // What is due there may not concern it yet.
+            Ok(()) => self.finish_commit(c, id),
+            Err(CommitError::SessionBusy) if !is_prepared => self.give_up(c, id),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whoever had to wait for the session wants to commit nothing any more.
+    fn give_up(&mut self, c: usize, session: SessionId) -> Result<(), Violation> {
+        let now = self.now;
+        let Some(process) = &mut self.clients[c].process else { return Ok(()) };
+        process.record(now, &Input::Finish { session, applied: false });
+        if process.node.finish(now, session, false).is_some() {
+            return Err(Violation::new("V2", format!("session {session} finishes a commit that was not prepared")));
+        }
+        self.after(c)
+    }
+
     /// A commit that is too large: so many events, of so many bytes.
     fn unwelcome(&mut self, c: usize, events: usize, bytes: usize) -> Result<(), Violation> {
         let Some(&id) = self.clients[c].sessions.keys().next() else { return Ok(()) };
         let event = Said { name: "v1.Append".into(), args: format!("\"{}\"", "x".repeat(bytes)).into(), client_only: false };
-        match self.prepare(c, id, &vec![event; events])? {
+        match self.prepare(c, id, &vec![event; events].into())? {
             Ok(()) => Err(Violation::new("V5", format!("a commit of {events} events with {bytes} bytes each is taken"))),
             Err(_) => Ok(()),
         }
@@ -198,7 +226,9 @@ impl World {
         let open: Vec<SessionId> = self.clients[c].sessions.keys().copied().collect();
         let Some(&id) = open.get(self.choices.index(open.len())) else { return Ok(()) };
         let events = self.some_events();
-        self.commit(c, id, events)
+        let guarded = self.swarm.guarded > 0 && self.choices.chance(self.swarm.guarded);
+        let guard = guarded.then(|| state::guard(GUARDS[self.choices.index(2)], self.choices.below(self.swarm.keys)));
+        self.commit(c, id, Batch { events, guard })
     }
 
     fn some_events(&mut self) -> Vec<Said> {
@@ -234,7 +264,8 @@ impl World {
         events
     }
 
-    pub(crate) fn commit(&mut self, c: usize, id: SessionId, events: Vec<Said>) -> Result<(), Violation> {
+    pub(crate) fn commit(&mut self, c: usize, id: SessionId, batch: impl Into<Batch>) -> Result<(), Violation> {
+        let batch = batch.into();
         self.news(c);
         if self.clients[c].sessions.get(&id).is_some_and(|local| local.prepared.is_some()) {
             self.finish_commit(c, id)?;
@@ -247,12 +278,12 @@ impl World {
             }
             self.run_session(c, id)?;
         }
-        let mut prepared = self.prepare(c, id, &events)?;
+        let mut prepared = self.prepare(c, id, &batch)?;
         if matches!(prepared, Err(CommitError::SessionBusy)) {
             while self.clients[c].sessions.get(&id).is_some_and(|local| !local.dead && !local.lane.is_empty()) {
                 self.run_session(c, id)?;
             }
-            prepared = self.prepare(c, id, &events)?;
+            prepared = self.prepare(c, id, &batch)?;
             let local = self.clients[c].sessions.get(&id);
             if matches!(prepared, Err(CommitError::SessionBusy)) && local.is_some_and(|local| !local.dead) {
                 return Err(Violation::new("V2", format!("session {id} is busy twice, with nothing to do")));
@@ -275,13 +306,14 @@ impl World {
         }
     }
 
-    fn prepare(&mut self, c: usize, id: SessionId, events: &[Said]) -> Result<Result<(), CommitError>, Violation> {
+    fn prepare(&mut self, c: usize, id: SessionId, batch: &Batch) -> Result<Result<(), CommitError>, Violation> {
         let now = self.now;
         let name = self.clients[c].name.clone();
-        let input = Input::Prepare { session: id, events: events.to_vec() };
+        let Batch { events, guard } = batch.clone();
+        let input = Input::Prepare { session: id, events, guard };
         let Some(process) = &mut self.clients[c].process else { return Ok(Err(CommitError::SessionClosed)) };
         process.record(now, &input);
-        let answer = process.node.prepare(now, id, events.to_vec());
+        let answer = process.node.prepare(now, id, batch.clone());
         self.transcript.line(now, &name, || {
             let outcome = answer.as_ref().map_or_else(ToString::to_string, |prepared| prepared.id.to_string());
             format!("{} -> {outcome}", super::transcript::input(&input))
@@ -308,7 +340,10 @@ impl World {
         let now = self.now;
         let Some(local) = self.clients[c].sessions.get_mut(&id) else { return Ok(()) };
         let Some(prepared) = local.prepared.take() else { return Ok(()) };
-        let applied = local.db.commit(&prepared.events);
+        if prepared.guard.as_ref().is_some_and(|guard| local.db.state.check(guard).is_err()) {
+            self.reach.mark("guard does not hold, commit refused");
+        }
+        let applied = local.db.commit(&prepared);
         if applied {
             self.model.admitted(c, self.clients[c].life, &prepared);
         }

@@ -114,7 +114,7 @@ fn stores_outlive_their_server() {
     assert_converged(dir.path(), stores, &receipts);
 }
 
-/// Verifies: S7
+/// Verifies: R8
 #[test]
 fn the_servers_log_keeps_the_ids_of_events() {
     let dir = tempfile::tempdir().unwrap();

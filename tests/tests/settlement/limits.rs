@@ -18,6 +18,30 @@ fn full(refused: Result<impl Sized, CommitError>) -> Option<Limit> {
 
 // Verifies: V5
 #[test]
+fn the_age_of_what_waits_for_the_backend() {
+    let minute = std::time::Duration::from_secs(60);
+    let config = Config { pending_age: Some(minute), ..Config::default() };
+    let mut s =
+        Script::ready_with(config, "What waits for the backend may be a minute old. Client-only commits are not concerned.");
+    s.commit(1, "A");
+    let too_long = |refused: Result<_, CommitError>| match refused {
+        Err(CommitError::PendingTooLong { waited, max }) => Some((waited, max)),
+        _ => None::<(std::time::Duration, std::time::Duration)>,
+    };
+    s.wait(30);
+    s.commit(1, "B");
+    s.wait(30);
+    assert_eq!(too_long(s.try_commit(1, events("C")).map(drop)), Some((minute, minute)));
+    s.commit(1, "c");
+    s.run();
+    s.note("all are confirmed: there is room again");
+    s.commit(1, "C");
+    s.run();
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V5
+#[test]
 fn events_and_bytes_that_wait_for_the_backend() {
     let config = Config { pending_events: 3, pending_bytes: 4_000, ..Config::default() };
     let mut s = Script::ready_with(

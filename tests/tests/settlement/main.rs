@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod failures;
+mod guards;
 mod identity;
 mod limits;
 mod offline;

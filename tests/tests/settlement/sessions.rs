@@ -1,7 +1,7 @@
 //! Sessions: closing, slow and broken databases, the end of the store.
 
 use countersign_core::{CommitError, Config, Input};
-use tests::script::{Script, events};
+use tests::script::{Script, events, session};
 
 // Verifies: R1, R3
 #[test]
@@ -102,6 +102,27 @@ fn a_sessions_database_breaks() {
     s.run();
     assert_eq!((s.positions(a), s.positions(b)), (vec![2], vec![3]));
     assert_eq!(s.database(1), ["X", "A", "B"]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V2, S3
+#[test]
+fn a_session_that_somebody_gave_up_takes_what_comes() {
+    let mut s = Script::ready(
+        "S1 is being rebased when somebody wants to commit: it is kept free for him. He gives up, and says so: what has come\n\
+         meanwhile is taken. It does not wait for somebody else to commit.",
+    );
+    s.hold_sessions();
+    s.others("X");
+    s.run();
+    assert!(matches!(s.try_commit(1, events("A")), Err(CommitError::SessionBusy)));
+    s.let_sessions_go();
+    s.others("Y");
+    s.run();
+    assert_eq!(s.database(1), ["X"], "kept free for whoever wants to commit");
+    s.tell(Input::Finish { session: session(1), applied: false });
+    assert_eq!(s.database(1), ["X", "Y"]);
+    assert_eq!(s.status().sessions_behind, 0);
     insta::assert_snapshot!(s.end());
 }
 

@@ -3,6 +3,8 @@
 
 mod closing;
 mod committing;
+mod file;
+mod guards;
 mod opening;
 mod receipts;
 mod sessions;

@@ -96,10 +96,12 @@ impl Tail {
 
     pub(super) fn own_entry(&self, event: &Pending, place: Pos, standing: Standing) -> Entry {
         let own = &event.own;
+        // What is confirmed has been judged for good.
+        let guard = own.guard.clone().filter(|_| standing != Standing::Confirmed);
         Entry {
             seq: Seq::new(place, self.generation),
             parent: place.parent(),
-            origin: Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: self.rebases_of(event) },
+            origin: Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: self.rebases_of(event), guard },
             standing,
             event: own.event.clone(),
         }
@@ -127,8 +129,8 @@ impl Tail {
     /// Own events that storage does not hold where they stand, in order.
     pub(crate) fn unstored_own(&self) -> Vec<OwnEvent> {
         let own = |entry: &Entry| match &entry.origin {
-            Origin::Own { id, commit, last, .. } => {
-                Some(OwnEvent { id: *id, commit: *commit, last: *last, event: entry.event.clone() })
+            Origin::Own { id, commit, last, guard, .. } => {
+                Some(OwnEvent { id: *id, commit: *commit, last: *last, guard: guard.clone(), event: entry.event.clone() })
             }
             Origin::Foreign { .. } => None,
         };

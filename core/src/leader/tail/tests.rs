@@ -8,7 +8,13 @@ use crate::seq::Seq;
 
 fn own(ordinal: u64, name: &str) -> OwnEvent {
     let event = Event { name: name.into(), args: "null".into(), client_only: name.starts_with(char::is_lowercase) };
-    OwnEvent { id: EventId { session: SessionId([1; 16]), ordinal }, commit: ordinal, last: true, event: Arc::new(event) }
+    OwnEvent {
+        id: EventId { session: SessionId([1; 16]), ordinal },
+        commit: ordinal,
+        last: true,
+        guard: None,
+        event: Arc::new(event),
+    }
 }
 
 fn foreign(at: u64) -> Entry {
@@ -145,6 +151,7 @@ fn marks_follow_the_events_that_are_removed_before_them() {
     let mut tail = tail("A B C D");
     store(&mut tail);
     tail.set_exposed(3);
+    tail.accept(1);
     tail.set_acked(1);
     tail.remove(&[1]);
     tail.renumbered(1);

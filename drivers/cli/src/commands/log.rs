@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use countersign::core::{Origin, Pos, Seq};
-use countersign::{CommitId, LogRow, LogState, Reader};
+use countersign::{CommitId, Guard, LogRow, LogState, Reader};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use unicode_width::UnicodeWidthStr as _;
@@ -26,6 +26,9 @@ struct Line<'a> {
     /// How often it was renumbered by a rebase; nothing for events of others.
     #[serde(skip_serializing_if = "Option::is_none")]
     rebases: Option<u32>,
+    /// What has to hold for the commit that it begins, while that may still move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard: Option<&'a Guard>,
     /// Why it has no effect on the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped: Option<&'a str>,
@@ -67,7 +70,9 @@ fn write(row: &LogRow, own: &str, widest: &mut usize, output: &mut Output) -> Re
     let args: &RawValue = serde_json::from_str(&entry.event.args)
         .map_err(|error| Failure::machine("corrupt", format!("{}: its arguments are no JSON ({error})", entry.seq)))?;
     let skipped = row.skip.as_deref();
-    output.object(&Line { seq: entry.seq, name: &entry.event.name, args, commit, state: row.state, client, rebases, skipped })
+    let guard = entry.own_guard().map(|guard| &**guard);
+    let name = &entry.event.name;
+    output.object(&Line { seq: entry.seq, name, args, commit, state: row.state, client, rebases, guard, skipped })
 }
 
 fn text(row: &LogRow, client: &str, is_own: bool, widest: usize, paint: Paint) -> String {
@@ -79,9 +84,10 @@ fn text(row: &LogRow, client: &str, is_own: bool, widest: usize, paint: Paint) -
     };
     let seq = entry.seq.to_string();
     let author = if is_own { String::new() } else { format!("  by {client}") };
+    let guard = entry.own_guard().map_or_else(String::new, |guard| format!("  if {} {}", guard.name, printable(&guard.args)));
     let skip = row.skip.as_ref().map_or_else(String::new, |skip| format!("  without effect: {skip}"));
     let (name, args) = (paint.bold(&entry.event.name), printable(&entry.event.args));
-    format!("{seq:<6}  {state:<9}  {name:<widest$}  {args}{}{}", paint.dim(author), paint.bad(skip))
+    format!("{seq:<6}  {state:<9}  {name:<widest$}  {args}{}{}{}", paint.dim(guard), paint.dim(author), paint.bad(skip))
 }
 
 /// Canonical JSON escapes control characters but not all that move text about on a terminal.

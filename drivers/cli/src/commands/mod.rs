@@ -2,6 +2,7 @@
 
 mod commit;
 mod demo;
+mod failures;
 mod init;
 mod log;
 mod query;
@@ -10,6 +11,8 @@ mod schema;
 mod serve;
 mod status;
 mod sync;
+mod watch;
+mod withdraw;
 
 use crate::args::Command;
 use crate::exit::Exit;
@@ -27,6 +30,9 @@ pub(crate) fn run(command: Command, output: &mut Output) -> Result<Exit> {
         Command::Status(args) => status::run(&args.store, output),
         Command::Receipt(args) => receipt::run(&args, output),
         Command::Sync(args) => sync::run(&args, output),
+        Command::Watch(args) => watch::run(&args, output),
+        Command::Failures(args) => failures::run(&args, output),
+        Command::Withdraw(args) => withdraw::run(&args, output),
         Command::Serve(args) => serve::run(args, output),
         Command::Demo(args) => demo::run(args, output),
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use countersign::core::{Pos, Seq};
-use countersign::{Durability, Reader};
+use countersign::{Durability, Reader, Syncing};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -38,12 +38,36 @@ struct View {
     open: bool,
     /// Which one, if it can be said.
     pid: Option<u32>,
+    /// How its syncing stands, if it has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<SyncView>,
+    #[serde(skip)]
+    syncing: Option<Syncing>,
+}
+
+#[derive(Serialize)]
+struct SyncView {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Failed tries since one last worked.
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_in_ms: Option<u64>,
+}
+
+impl SyncView {
+    fn of(syncing: &Syncing) -> Self {
+        let retry_in_ms = syncing.retry_in().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        Self { state: syncing.name(), reason: syncing.reason(), attempt: syncing.attempt, retry_in_ms }
+    }
 }
 
 pub(crate) fn run(path: &Path, output: &mut Output) -> Result<Exit> {
     let mut reader = Reader::open(path)?;
     let settings = reader.settings()?;
     let writer = reader.writer();
+    let syncing = reader.syncing();
     let status = reader.status()?;
     let view = View {
         store: path.display().to_string(),
@@ -64,6 +88,8 @@ pub(crate) fn run(path: &Path, output: &mut Output) -> Result<Exit> {
         backend_id: status.heads.backend.as_deref().map(str::to_owned),
         open: writer.is_some(),
         pid: writer.and_then(|writer| writer.pid),
+        sync: syncing.as_ref().map(SyncView::of),
+        syncing,
     };
     if output.json {
         output.object(&view)?
@@ -99,6 +125,10 @@ fn write(view: &View, output: &mut Output) -> Result<()> {
     };
     line("log", &format_args!("{}, up to {}{confirmed}; {pending}", counted(view.entries, "event"), view.head))?;
     line("backend", &backend)?;
+    if let Some(syncing) = &view.syncing {
+        let text = syncing.to_string();
+        line("sync", &if syncing.name() == "connected" { paint.good(text) } else { paint.waiting(text) })?;
+    }
     line("client", &view.client)?;
     line("schema", &schema)?;
     if let Some(durability) = view.durability {

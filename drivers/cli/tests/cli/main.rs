@@ -5,6 +5,9 @@
 mod bad_input;
 mod beside;
 mod commands;
+mod failures;
+mod guards;
+mod network;
 mod stdin;
 mod support;
 mod trouble;

@@ -324,6 +324,7 @@ fn own(ordinal: u64, bytes: usize) -> countersign_core::OwnEvent {
         id: countersign_core::EventId { session: countersign_core::SessionId([1; 16]), ordinal },
         commit: ordinal,
         last: true,
+        guard: None,
         event: Event { name: "n".into(), args: args.into(), client_only: false }.into(),
     }
 }

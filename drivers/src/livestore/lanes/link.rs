@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use countersign_core::BackendFailure;
 use tungstenite::client::{IntoClientRequest as _, client_with_config};
+use tungstenite::error::ProtocolError;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
@@ -150,10 +151,15 @@ impl<S: Socket> Link<S> {
     }
 }
 
+const CUT: &str = "the connection was cut";
+
 fn said(error: &Error) -> String {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => "the connection is closed".to_owned(),
-        Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => "the server cut the connection".to_owned(),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CUT.to_owned(),
+        Error::Io(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            CUT.to_owned()
+        }
         error => format!("the connection broke: {error}"),
     }
 }

@@ -169,7 +169,8 @@ fn decode_call(tag: &str, payload: Option<&RawValue>) -> Result<Call, DecodeErro
             let mut events = Vec::with_capacity(wire.batch.len());
             let mut void = BTreeSet::new();
             for (i, raw) in wire.batch.iter().enumerate() {
-                let (event, is_void) = decode_event_or_void(raw.get()).map_err(|error| inside(error.within(&format!("batch[{i}]"))))?;
+                let (event, is_void) =
+                    decode_event_or_void(raw.get()).map_err(|error| inside(error.within(&format!("batch[{i}]"))))?;
                 events.push(event);
                 if is_void {
                     void.insert(i);

@@ -37,6 +37,6 @@ pub(crate) use from_client::{
 pub(crate) use from_server::{Chunk, ServerMessage, chunk, decode_server, defect, exit, http_body, pong};
 pub(crate) use id::RequestId;
 pub(crate) use outcome::{Cause, Dialect, Exit, Fail, Ours, SuccessValue};
+pub(crate) use page::{PageInfo, PullResponse, encode_item};
 #[cfg(feature = "fuzz")]
 pub(crate) use round_trip::round_trip;
-pub(crate) use page::{PageInfo, PullResponse, encode_item};

@@ -1,8 +1,8 @@
 //! What fuzzing asks of the codec: nothing panics on any bytes, and what was read and is written again reads the same.
 
 use super::{
-    Address, Call, Chunk, ClientMessage, Dialect, Exit, PullCall, PushCall, Query, Request, RequestId, ServerMessage,
-    Transport, chunk, decode_client, decode_server, encode_event, encode_item, encode_payload, exit, pull_call, push_call,
+    Address, Call, Chunk, ClientMessage, Dialect, Exit, PullCall, PushCall, Query, Request, RequestId, ServerMessage, Transport,
+    chunk, decode_client, decode_server, encode_event, encode_item, encode_payload, exit, pull_call, push_call,
 };
 
 /// Reads bytes as everything that comes over a wire, and writes and reads again what could be read.
@@ -69,7 +69,9 @@ fn from_client(message: &ClientMessage) -> Result<(), String> {
 fn from_server(message: &ServerMessage<'_>) -> Result<(), String> {
     match message {
         ServerMessage::Chunk(read) => read.responses().map_or(Ok(()), |_| pages(read)),
-        ServerMessage::Exit { request, exit } => [Dialect::Tree, Dialect::List].iter().try_for_each(|&dialect| ends(request, exit, dialect)),
+        ServerMessage::Exit { request, exit } => {
+            [Dialect::Tree, Dialect::List].iter().try_for_each(|&dialect| ends(request, exit, dialect))
+        }
         _ => Ok(()),
     }
 }
@@ -104,4 +106,3 @@ fn ends(request: &RequestId, first: &Exit, dialect: Dialect) -> Result<(), Strin
     }
     same("an end", &read(&once)?, &once)
 }
-

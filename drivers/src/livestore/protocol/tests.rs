@@ -199,7 +199,7 @@ fn an_unknown_error_says_what_is_behind_it() {
     assert_eq!(fail(foreign), ("x".to_owned(), None));
 }
 
-// Verifies: S7
+// Verifies: R8
 #[test]
 fn an_event_keeps_its_ids_and_its_canonical_arguments() {
     let text = r#"{"_tag":"Chunk","requestId":0,"values":[{"batch":[

@@ -102,7 +102,7 @@ async fn let_in(
     let edition = host.access.edition();
     let grant = host.access.grant(&credentials, &query.store_id).map_err(|denied| {
         refusals.denied.add(1);
-        tracing::warn!(store = %query.store_id, reason = %denied, "denied a client");
+        tracing::info!(store = %query.store_id, reason = %denied, "denied a client");
         let status = if denied == Denied::NotThisStore { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
         with(text(status, denied), WWW_AUTHENTICATE, "Bearer")
     })?;

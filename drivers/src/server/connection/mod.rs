@@ -68,7 +68,7 @@ pub(super) async fn accept(host: Arc<Host>, executor: Weak<LocalExecutor<'static
             Err(full) => {
                 let refusals = &host.metrics.refusals;
                 if full == Full::InAll { &refusals.connections } else { &refusals.per_address }.add(1);
-                tracing::warn!(%peer, reason = %full, "turned a connection away");
+                tracing::debug!(%peer, reason = %full, "turned a connection away");
                 if Rc::strong_count(&away) <= TURNED_AWAY {
                     let away = away.clone();
                     let told = async move {

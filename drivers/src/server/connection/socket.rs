@@ -60,8 +60,10 @@ pub(super) async fn run(stream: Stream, read: Vec<u8>, visitor: Visitor, peer: S
     };
     tracing::debug!(%peer, store = %socket.visitor.store_id, ?goodbye, "a WebSocket ends");
     (0..socket.pulls.len()).for_each(|_| host.metrics.pulls.down());
-    if let Goodbye::Close(code, reason) = goodbye {
-        farewell(socket.ws, code, reason).await;
+    match goodbye {
+        Goodbye::Gone => {}
+        Goodbye::Closed => hear_out(&mut socket.ws).await,
+        Goodbye::Close(code, reason) => farewell(socket.ws, code, reason).await,
     }
     host.metrics.sockets.down();
 }
@@ -71,6 +73,8 @@ pub(super) async fn run(stream: Stream, read: Vec<u8>, visitor: Visitor, peer: S
 enum Goodbye {
     /// The client has gone, or can't be reached.
     Gone,
+    /// The client has said that it goes.
+    Closed,
     /// It is told why.
     Close(CloseCode, Cow<'static, str>),
 }
@@ -194,7 +198,7 @@ impl Socket {
         let bytes = match &frame {
             Message::Text(text) => text.as_bytes(),
             Message::Binary(bytes) => bytes,
-            Message::Close(_) => return Err(Goodbye::Gone),
+            Message::Close(_) => return Err(Goodbye::Closed),
             // Answered by the library.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
         };
@@ -347,10 +351,12 @@ fn out_of_order() -> Goodbye {
 async fn farewell(mut ws: WebSocketStream<Stream>, code: CloseCode, reason: Cow<'static, str>) {
     let end = (0..=REASON_BYTES.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
     let frame = CloseFrame { code, reason: reason[..end].into() };
-    let told = async {
-        let _ = ws.close(Some(frame)).await;
-        // Closing with something unread would take the reason back.
-        while let Some(Ok(_)) = ws.next().await {}
-    };
-    within(FAREWELL, told).await;
+    let _ = within(FAREWELL, ws.close(Some(frame))).await;
+    // Closing with something unread would take the reason back.
+    hear_out(&mut ws).await;
+}
+
+/// Reads what still comes, for a moment, and so lets the library answer a close frame.
+async fn hear_out(ws: &mut WebSocketStream<Stream>) {
+    within(FAREWELL, async { while let Some(Ok(_)) = ws.next().await {} }).await;
 }

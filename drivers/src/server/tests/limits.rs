@@ -22,8 +22,7 @@ fn a_message_that_is_too_large_ends_its_connection_with_a_word() {
 
 #[test]
 fn connections_are_counted_by_address_and_in_all() {
-    let mut limits = Limits::default();
-    (limits.connections, limits.connections_per_address) = (3, 2);
+    let limits = Limits { connections: 3, connections_per_address: 2, ..Limits::default() };
     let everywhere = ([0, 0, 0, 0], 0).into();
     let site = Site::with(|server| server.no_auth().limits(limits).listen(everywhere).metrics(local()));
     let at = |address: [u8; 4]| (address, site.addr().port()).into();
@@ -72,53 +71,43 @@ fn pulls_of_a_connection_are_counted() {
 /// What waits for a client that takes nothing stays in the log; it is cut off, and others never notice.
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
-    let mut limits = Limits::default();
-    limits.transfer = Duration::from_millis(500);
+    let limits = Limits { transfer: Duration::from_secs(2), ..Limits::default() };
     let site = Site::with(|server| server.no_auth().limits(limits).metrics(local()));
     let mut writer = site.client("a");
-    let slow: Vec<Client> = (0..3).map(|_| site.client("a")).collect();
-    let mut slow: Vec<(Client, String)> =
-        slow.into_iter().map(|mut client| (client.pulls(true, None), client)).map(|(id, client)| (client, id)).collect();
-    until("they pull", || site.figure("countersign_pulls") == 3.0);
-    let cut = || site.figure("countersign_refusals_total{reason=\"slow\"}");
-    let mut seq = 0;
-    // As much as the system's own buffers take.
-    while cut() < 3.0 {
-        assert_eq!(writer.push(&[event(seq + 1, &"x".repeat(800_000))]), success());
-        seq += 1;
-        assert!(seq < 500, "nobody is cut off");
+    let mut slow: Vec<Client> = (0..3).map(|_| site.client("a")).collect();
+    for client in &mut slow {
+        client.pulls(true, None);
     }
+    until("they pull", || site.figure("countersign_pulls") == 3.0);
+    // More than the system's own buffers take.
+    for seq in 1..=20 {
+        assert_eq!(writer.push(&[event(seq, &"x".repeat(800_000))]), success());
+    }
+    until("they are cut off", || site.figure("countersign_refusals_total{reason=\"slow\"}") == 3.0);
     assert!(writer.is_well());
     slow.clear();
-    assert_eq!(writer.history().len() as u64, seq);
+    assert_eq!(writer.history().len(), 20);
 }
 
 #[test]
 fn who_says_nothing_is_pinged_and_then_given_up() {
-    let site = Site::limited(|limits| limits.silence = Duration::from_millis(100));
-    let mut answers = site.client("a");
-    let silent = site.client("a");
-    let start = Instant::now();
-    // Reading is answering: the library sends the pongs.
-    answers.socket.get_ref().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    while start.elapsed() < Duration::from_millis(900) {
-        match answers.socket.read() {
-            Ok(Message::Ping(_)) => answers.socket.flush().unwrap(),
-            Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            other => panic!("{other:?}"),
-        }
+    let site = Site::limited(|limits| limits.silence = Duration::from_millis(700));
+    let (mut answers, mut silent) = (site.client("a"), site.client("a"));
+    // Reading is answering: the library sends the pongs. Three are more than who does not answer lives to see.
+    for _ in 0..3 {
+        assert!(matches!(answers.socket.read().unwrap(), Message::Ping(_)));
+        answers.socket.flush().unwrap();
     }
-    answers.socket.get_ref().set_read_timeout(Some(LONG)).unwrap();
     assert!(answers.is_well());
-    let (code, reason) = { silent }.hears_goodbye();
+    let (code, reason) = silent.hears_goodbye();
     assert!(code == 1001 && reason.contains("nothing was heard"), "{code} {reason}");
 }
 
 #[test]
 fn who_does_not_finish_a_request_is_not_waited_for() {
     let site = Site::limited(|limits| {
-        limits.handshake = Duration::from_millis(100);
-        limits.transfer = Duration::from_millis(100);
+        limits.handshake = Duration::from_secs(2);
+        limits.transfer = Duration::from_secs(2);
     });
     let mut ended = Vec::new();
     for start in ["", "GET /?storeId=a&transport=ws HTTP/1.1\r\nhost: x\r\n"] {
@@ -136,8 +125,7 @@ fn who_does_not_finish_a_request_is_not_waited_for() {
 #[test]
 fn limits_that_nothing_fits_in_are_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
-    let mut limits = Limits::default();
-    limits.message_bytes = 10;
+    let limits = Limits { message_bytes: 10, ..Limits::default() };
     let error = Server::new(dir.path()).no_auth().limits(limits).start().unwrap_err();
     assert!(error.to_string().contains("`message_bytes` is 10"), "{error}");
 }

@@ -124,8 +124,7 @@ fn a_reader_that_falls_far_behind_misses_nothing() {
 
 #[test]
 fn a_log_that_nobody_uses_is_closed_and_opened_again() {
-    let mut limits = Limits::default();
-    limits.store_idle = Duration::from_millis(50);
+    let limits = Limits { store_idle: Duration::from_millis(50), ..Limits::default() };
     let site = Site::with(|server| server.no_auth().limits(limits).metrics(local()));
     let mut client = site.client("a");
     assert_eq!(client.push(&batch(1..=3)), success());
@@ -138,6 +137,8 @@ fn a_log_that_nobody_uses_is_closed_and_opened_again() {
     let mut client = site.client("a");
     assert_eq!(client.history(), reads);
     assert_eq!(client.push(&batch(4..=4)), success());
+    client.socket.close(None).unwrap();
+    assert_eq!(client.hears_goodbye().0, 0, "who goes is answered");
 }
 
 /// A backup that is put back is another log, or the same one with less in it: nobody may go on as if nothing had happened.

@@ -26,7 +26,7 @@ fn a_push_that_is_repeated_is_acknowledged_and_not_stored_twice() {
     assert_eq!(*error(&ahead), json!({"_tag": "ServerAheadError", "minimumExpectedNum": 5, "providedNum": 4}));
 }
 
-// Verifies: S7
+// Verifies: R8
 #[test]
 fn our_ids_are_kept_and_other_keys_are_not() {
     let site = Site::new();
@@ -108,6 +108,28 @@ fn another_backend_is_told_apart() {
     let mut other = site.client("b");
     other.pulls(false, None);
     assert_ne!(backend_of(&other.hears()), ours, "each store is a backend of its own");
+}
+
+/// Trouble with the disk is no answer to a push: its client has to try again, and not to give its events up.
+// Verifies: R5, L4
+#[test]
+fn a_log_that_can_t_be_used_is_no_refusal() {
+    let site = Site::new();
+    let (mut first, mut second) = (site.client("a"), site.client("a"));
+    assert_eq!(first.push(&batch(1..=2)), success());
+    let (here, away) = (site.logs().join("a.eventlog"), site.dir.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    first.pushes(&batch(3..=3));
+    let (code, reason) = first.hears_goodbye();
+    assert!(code == 1013 && reason.contains("try again later") && !reason.contains("a.eventlog"), "{code} {reason}");
+    let push = json!({"_tag": "Request", "id": "1", "tag": "SyncHttpRpc.Push", "payload": {"storeId": "a", "batch": batch(3..=3),
+        "backendId": {"_tag": "None"}}});
+    let (status, text) = post(site.addr(), "a", &push.to_string());
+    assert!(status == 503 && text.contains("try again later"), "{status} {text}");
+    assert!(second.is_well() && site.client("b").is_well(), "nobody else is touched");
+    std::fs::rename(&away, &here).unwrap();
+    assert_eq!(second.push(&batch(3..=3)), success());
+    assert_eq!(site.client("a").history().len(), 3);
 }
 
 /// The events' positions come from their clients: whoever is told that the log has moved on tries again behind it.

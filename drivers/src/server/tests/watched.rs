@@ -44,8 +44,7 @@ fn an_encrypted_server_serves_the_same() {
     let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&certificate, cert.pem()).unwrap();
     std::fs::write(&key, signing_key.serialize_pem()).unwrap();
-    let mut limits = Limits::default();
-    limits.handshake = Duration::from_millis(300);
+    let limits = Limits { handshake: Duration::from_secs(3), ..Limits::default() };
     let site = Site::with(|server| server.no_auth().tls(&certificate, &key).limits(limits).metrics(local()));
 
     let mut roots = rustls::RootCertStore::empty();

@@ -61,6 +61,53 @@ fn schemas_that_can() {
 }
 
 #[test]
+fn what_guards_may_not() {
+    let world = World::new("CREATE TABLE t (a)");
+    world.conn.execute_batch("INSERT INTO t VALUES (1); CREATE TABLE countersign_eventlog (a)").unwrap();
+    // Prepared by others, who may: a guard must not come by it.
+    for sql in ["SELECT random()", "SELECT a FROM countersign_eventlog", "DELETE FROM t"] {
+        world.conn.prepare_cached(sql).unwrap();
+    }
+    let asked = |sql: &'static str| {
+        let schema = crate::state::Schema::builder(1).state_sql("CREATE TABLE t (a)");
+        let schema = schema.guard::<Any>(move |db, _| match db.query_optional(sql, [], |row| row.get::<_, bool>(0))? {
+            Some(true) => Ok(()),
+            _ => Err("no".into()),
+        });
+        let tables = crate::state::Tables::open(&world.conn, &schema.build().unwrap(), &world.guard).unwrap();
+        let guard = countersign_core::Guard { name: "v1.Any".into(), args: "null".into() };
+        let unmet = tables.check_guard(&world.conn, &guard).err();
+        assert_eq!(tables.check_guard(&world.conn, &guard).err(), unmet, "the second time too: {sql}");
+        unmet.map(|unmet| match unmet {
+            crate::state::Unmet::Fails(message) => message,
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(asked("SELECT a = 1 FROM t"), None);
+    assert_eq!(asked("SELECT a = 2 FROM t").unwrap(), "no");
+    for (sql, said) in [
+        ("SELECT random()", "may not call random()"),
+        ("SELECT a FROM countersign_eventlog", "may not read `countersign_eventlog"),
+        ("SELECT count(*) FROM sqlite_schema", "a guard sees the state tables only"),
+        ("SELECT CURRENT_DATE", "may not call current_date()"),
+        ("DELETE FROM t RETURNING a", "may not delete from `t`: a guard only reads"),
+        ("COMMIT", "may not"),
+        ("SELECT b FROM t", "no such column: b"),
+    ] {
+        let message = asked(sql).unwrap();
+        assert!(message.contains(said), "{sql}: {message}");
+    }
+    assert_eq!(asked("SELECT a = 1 FROM t"), None, "nothing was lost on the way");
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Any;
+
+impl crate::state::GuardType for Any {
+    const NAME: &'static str = "v1.Any";
+}
+
+#[test]
 fn what_materialisers_may_not() {
     let world = World::new("CREATE TABLE t (a); CREATE VIEW clock AS SELECT datetime('now') AS now");
     world.conn.execute_batch("CREATE TABLE countersign_eventlog (a)").unwrap();

@@ -1,5 +1,6 @@
 //! Tests of storage as a whole: a small model of the machine gives the orders, real files carry them out.
 
+mod guards;
 mod model;
 mod opening;
 mod random;
@@ -14,6 +15,7 @@ use countersign_core::{Boot, Event, Materialised};
 use tempfile::TempDir;
 
 use super::*;
+use crate::state::SchemaBuilder;
 use model::Model;
 
 /// Items that can collide, a counter that remembers order, and something that stays here.
@@ -23,6 +25,10 @@ pub(super) fn schema() -> Schema {
 
 /// The same with another column type, so that another hash.
 pub(super) fn schema_version(version: u32, text: &str) -> Schema {
+    schema_builder(version, text).build().unwrap()
+}
+
+pub(super) fn schema_builder(version: u32, text: &str) -> SchemaBuilder {
     Schema::builder(version)
         .state_sql(&format!(
             "CREATE TABLE items (id INTEGER PRIMARY KEY, {text});
@@ -38,8 +44,6 @@ pub(super) fn schema_version(version: u32, text: &str) -> Schema {
         .event_sql("v1.Removed", false, ["DELETE FROM items WHERE id = :id"])
         .event_sql("v1.Noted", false, ["INSERT INTO notes (item, note) VALUES (:id, :text)"])
         .event_sql("v1.Seen", true, ["INSERT INTO trail (line) VALUES ('seen ' || :id)"])
-        .build()
-        .unwrap()
 }
 
 pub(super) fn event(name: &str, id: u64, text: &str) -> Event {
@@ -56,7 +60,15 @@ pub(super) fn options(backend: bool) -> Options {
 }
 
 pub(super) fn options_with(schema: Schema, backend: bool) -> Options {
-    Options { schema, durability: Durability::Process, backend, size_limit: None, client: Some(Arc::from("c1")), progress: None }
+    Options {
+        schema,
+        durability: Durability::Process,
+        backend,
+        size_limit: None,
+        client: Some(Arc::from("c1")),
+        clock: Clock::default(),
+        progress: None,
+    }
 }
 
 /// A store in a folder of its own, and the model of what it holds.

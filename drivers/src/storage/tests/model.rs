@@ -45,7 +45,7 @@ impl Model {
             self.ordinal += 1;
             pending |= self.backend && !event.client_only;
             let id = EventId { session: self.session, ordinal: self.ordinal };
-            let origin = Origin::Own { id, commit: self.commits, last: i + 1 == events.len(), rebases: 0 };
+            let origin = Origin::Own { id, commit: self.commits, last: i + 1 == events.len(), rebases: 0, guard: None };
             let standing = if pending { Standing::Pending } else { Standing::Local };
             entries.push(place(&mut pos, self.heads.generation, origin, standing, event));
         }
@@ -156,10 +156,12 @@ impl Model {
         let mut pos = base;
         let mut pending = base > txn.heads.settled;
         for entry in movable.iter().filter(|entry| entry.commit_id().is_none_or(|commit| !out.contains(&commit))) {
-            let Origin::Own { id, commit, last, rebases } = entry.origin.clone() else { unreachable!("only own entries move") };
+            let Origin::Own { id, commit, last, rebases, guard } = entry.origin.clone() else {
+                unreachable!("only own entries move")
+            };
             pending |= self.backend && !entry.event.client_only;
             let standing = if pending { Standing::Pending } else { Standing::Local };
-            let origin = Origin::Own { id, commit, last, rebases: rebases + 1 };
+            let origin = Origin::Own { id, commit, last, rebases: rebases + 1, guard };
             txn.append.push(place(&mut pos, txn.heads.generation, origin, standing, &entry.event));
             if !pending {
                 txn.heads.settled = pos;
@@ -185,9 +187,16 @@ impl Model {
         self.heads = heads;
         for entry in &mut self.log {
             let pos = entry.seq.pos;
+            let confirmed = !pos.is_client_only() && pos.global <= self.heads.upstream;
+            if let Origin::Own { guard, .. } = &mut entry.origin
+                && (confirmed || (pos.is_client_only() && pos <= self.heads.settled))
+            {
+                // What does not move any more has been judged for good.
+                *guard = None;
+            }
             entry.standing = if pos > self.heads.settled {
                 Standing::Pending
-            } else if !pos.is_client_only() && pos.global <= self.heads.upstream {
+            } else if confirmed {
                 Standing::Confirmed
             } else {
                 Standing::Local
@@ -197,8 +206,10 @@ impl Model {
 }
 
 fn own_event(entry: &Entry) -> Option<OwnEvent> {
-    match entry.origin {
-        Origin::Own { id, commit, last, .. } => Some(OwnEvent { id, commit, last, event: Arc::clone(&entry.event) }),
+    match entry.origin.clone() {
+        Origin::Own { id, commit, last, guard, .. } => {
+            Some(OwnEvent { id, commit, last, guard, event: Arc::clone(&entry.event) })
+        }
         Origin::Foreign { .. } => None,
     }
 }

@@ -192,7 +192,7 @@ fn a_released_commit_is_found_in_the_log_with_the_error_it_settled_with() {
     // The backend had them after all.
     let mut txn = bench.model.rebase(&[added(1), added(2)]);
     for (entry, own) in txn.append.iter_mut().zip(&events) {
-        entry.origin = Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0 };
+        entry.origin = Origin::Own { id: own.id, commit: own.commit, last: own.last, rebases: 0, guard: None };
         txn.release.push(own.id);
     }
     bench.ok(txn);

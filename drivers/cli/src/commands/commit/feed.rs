@@ -5,9 +5,9 @@ use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use countersign::core::{self, Limit, Status};
-use countersign::{CommitError, IntoEvents, NewEvent, Store};
+use countersign::{CommitError, EncodeError, IntoEvents, Store};
 
-use super::input::Lines;
+use super::input::{Lines, Ordered};
 use super::{Patience, Sent};
 use crate::failure::{Result, Said, said};
 use crate::progress::{Progress, counted};
@@ -31,9 +31,9 @@ impl<'a> Feed<'a> {
         self.json
     }
 
-    /// One commit of one event.
-    pub(super) fn single(&mut self, event: NewEvent) -> Result<()> {
-        Ok(self.commit(vec![event])?)
+    /// One commit.
+    pub(super) fn single(&mut self, commit: Ordered) -> Result<()> {
+        Ok(self.commit(commit)?)
     }
 
     /// A commit for each line, up to the first one that can't be taken.
@@ -42,7 +42,7 @@ impl<'a> Feed<'a> {
         loop {
             let committed = match lines.next() {
                 Ok(None) => return Ok(()),
-                Ok(Some(events)) => self.commit(events),
+                Ok(Some(commit)) => self.commit(commit),
                 Err(said) => Err(said),
             };
             committed.map_err(|said| said.at_line(lines.number, self.committed))?;
@@ -50,13 +50,17 @@ impl<'a> Feed<'a> {
         }
     }
 
-    fn commit(&mut self, events: Vec<NewEvent>) -> std::result::Result<(), Said> {
-        let events = events.into_events(self.store.schema()).map_err(|error| said(&error.into()))?;
-        let number = events.len() as u64;
-        let mut events = events;
+    fn commit(&mut self, Ordered { events, guard }: Ordered) -> std::result::Result<(), Said> {
+        let schema = self.store.schema();
+        let batch = match guard {
+            Some(guard) => events.guarded(guard).into_batch(schema),
+            None => events.into_batch(schema),
+        };
+        let mut batch = batch.map_err(|error: EncodeError| said(&error.into()))?;
+        let number = batch.events.len() as u64;
         loop {
             let at = Instant::now();
-            let refused = match self.store.try_commit(events) {
+            let refused = match self.store.try_commit(batch) {
                 Ok(receipt) => {
                     self.committed += 1;
                     self.events += number;
@@ -68,7 +72,7 @@ impl<'a> Feed<'a> {
             };
             match &refused.error {
                 CommitError::Refused(core::CommitError::Full { limit, .. }) if self.wait_for_room(*limit) => {
-                    events = refused.events
+                    batch = refused.into_batch();
                 }
                 error => return Err(said(error)),
             }

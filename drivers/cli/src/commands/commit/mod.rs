@@ -42,14 +42,14 @@ struct Patience {
 pub(crate) fn run(args: args::Commit, output: &mut Output) -> Result<Exit> {
     let patience = Patience { awaited: args.wait, timeout: args.timeout };
     let single = match args.event {
-        Some(name) => Some(input::single(name, &args.args)?),
+        Some(name) => Some(input::single(name, &args.args, args.guard.map(|guard| (guard, &*args.guard_args)))?),
         None => None,
     };
     let store = work::open(&args.store, output)?;
     let began = Instant::now();
     let is_single = single.is_some();
     let (fed, tally) = match single {
-        Some(event) => pipeline(&store, patience, output, true, |feed| feed.single(event)),
+        Some(commit) => pipeline(&store, patience, output, true, |feed| feed.single(commit)),
         None => pipeline(&store, patience, output, false, |feed| feed.lines(io::stdin().lock(), &mut Progress::new(feed.json()))),
     };
     let closed = work::close(store, args.timeout, output)?;

@@ -1,24 +1,25 @@
 //! One who works with a store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use countersign::backend::EmbeddedBackend;
 use countersign::core::{Seq, Status};
+use countersign::livestore::LiveStoreBackend;
 use countersign::{
     CommitId, CommitReceipt, Confirmation, Found, NewEvent, News, Outcome, QueryError, Reader, Schema, Settings, Settled, Store,
     SyncStage, SyncState,
 };
 use serde_json::json;
 
-use super::PATIENCE;
+use super::line::Line;
+use super::{PATIENCE, SCHEMA, STORE_ID};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
-/// A store, and a line of its own to the backend.
+/// A store, and a line of its own to the server.
 pub(super) struct Actor {
     pub(super) name: &'static str,
-    pub(super) backend: EmbeddedBackend,
+    pub(super) line: Line,
     pub(super) path: PathBuf,
     pub(super) store: Store,
     schema: Schema,
@@ -50,11 +51,14 @@ pub(super) fn done(id: &str) -> NewEvent {
 }
 
 impl Actor {
-    pub(super) fn new(name: &'static str, path: PathBuf, backend: EmbeddedBackend, settings: &Settings) -> Result<Self> {
-        let schema = Schema::from_toml(&settings.schema).map_err(|error| Failure::machine("defect", error.to_string()))?;
-        Store::init(&path, settings)?;
-        let store = Store::open(&path).schema(schema.clone()).backend(backend.clone()).blocking()?;
-        Ok(Self { name, backend, path, store, schema })
+    pub(super) fn new(name: &'static str, path: PathBuf, line: Line) -> Result<Self> {
+        let schema = Schema::from_toml(SCHEMA).map_err(|error| Failure::machine("defect", error.to_string()))?;
+        let mut settings = Settings::new(SCHEMA);
+        settings.backend = Some(line.address());
+        settings.store_id = STORE_ID.to_owned();
+        Store::init(&path, &settings)?;
+        let store = open(&path, &schema, &line)?;
+        Ok(Self { name, line, path, store, schema })
     }
 
     pub(super) fn commit(&self, events: Vec<NewEvent>) -> Result<(Sent, CommitId)> {
@@ -97,12 +101,12 @@ impl Actor {
 
     /// The program ends, and another one starts.
     pub(super) fn restart(self) -> Result<Self> {
-        let Self { name, backend, path, store, schema } = self;
+        let Self { name, line, path, store, schema } = self;
         if !store.close(PATIENCE).persisted {
             return Err(Failure::machine("demo", format!("{name}'s store did not store everything in time")));
         }
-        let store = Store::open(&path).schema(schema.clone()).backend(backend.clone()).blocking()?;
-        Ok(Self { name, backend, path, store, schema })
+        let store = open(&path, &schema, &line)?;
+        Ok(Self { name, line, path, store, schema })
     }
 
     pub(super) fn receipt(&self, id: CommitId) -> Result<CommitReceipt> {
@@ -112,7 +116,7 @@ impl Actor {
     /// The backend is within reach again, and somebody says so: else the next try would come by itself.
     pub(super) fn reconnect(&self, receipt: &CommitReceipt) -> Result<(Confirmation, Duration)> {
         let began = Instant::now();
-        self.backend.switch().on();
+        self.line.restore();
         self.store.tell(News::Online);
         Ok((self.confirmed(receipt)?, began.elapsed()))
     }
@@ -155,4 +159,10 @@ impl Actor {
         let outcome = outcome.ok_or_else(|| self.went_wrong(&format!("commit {} did not settle in time", stage.id())))?;
         outcome.map_err(|error| self.went_wrong(&format!("commit {} has failed: {error}", stage.id())))
     }
+}
+
+fn open(path: &Path, schema: &Schema, line: &Line) -> Result<Store> {
+    let address = line.address();
+    let backend = LiveStoreBackend::new(&address).map_err(|error| Failure::machine("defect", format!("{address}: {error}")))?;
+    Ok(Store::open(path).schema(schema.clone()).backend(backend).store_id(STORE_ID).blocking()?)
 }

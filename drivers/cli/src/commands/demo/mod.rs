@@ -1,17 +1,20 @@
-//! `demo`: two stores and a sync backend at work, on real files.
+//! `demo`: two stores and a sync server at work, on real files and real sockets.
+//!
+//! The server is what `serve` runs; each store has a line of its own to it, which can be cut, as two machines would.
 //!
 //! Every time is measured and every place read back; nothing sleeps, what is waited for is waited for by its condition. At the end
 //! both stores and the backend are compared, and a difference is the machine's fault.
 
 mod actor;
 mod check;
+mod line;
 mod tale;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use countersign::Settings;
 use countersign::backend::EmbeddedBackend;
+use countersign::server::Server;
 
 use crate::args;
 use crate::exit::Exit;
@@ -19,10 +22,13 @@ use crate::failure::{Failure, Result};
 use crate::output::Output;
 use actor::{Actor, created, done};
 use check::Check;
+use line::Line;
 use tale::Tale;
 
 /// A wait that takes longer has gone wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The server's log that both write.
+const STORE_ID: &str = "todos";
 const SCHEMA: &str = include_str!("../../../examples/todo.toml");
 
 pub(crate) fn run(args: args::Demo, output: &mut Output) -> Result<Exit> {
@@ -40,13 +46,13 @@ pub(crate) fn run(args: args::Demo, output: &mut Output) -> Result<Exit> {
 
 fn play(folder: &Path, tale: &mut Tale<'_>) -> Result<Exit> {
     let file = |name: &str| folder.join(format!("{name}.db"));
-    let mut settings = Settings::new(SCHEMA);
-    settings.backend = Some("embedded:backend.db".to_owned());
-    // Each has a line of its own to the backend, as two machines would.
-    let line = || EmbeddedBackend::open(file("backend"));
-    let mut anna = Actor::new("anna", file("anna"), line()?, &settings)?;
-    let ben = Actor::new("ben", file("ben"), line()?, &settings)?;
-    tale.title(folder)?;
+    let logs = folder.join("server");
+    let went_wrong = |error: &dyn std::fmt::Display| Failure::machine("demo", format!("the server: {error}"));
+    let server = Server::new(&logs).no_auth().start().map_err(|error| went_wrong(&error))?;
+    let line = || Line::to(server.addr()).map_err(|error| went_wrong(&error));
+    let mut anna = Actor::new("anna", file("anna"), line()?)?;
+    let ben = Actor::new("ben", file("ben"), line()?)?;
+    tale.title(folder, server.addr())?;
 
     tale.step("Both commit, online")?;
     let (sent, _) = anna.commit(vec![created("1", "buy seeds")])?;
@@ -57,7 +63,7 @@ fn play(folder: &Path, tale: &mut Tale<'_>) -> Result<Exit> {
     anna.has_pulled(2)?;
 
     tale.step("The backend goes away for anna; she goes on working")?;
-    anna.backend.switch().off();
+    anna.line.cut();
     anna.is_offline()?;
     let (sent, id) = anna.commit(vec![created("3", "call the plumber"), done("1")])?;
     tale.committed(&anna, "call the plumber, seeds bought", &anna.leader_only(&sent)?)?;
@@ -82,12 +88,14 @@ fn play(folder: &Path, tale: &mut Tale<'_>) -> Result<Exit> {
     tale.renumbered(&before, &confirmed, time, &found)?;
 
     tale.step("Is it one log?")?;
-    let end = anna.backend.head()?;
+    let backend = EmbeddedBackend::open_read_only(logs.join(format!("{STORE_ID}.eventlog")))?;
+    let end = backend.head()?;
     for actor in [&anna, &ben] {
         actor.has_pulled(end)?;
     }
-    let check = Check::new(&[&anna, &ben], &anna.backend)?;
+    let check = Check::new(&[&anna, &ben], &backend)?;
     let closed = anna.close()?.max(ben.close()?);
+    server.shutdown(PATIENCE).map_err(|error| went_wrong(&error))?;
     tale.checked(&check)?;
     Ok(check.exit().max(closed))
 }

@@ -1,5 +1,6 @@
 //! How the demonstration is told: for people, or an object a line.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,12 +48,12 @@ impl<'a> Tale<'a> {
         Self { output, step: 0 }
     }
 
-    pub(super) fn title(&mut self, folder: &Path) -> Result<()> {
+    pub(super) fn title(&mut self, folder: &Path, server: SocketAddr) -> Result<()> {
         let paint = self.output.paint;
-        let title = paint.bold("Two stores, one sync backend, and a receipt for every commit");
+        let title = paint.bold("Two stores, one sync server, and a receipt for every commit");
         self.say(title)?;
         self.say(paint.dim("state: visible to queries · leader: durable on disk · backend: in the one global order"))?;
-        self.say(paint.dim(format_args!("three SQLite files in {}", folder.display())))
+        self.say(paint.dim(format_args!("three SQLite files in {}, a server at {server}", folder.display())))
     }
 
     pub(super) fn step(&mut self, what: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::livestore::protocol::{Cause, Exit, Fail, SuccessValue, exit, http_body};
+use crate::livestore::protocol::{Cause, Exit, Fail, Ours, SuccessValue, exit, http_body};
 
 /// The head of a request, as text.
 pub(super) fn read_head(stream: &mut impl Read) -> String {
@@ -106,9 +106,14 @@ fn a_fresh_pull_is_answered_at_once_and_an_interruption_ends_the_wait_and_the_re
 fn answers_over_http_come_in_their_classes() {
     let unknown = || Exit::fail(Fail::Unknown { message: "full".into(), ours: None });
     let ahead = || Exit::fail(Fail::ServerAhead { minimum_expected: 9, provided: 4 });
+    let other = || Exit::fail(Fail::BackendIdMismatch { expected: "another".into(), received: "the-backend".into() });
+    let ours = |ours| Exit::fail(Fail::Unknown { message: "no".into(), ours: Some(ours) });
+    let refused = move || ours(Ours::Refused(vec![(1, "not yours".into())]));
+    let locked = move || ours(Ours::NeedsAuth("who are you?".into()));
     let server = Fake::new(move |listener| {
         for dialect in BOTH {
-            for answer in [Exit::Success(SuccessValue::Pushed), ahead(), unknown(), Exit::Failure(vec![Cause::Interrupt])] {
+            let interrupt = Exit::Failure(vec![Cause::Interrupt]);
+            for answer in [Exit::Success(SuccessValue::Pushed), ahead(), unknown(), other(), refused(), locked(), interrupt] {
                 serve(listener, "200 OK", |id, call| {
                     assert!(matches!(call, Call::Push(call) if call.events.len() == 2));
                     http_body(&[exit(&id, &answer, dialect)])
@@ -130,6 +135,9 @@ fn answers_over_http_come_in_their_classes() {
         assert_eq!(push(), Ok(()));
         assert_eq!(push(), Err(BackendFailure::ServerAhead { head: 9 }));
         assert_eq!(push(), Err(BackendFailure::Unknown { message: "full".into() }));
+        assert_eq!(push(), Err(BackendFailure::Identity { theirs: "another".into() }));
+        assert_eq!(push(), Err(BackendFailure::Refused { events: vec![(1, "not yours".into())] }));
+        assert_eq!(push(), Err(BackendFailure::NeedsAuth { message: "who are you?".into() }));
         assert!(unreachable(push()).1);
     }
     assert_eq!(push(), Err(BackendFailure::NeedsAuth { message: "the server answered 401: who are you?".into() }));

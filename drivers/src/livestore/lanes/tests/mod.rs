@@ -142,6 +142,7 @@ fn push(parent: u64, count: u64) -> Push {
         id: EventId { session: SessionId([3; 16]), ordinal },
         commit: 1,
         last: ordinal == count,
+        guard: None,
         event: Arc::new(Event { name: "v1.Noted".into(), args: "null".into(), client_only: false }),
     };
     Push { parent, backend: Some("the-backend".into()), events: (1..=count).map(own).collect() }

@@ -94,6 +94,32 @@ fn pushes_share_a_connection_and_are_answered_in_classes() {
 }
 
 #[test]
+fn a_pull_is_refused_in_classes_and_by_the_server_s_own_words() {
+    for dialect in BOTH {
+        let other = Fail::BackendIdMismatch { expected: "another".into(), received: "the-backend".into() };
+        let locked = Fail::Unknown { message: "no".into(), ours: Some(Ours::NeedsAuth("who are you?".into())) };
+        let unknown = Fail::Unknown { message: "full".into(), ours: None };
+        let server = Fake::new(move |listener| {
+            let mut peer = Peer::accept(listener);
+            for fail in [other, unknown, locked] {
+                let (id, _) = peer.hears_pull();
+                peer.sends(exit(&id, &Exit::fail(fail), dialect));
+            }
+            assert_eq!(peer.hears(), None, "without credentials there is nothing more to say");
+        });
+        let mut lane = lanes(&server.backend("ws")).pull;
+        let results: Vec<_> = (0..3).map(|_| lane.pull(&pull(0, true)).unwrap_err()).collect();
+        let expected = [
+            BackendFailure::Identity { theirs: "another".into() },
+            BackendFailure::Unknown { message: "full".into() },
+            BackendFailure::NeedsAuth { message: "who are you?".into() },
+        ];
+        assert_eq!(results, expected);
+        server.done();
+    }
+}
+
+#[test]
 fn an_interruption_ends_one_pull_and_costs_no_connection() {
     let (waits, waiting) = mpsc::channel();
     let server = Fake::new(move |listener| {

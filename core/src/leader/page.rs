@@ -1,0 +1,44 @@
+//! What a page brings, before and after it is merged.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::event::{Entry, Event, Origin, PulledEvent, Standing};
+use crate::seq::{GLOBAL_MAX, Pos, Seq};
+
+/// Leaves only what follows `upstream` without a gap: drops what is known already and what comes too early. Tells whether
+/// anything came too early.
+pub(super) fn contiguous(events: &mut Vec<PulledEvent>, upstream: u64) -> bool {
+    let mut head = upstream;
+    let mut gap = false;
+    events.retain(|event| {
+        if gap || event.seq <= head {
+            return false;
+        }
+        // LiveStore's servers check no number but the first of a push: a log may leave some out, and end anywhere.
+        if event.parent != head || event.seq > GLOBAL_MAX {
+            gap = true;
+            return false;
+        }
+        head = event.seq;
+        true
+    });
+    gap
+}
+
+pub(super) fn is_anchor(anchor: &PulledEvent, event: &PulledEvent) -> bool {
+    event.seq == anchor.seq
+        && event.client == anchor.client
+        && event.session == anchor.session
+        && event.event.says_the_same(&anchor.event)
+}
+
+pub(super) fn confirmed_entry(pulled: &PulledEvent, origin: Origin, event: Arc<Event>) -> Entry {
+    let seq = Seq::new(Pos::synced(pulled.seq), 0);
+    Entry { seq, parent: Pos::synced(pulled.parent), origin, standing: Standing::Confirmed, event }
+}
+
+pub(super) fn foreign_entry(pulled: &PulledEvent) -> Entry {
+    let (client, session) = (pulled.client.clone(), pulled.session.clone());
+    confirmed_entry(pulled, Origin::Foreign { client, session, ids: pulled.ids }, pulled.event.clone())
+}

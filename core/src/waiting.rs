@@ -1,0 +1,140 @@
+//! What one commit waits for, for people and for programs that decide by it.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::effect::Stage;
+use crate::error::{Class, StorageFailure};
+use crate::id::{BackendId, CommitId};
+use crate::node::Node;
+use crate::time::Time;
+
+/// What an open receipt waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The first of its stages that is open.
+    pub stage: Stage,
+    /// Why.
+    pub why: Why,
+    /// How often what it waits for was tried without success, since it last worked.
+    pub attempt: u32,
+    /// When the machine tries again by itself; nothing if it waits for something else than time.
+    pub next: Option<Time>,
+    /// What the last of those attempts met.
+    pub error: Option<LastError>,
+    /// How many commits have to reach this stage before it.
+    pub ahead: usize,
+}
+
+/// What an attempt met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LastError {
+    /// What can be done about it.
+    pub class: Class,
+    /// What was said.
+    pub message: Arc<str>,
+}
+
+impl LastError {
+    pub(crate) fn new(class: Class, message: impl Into<Arc<str>>) -> Self {
+        Self { class, message: message.into() }
+    }
+}
+
+/// Why a stage is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Why {
+    /// It is being written, or waits for its turn at the disk.
+    Persisting,
+    /// Storage is in trouble, and is tried again.
+    StorageTrouble(StorageFailure),
+    /// The store's file is damaged. Does not go by itself.
+    StorageBroken {
+        /// What SQLite said.
+        message: Arc<str>,
+    },
+    /// There is no network, or the backend is not reached.
+    Offline {
+        /// Since when.
+        since: Time,
+        /// What was said.
+        message: Arc<str>,
+    },
+    /// The backend wants other credentials. Does not go by itself.
+    NeedsAuth {
+        /// What was said.
+        message: Arc<str>,
+    },
+    /// The backend is another one, or lost history, and the policy is to ignore that. Does not go by itself.
+    BackendIdMismatch {
+        /// What was known.
+        expected: BackendId,
+        /// What was found.
+        received: BackendId,
+    },
+    /// The backend's log has a gap; it is asked again.
+    BackendLogBroken {
+        /// The last event before it.
+        at: u64,
+    },
+    /// What others have written is being pulled first.
+    Pulling,
+    /// It is being pushed, or waits for those before it to be.
+    Pushing,
+    /// The backend keeps refusing it without saying for ever. Does not go by itself: withdraw it, or have a policy do so.
+    Stuck {
+        /// What the backend says.
+        message: Arc<str>,
+    },
+    /// It may not overtake an earlier commit.
+    Fenced {
+        /// That commit.
+        behind: CommitId,
+        /// What holds that one up, if it is stuck.
+        message: Option<Arc<str>>,
+    },
+    /// It is going to be withdrawn, as soon as it can be said what became of it.
+    Withdrawing,
+}
+
+impl Node {
+    /// What a commit waits for; `None` if both its stages have settled, or it was never known here. Looks at what is queued before it.
+    #[must_use]
+    pub fn waiting(&self, commit: CommitId) -> Option<Waiting> {
+        let session = self.sessions.get(&commit.session)?;
+        let (leader, _) = session.ledger.find(commit.ordinal)?;
+        if leader {
+            return Some(self.leader.waits_for_storage(commit, session.coming_before(commit.ordinal)));
+        }
+        Some(self.leader.waits_for_backend(commit, session.ledger.open_before(commit.ordinal)))
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Persisting => f.write_str("waiting for the disk"),
+            Self::StorageTrouble(failure) => write!(f, "storage is in trouble: {}", failure.message),
+            Self::StorageBroken { message } => write!(f, "the store's file is damaged: {message}"),
+            Self::Offline { message, .. } => write!(f, "the backend is not reached: {message}"),
+            Self::NeedsAuth { message } => write!(f, "the backend wants other credentials: {message}"),
+            Self::BackendIdMismatch { expected, received } => {
+                write!(f, "another backend: this store was synced with {expected}, found {received}")
+            }
+            Self::BackendLogBroken { at } => write!(f, "the backend's log has a gap after e{at}"),
+            Self::Pulling => f.write_str("pulling what others have written"),
+            Self::Pushing => f.write_str("pushing"),
+            Self::Stuck { message } => write!(f, "stuck: the backend keeps refusing it: {message}"),
+            Self::Fenced { behind, message: None } => write!(f, "fenced behind commit {behind}"),
+            Self::Fenced { behind, message: Some(message) } => {
+                write!(f, "fenced behind commit {behind}, which the backend keeps refusing: {message}")
+            }
+            Self::Withdrawing => f.write_str("being withdrawn"),
+        }
+    }
+}
