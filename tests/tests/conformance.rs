@@ -5,7 +5,7 @@
 use tests::driver::Driver;
 use tests::scene::{NAMED, Scene};
 
-const SCENES: u64 = 25;
+const SCENES: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number, and is {text:?}")))
