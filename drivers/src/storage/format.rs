@@ -23,7 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// What can be derived is not stored: an entry is client-only if its place has a client part, own if it counts rebases, and how
 /// firmly it stands follows from the heads. `parent` is the global number of the parent of a synced entry where it isn't the
 /// one before it. `mark` is the unit of undo of an entry that was pending when it was applied. `guard` is what has to hold for the commit
-/// that the entry begins, while the entry may still move.
+/// that the entry begins, while the entry may still move. `local` says that a session's commits were made without a backend.
 const TABLES: &str = "
 CREATE TABLE countersign_identity (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -78,7 +78,8 @@ CREATE INDEX countersign_skipped ON countersign_eventlog (global, client) WHERE 
 CREATE TABLE countersign_sessions (
     session TEXT PRIMARY KEY,
     mark INTEGER NOT NULL,
-    wiped INTEGER NOT NULL DEFAULT 0
+    wiped INTEGER NOT NULL DEFAULT 0,
+    local INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE countersign_times (
     session TEXT NOT NULL,

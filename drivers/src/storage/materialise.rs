@@ -182,7 +182,7 @@ impl OpenFile {
         self.note_times(txn, now)?;
         eventlog::forget_guards(&self.conn, &txn.heads)?;
         for &(session, mark) in &txn.marks {
-            find::set_mark(&self.conn, session, mark)?;
+            find::set_mark(&self.conn, session, mark, self.local)?;
         }
         ledger.number = txn.number;
         if StorageMutant::HeadInSecondTransaction.is_in() {

@@ -97,6 +97,8 @@ pub(crate) struct Storage {
     schema: Schema,
     client: ClientId,
     clock: Clock,
+    /// Whether there is no backend.
+    local: bool,
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,
     unsettled: Option<Unsettled>,
@@ -117,6 +119,8 @@ struct OpenFile {
     conn: Connection,
     tables: Tables,
     log: Eventlog,
+    /// Whether there is no backend.
+    local: bool,
 }
 
 impl Storage {

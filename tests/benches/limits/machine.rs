@@ -94,7 +94,7 @@ fn event() -> Event {
     Event { name: "v1.TodoCreated".into(), args: r#"{"id":"abc","text":"Buy milk"}"#.into(), client_only: false }
 }
 
-struct World {
+pub(crate) struct World {
     node: Node,
     event: Event,
     client: Arc<str>,
@@ -111,7 +111,7 @@ struct World {
 }
 
 impl World {
-    fn new(keep: usize) -> Self {
+    pub(crate) fn new(keep: usize) -> Self {
         let boot = Boot {
             client: "client".into(),
             number: 0,

@@ -9,7 +9,11 @@
 
 mod callgrind;
 mod machine;
+mod memory;
+mod network;
+mod open;
 mod raw;
+mod rebase;
 mod server;
 mod stage;
 mod store;
@@ -24,6 +28,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == callgrind::COUNTED) {
         callgrind::counted(arguments[at + 1].parse().unwrap());
+        return ExitCode::SUCCESS;
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == memory::MEASURED) {
+        memory::measure(&arguments[at + 1], arguments[at + 2].parse().unwrap());
         return ExitCode::SUCCESS;
     }
     if arguments.iter().any(|argument| argument == "--callgrind") {
@@ -48,6 +56,29 @@ fn main() -> ExitCode {
     }
     if wanted("P5") {
         store::one(rounds, if smoke { 20 } else { 1_000 });
+    }
+    if wanted("P6") {
+        network::one(rounds, if smoke { 20 } else { 500 });
+    }
+    if wanted("P7") {
+        let (few, many) = if smoke { (200, 1_000) } else { (1_000, 1_000_000) };
+        network::through(few, many);
+    }
+    if wanted("P8") {
+        rebase::behind(rounds, if smoke { 100 } else { 1_000 });
+    }
+    if wanted("P9") || wanted("P12") {
+        let (few, many) = if smoke { (100, 10_000) } else { (10_000, 1_000_000) };
+        let logs = open::Logs::new(few, many);
+        if wanted("P9") {
+            logs.open(rounds);
+        }
+        if wanted("P12") {
+            logs.rebuild();
+        }
+    }
+    if wanted("P10") {
+        memory::report(smoke);
     }
     if wanted("P11") {
         server::live_pulls(if smoke { 1 } else { 41 }, if smoke { 50 } else { 1_000 });

@@ -89,14 +89,21 @@ fn push(seq: u64) -> String {
     )
 }
 
+/// The memory of a process, in bytes; 0 where the system does not tell.
+pub(crate) fn resident(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
 /// The server's process.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
 }
 
 impl Process {
-    fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .env(DIR, dir)
             .stdin(Stdio::piped())
@@ -108,11 +115,8 @@ impl Process {
         Self { child, addr: line.trim().parse().unwrap() }
     }
 
-    /// In bytes; 0 where the system does not tell.
     fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        resident(&self.child.id().to_string())
     }
 }
 
