@@ -46,9 +46,12 @@ pub(super) fn play(scene: &Scene, stage: &mut impl Stage) -> Result<Told, Violat
     }
     teller.told.push("In the end:".into());
     if scene.backend {
-        (0..scene.clients).try_for_each(|client| stage.go(client, true))?;
+        // One after the other: who is first is the order of the log.
+        for client in 0..scene.clients {
+            stage.go(client, true)?;
+            stage.rest()?;
+        }
     }
-    stage.rest()?;
     teller.changes(stage)?;
     (0..scene.clients).for_each(|client| teller.told.extend(stage.end(client)));
     Ok(teller.told)
