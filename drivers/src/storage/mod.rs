@@ -95,13 +95,11 @@ pub struct Progress {
 pub(crate) struct Storage {
     path: PathBuf,
     durability: Durability,
-    /// Whether anything may have to be undone.
-    backend: bool,
     size_limit: Option<u64>,
     schema: Schema,
     client: ClientId,
     clock: Clock,
-    /// Whether there is no backend.
+    /// Whether there is no backend: nothing has to be undone then.
     local: bool,
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,

@@ -158,7 +158,6 @@ impl Storage {
         let storage = Self {
             path: path.to_owned(),
             durability,
-            backend,
             size_limit,
             schema,
             client,
