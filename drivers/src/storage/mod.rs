@@ -23,6 +23,7 @@ mod quarantine;
 mod reader;
 mod replay;
 mod settings;
+mod skips;
 mod snapshot;
 mod syncing;
 #[cfg(test)]
@@ -98,6 +99,8 @@ pub(crate) struct Storage {
     schema: Schema,
     client: ClientId,
     clock: Clock,
+    /// Whether there is no backend: nothing has to be undone then.
+    local: bool,
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,
     unsettled: Option<Unsettled>,
@@ -118,6 +121,8 @@ struct OpenFile {
     conn: Connection,
     tables: Tables,
     log: Eventlog,
+    /// Whether there is no backend.
+    local: bool,
 }
 
 impl Storage {
@@ -168,7 +173,7 @@ impl Storage {
 
     /// How many entries have no effect on the state.
     pub(crate) fn skipped(&mut self) -> std::result::Result<u64, StorageFailure> {
-        self.read(|file| eventlog::count_skipped(&file.conn))
+        self.read(|file| skips::count(&file.conn))
     }
 
     /// A setting.

@@ -19,6 +19,7 @@ use super::open::{identify, read_client};
 use super::quarantine::{self, QuarantineRow};
 use super::replay::PAGE;
 use super::settings::{self, Settings};
+use super::skips;
 use super::syncing::Syncing;
 use crate::state::{Guard, Schema};
 
@@ -116,6 +117,10 @@ impl Reader {
     /// # Errors
     /// If there is none, if it is of a newer format or something else, or can't be read.
     pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        Self::open_file(path).map_err(OpenError::for_reading)
+    }
+
+    fn open_file(path: &Path) -> std::result::Result<Self, OpenError> {
         match path.metadata() {
             Ok(found) if found.is_dir() => {
                 return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("a folder") });
@@ -149,10 +154,10 @@ impl Reader {
         self.view(|conn, log| {
             let ledger = Ledger::read(conn)?;
             let settled = ledger.heads.settled;
-            let (pending, skipped): (i64, i64) = conn.query_row(
-                "SELECT coalesce(sum((global, client) > (?1, ?2)), 0), count(skip) FROM countersign_eventlog",
+            let pending: i64 = conn.query_row(
+                "SELECT count(*) FROM countersign_eventlog WHERE (global, client) > (?1, ?2)",
                 rusqlite::params![eventlog::int(settled.global)?, settled.client],
-                |row| Ok((row.get(0)?, row.get(1)?)),
+                |row| row.get(0),
             )?;
             let (quarantined, unacknowledged) = quarantine::counts(conn)?;
             Ok(Status {
@@ -165,7 +170,7 @@ impl Reader {
                 heads: ledger.heads,
                 entries: eventlog::count(conn)?,
                 pending: nat(pending)?,
-                skipped: nat(skipped)?,
+                skipped: skips::count(conn)?,
                 quarantined,
                 unacknowledged,
                 settings: settings::all(conn)?,

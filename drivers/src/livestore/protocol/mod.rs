@@ -20,6 +20,8 @@ mod outcome;
 mod page;
 mod parse;
 mod peer_json;
+#[cfg(feature = "fuzz")]
+mod round_trip;
 #[cfg(test)]
 mod tests;
 
@@ -36,3 +38,5 @@ pub(crate) use from_server::{Chunk, ServerMessage, chunk, decode_server, defect,
 pub(crate) use id::RequestId;
 pub(crate) use outcome::{Cause, Dialect, Exit, Fail, Ours, SuccessValue};
 pub(crate) use page::{PageInfo, PullResponse, encode_item};
+#[cfg(feature = "fuzz")]
+pub(crate) use round_trip::round_trip;
