@@ -28,7 +28,8 @@ pub struct Boot {
     pub pending: Vec<Entry>,
     /// For commits with an event in `pending` of which earlier synced events are confirmed: where those stand.
     pub partly_confirmed: Vec<(CommitId, Vec<u64>)>,
-    /// Commits with an event in `pending` whose backend stage has failed already: their receipts stay as they settled.
+    /// Commits with an event in `pending` whose backend stage has settled already, since it has failed, or did not apply when they were
+    /// made: their receipts stay as they settled.
     pub failed: Vec<CommitId>,
     /// Quarantined commits whose certainty is `Unknown`, oldest first: the backend may still turn out to hold them.
     pub uncertain: Vec<Quarantined>,

@@ -29,6 +29,14 @@ pub struct Waiting {
     pub ahead: usize,
 }
 
+impl Waiting {
+    /// A commit of an earlier opening waits for a backend, and this one has none.
+    #[must_use]
+    pub fn without_backend() -> Self {
+        Self { stage: Stage::Backend, why: Why::NoBackend, attempt: 0, next: None, error: None, ahead: 0 }
+    }
+}
+
 /// What an attempt met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -98,6 +106,8 @@ pub enum Why {
         /// What holds that one up, if it is stuck.
         message: Option<Arc<str>>,
     },
+    /// The store was opened without the backend that it waits for. Does not go by itself: open the store with it.
+    NoBackend,
     /// It is going to be withdrawn, as soon as it can be said what became of it.
     Withdrawing,
 }
@@ -134,6 +144,7 @@ impl fmt::Display for Why {
             Self::Fenced { behind, message: Some(message) } => {
                 write!(f, "fenced behind commit {behind}, which the backend keeps refusing: {message}")
             }
+            Self::NoBackend => f.write_str("the store was opened without its backend"),
             Self::Withdrawing => f.write_str("being withdrawn"),
         }
     }

@@ -78,8 +78,8 @@ pub use record::{Played, Recording, RecordingError, Replayed};
 pub use rusqlite;
 pub use session::QueryError;
 pub use state::{
-    EncodeError, EventInfo, EventType, GuardError, GuardType, Guarded, IntoEvent, IntoEvents, IntoGuard, JsonError, JsonProblem,
-    MaterialiseError, NewEvent, NewGuard, ReadDb, Schema, SchemaBuilder, SchemaError, StateDb,
+    EncodeError, EventInfo, EventType, GuardError, GuardType, Guarded, JsonError, JsonProblem, MaterialiseError, NewEvent,
+    NewGuard, ReadDb, Schema, SchemaBuilder, SchemaError, StateDb, ToEvent, ToEvents, ToGuard,
 };
 pub use storage::{
     Durability, Found, LogRow, LogState, OpenError, PendingCommit, Progress, QuarantineRow, ReadError, Reader, Rows, Settings,

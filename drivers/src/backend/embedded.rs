@@ -135,6 +135,12 @@ impl EmbeddedBackend {
         self.shared.faults.want_credentials(None);
     }
 
+    /// Leaves the event at this position out of what is pulled, as a backend does whose log is damaged, as soon as it has a later one;
+    /// `None` ends it. A store that has the event already does not notice.
+    pub fn leave_out(&self, position: Option<u64>) {
+        self.shared.faults.leave_out(position);
+    }
+
     /// Refuses every push with an event that matches: for ever, naming those events, or without saying for how long. Rules
     /// add up until [`EmbeddedBackend::accept_all`].
     pub fn refuse(&self, matcher: impl Fn(&OwnEvent) -> bool + Send + Sync + 'static, forever: bool, message: &str) {

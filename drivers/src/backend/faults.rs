@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use countersign_core::{BackendFailure, OwnEvent, Push};
+use countersign_core::{BackendFailure, OwnEvent, Page, Push};
 
 /// Which events a rule is about.
 pub(crate) type Matcher = Box<dyn Fn(&OwnEvent) -> bool + Send + Sync>;
@@ -19,6 +19,8 @@ struct Plan {
     /// What is said to those whose credentials are not good.
     credentials_wanted: Option<Arc<str>>,
     rules: Vec<Arc<Rule>>,
+    /// The place that pages leave out.
+    gap: Option<u64>,
 }
 
 /// Which events are refused, and how.
@@ -43,6 +45,17 @@ impl Faults {
 
     pub(crate) fn accept_all(&self) {
         self.lock().rules.clear();
+    }
+
+    pub(crate) fn leave_out(&self, gap: Option<u64>) {
+        self.lock().gap = gap;
+    }
+
+    /// What becomes of a page that was read. Its last event stays: what nothing follows is no gap.
+    pub(crate) fn page(&self, page: &mut Page) {
+        let Some(gap) = self.lock().gap else { return };
+        let end = page.events.last().map(|event| event.seq);
+        page.events.retain(|event| event.seq != gap || end == Some(gap));
     }
 
     pub(crate) fn want_credentials(&self, message: Option<Arc<str>>) {
@@ -107,6 +120,7 @@ impl fmt::Debug for Faults {
             .field("lost_replies", &plan.lost_replies)
             .field("credentials_wanted", &plan.credentials_wanted)
             .field("rules", &plan.rules.len())
+            .field("gap", &plan.gap)
             .finish()
     }
 }

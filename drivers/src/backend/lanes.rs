@@ -114,7 +114,8 @@ impl EmbeddedPull {
             return Err(switched_off(false));
         }
         self.faults.credentials()?;
-        let Slice { page, head, .. } = slice?.ok_or_else(cut_short)?;
+        let Slice { mut page, head, .. } = slice?.ok_or_else(cut_short)?;
+        self.faults.page(&mut page);
         if head < pull.after {
             let message = format!("the backend's log ends at e{head}, and e{} was asked for: it has lost history", pull.after);
             return Err(BackendFailure::Truncated { message: message.into() });

@@ -163,12 +163,12 @@
 //! # Guard a commit
 //!
 //! What holds when a commit is made may not hold where it comes to stand: behind what others have done meanwhile. A commit may carry a
-//! [guard](crate::IntoEvents::guarded), a condition on the state that the schema has by name. It is asked when the commit is made, and by
+//! [guard](crate::ToEvents::guarded), a condition on the state that the schema has by name. It is asked when the commit is made, and by
 //! the leader whenever the commit comes onto another state, after a restart too. Where the backend confirms the commit, its guard held.
 //!
 //! ```
 #![doc = include_str!("setup.md")]
-//! use countersign::{IntoEvents as _, NewGuard, SyncError};
+//! use countersign::{ToEvents as _, NewGuard, SyncError};
 //!
 //! // The schema has it as "SELECT count(*) = 0 FROM todos WHERE id = :id".
 //! let free = || NewGuard::new("v1.TodoFree", serde_json::json!({ "id": "1" }));

@@ -18,6 +18,7 @@ use crate::sync::lock;
 ///
 /// Await it (`(&milestone).await`, or `milestone.await`), on any executor; or wait for it, on any thread. Every waiter sees the same.
 /// Dropping a wait, or letting it time out, changes nothing; it does not keep the store open, and ends when the store is closed.
+#[must_use = "nothing is waited for before it is awaited, or `wait` is called"]
 pub struct Milestone<E> {
     goal: Arc<Goal<E>>,
 }

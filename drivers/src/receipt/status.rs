@@ -29,7 +29,13 @@ impl ReceiptStatus {
             |waiting| Self { id: cell.id(), leader: cell.observe(Stage::Leader), backend: cell.observe(Stage::Backend), waiting };
         match cell.store() {
             // Under the machine's lock, where what it has settled has been said already.
-            Some(shared) => shared.with_node(|node, ended| status((!ended).then(|| node.waiting(cell.id())).flatten())),
+            Some(shared) => shared.with_node(|node, ended| {
+                let mut status = status((!ended).then(|| node.waiting(cell.id())).flatten());
+                if !ended && status.stage() == Some(Stage::Backend) && shared.backend.is_none() {
+                    status.waiting = Some(Waiting::without_backend());
+                }
+                status
+            }),
             None => status(None),
         }
     }

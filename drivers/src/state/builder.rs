@@ -113,7 +113,7 @@ impl SchemaBuilder {
         self
     }
 
-    /// Adds a typed guard: what has to hold of the state for a commit that names it, see [`crate::IntoEvents::guarded`]. An error says why
+    /// Adds a typed guard: what has to hold of the state for a commit that names it, see [`crate::ToEvents::guarded`]. An error says why
     /// it does not hold.
     ///
     /// ```

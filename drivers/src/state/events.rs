@@ -6,8 +6,9 @@ use countersign_core::{Batch, Event};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::guarded::{Guarded, IntoGuard};
-use super::json::{self, JsonError};
+use super::encode_error::{EncodeError, near};
+use super::guarded::{Guarded, ToGuard};
+use super::json;
 use super::schema::Schema;
 use super::strict::Strict;
 
@@ -50,32 +51,29 @@ impl NewEvent {
 }
 
 /// One event to commit: a typed one, or a [`NewEvent`].
-pub trait IntoEvent {
+pub trait ToEvent {
     /// The event in canonical form.
     ///
     /// # Errors
     /// If the schema has no such event, or its arguments can't be said in JSON that every peer reads back exactly.
-    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError>;
+    fn to_event(&self, schema: &Schema) -> Result<Event, EncodeError>;
 }
 
 /// What `commit` takes: one event, a tuple of up to eight, an array or a `Vec` of events, or `()` for an empty commit; and any of them
 /// under a guard.
-pub trait IntoEvents {
+pub trait ToEvents {
     /// The events in canonical form, in order; without their guard, if they have one.
     ///
     /// # Errors
-    /// As [`IntoEvent::into_event`].
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError>;
+    /// As [`ToEvent::into_event`].
+    fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError>;
 
     /// The events in canonical form, and their guard.
     ///
     /// # Errors
-    /// As [`IntoEvent::into_event`]; if the schema has no such guard.
-    fn into_batch(self, schema: &Schema) -> Result<Batch, EncodeError>
-    where
-        Self: Sized,
-    {
-        Ok(Batch::from(self.into_events(schema)?))
+    /// As [`ToEvent::into_event`]; if the schema has no such guard.
+    fn to_batch(&self, schema: &Schema) -> Result<Batch, EncodeError> {
+        Ok(Batch::from(self.to_events(schema)?))
     }
 
     /// The same events, under a guard: they are committed only if it holds, and stay only as long as it does.
@@ -89,7 +87,7 @@ pub trait IntoEvents {
     /// A guard that the schema does not have any more can't be checked: the commit then fails in the same way.
     ///
     /// ```
-    /// use countersign::{CommitError, EventType, GuardType, IntoEvents as _, Schema, Store};
+    /// use countersign::{CommitError, EventType, GuardType, ToEvents as _, Schema, Store};
     /// use serde::{Deserialize, Serialize};
     ///
     /// #[derive(Serialize, Deserialize)]
@@ -131,7 +129,7 @@ pub trait IntoEvents {
     /// // `SyncError::Conflict` as soon as Anna's event came before it.
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    fn guarded<G: IntoGuard>(self, guard: G) -> Guarded<Self, G>
+    fn guarded<G: ToGuard>(self, guard: G) -> Guarded<Self, G>
     where
         Self: Sized,
     {
@@ -139,81 +137,9 @@ pub trait IntoEvents {
     }
 }
 
-/// An event that can't be committed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EncodeError {
-    /// The schema has no event of this name.
-    #[error("the schema has no event `{name}`{}", did_you_mean(.near))]
-    UnknownEvent {
-        /// The name.
-        name: Arc<str>,
-        /// Names in the schema that are close to it; all of them, if none is and they are few.
-        near: Vec<Arc<str>>,
-    },
-    /// The arguments can't be said so that every peer reads the same.
-    #[error("event `{event}`: in its arguments, {error}")]
-    Args {
-        /// The name of the event.
-        event: Arc<str>,
-        /// What is wrong, and where.
-        error: JsonError,
-    },
-    /// The arguments are no JSON.
-    #[error("event `{event}`: its arguments are no JSON: {message}")]
-    Json {
-        /// The name of the event.
-        event: Arc<str>,
-        /// What is wrong, with line and column.
-        message: String,
-    },
-    /// JSON text has an integer that would be rounded.
-    #[error(
-        "event `{event}`: the integer {number} in its arguments is beyond ±(2^53 - 1), a JavaScript peer would not read it back exactly: send it as text"
-    )]
-    Oversized {
-        /// The name of the event.
-        event: Arc<str>,
-        /// The integer.
-        number: String,
-    },
-    /// The event's type and the schema don't agree on where it goes.
-    #[error("event `{event}` is {} by its type, and not so in the schema: make them agree", if *.by_type { "client-only" } else { "synced" })]
-    ClientOnlyDiffers {
-        /// The name of the event.
-        event: Arc<str>,
-        /// Whether it is client-only by its type.
-        by_type: bool,
-    },
-    /// The schema has no guard of this name.
-    #[error("the schema has no guard `{name}`{}", did_you_mean(.near))]
-    UnknownGuard {
-        /// The name.
-        name: Arc<str>,
-        /// Names in the schema that are close to it; all of them, if none is and they are few.
-        near: Vec<Arc<str>>,
-    },
-    /// The arguments of the guard can't be said.
-    #[error("guard `{guard}`: its arguments: {message}")]
-    GuardArgs {
-        /// The name of the guard.
-        guard: Arc<str>,
-        /// What is wrong, and where.
-        message: String,
-    },
-    /// Events that have a guard were put under another one.
-    #[error("the commit is under two guards, `{first}` and `{second}`: a commit has one, put both conditions into it")]
-    TwoGuards {
-        /// The name of the one.
-        first: Arc<str>,
-        /// The name of the other.
-        second: Arc<str>,
-    },
-}
-
-impl<T: EventType> IntoEvent for T {
-    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
-        let event = encode(schema, T::NAME, &self)?;
+impl<T: EventType> ToEvent for T {
+    fn to_event(&self, schema: &Schema) -> Result<Event, EncodeError> {
+        let event = encode(schema, T::NAME, self)?;
         if event.client_only != T::CLIENT_ONLY {
             return Err(EncodeError::ClientOnlyDiffers { event: event.name, by_type: T::CLIENT_ONLY });
         }
@@ -221,17 +147,17 @@ impl<T: EventType> IntoEvent for T {
     }
 }
 
-impl IntoEvent for NewEvent {
-    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
+impl ToEvent for NewEvent {
+    fn to_event(&self, schema: &Schema) -> Result<Event, EncodeError> {
         encode(schema, &self.name, &self.args)
     }
 }
 
-impl IntoEvent for Event {
-    /// An event in encoded form, as a refused commit hands it back. Looked at like any other: anybody can make one.
-    fn into_event(self, schema: &Schema) -> Result<Event, EncodeError> {
+impl ToEvent for Event {
+    /// An event in encoded form, as a close hands it back. Looked at like any other: anybody can make one.
+    fn to_event(&self, schema: &Schema) -> Result<Event, EncodeError> {
         let by_type = self.client_only;
-        let event = NewEvent::parse(self.name, &self.args)?.into_event(schema)?;
+        let event = NewEvent::parse(Arc::clone(&self.name), &self.args)?.to_event(schema)?;
         if event.client_only != by_type {
             return Err(EncodeError::ClientOnlyDiffers { event: event.name, by_type });
         }
@@ -239,49 +165,49 @@ impl IntoEvent for Event {
     }
 }
 
-impl<T: EventType> IntoEvents for T {
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
-        Ok(vec![self.into_event(schema)?])
+impl<T: EventType> ToEvents for T {
+    fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.to_event(schema)?])
     }
 }
 
-impl IntoEvents for NewEvent {
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
-        Ok(vec![self.into_event(schema)?])
+impl ToEvents for NewEvent {
+    fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.to_event(schema)?])
     }
 }
 
-impl IntoEvents for Event {
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
-        Ok(vec![self.into_event(schema)?])
+impl ToEvents for Event {
+    fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        Ok(vec![self.to_event(schema)?])
     }
 }
 
-impl<E: IntoEvent> IntoEvents for Vec<E> {
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
-        self.into_iter().map(|event| event.into_event(schema)).collect()
+impl<E: ToEvent> ToEvents for Vec<E> {
+    fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        self.iter().map(|event| event.to_event(schema)).collect()
     }
 }
 
-impl<E: IntoEvent, const N: usize> IntoEvents for [E; N] {
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
-        self.into_iter().map(|event| event.into_event(schema)).collect()
+impl<E: ToEvent, const N: usize> ToEvents for [E; N] {
+    fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        self.iter().map(|event| event.to_event(schema)).collect()
     }
 }
 
-impl IntoEvents for () {
-    fn into_events(self, _schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+impl ToEvents for () {
+    fn to_events(&self, _schema: &Schema) -> Result<Vec<Event>, EncodeError> {
         Ok(Vec::new())
     }
 }
 
 macro_rules! tuples {
     ($($($name:ident)+;)+) => {$(
-        impl<$($name: IntoEvent),+> IntoEvents for ($($name,)+) {
-            fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        impl<$($name: ToEvent),+> ToEvents for ($($name,)+) {
+            fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
                 #[allow(non_snake_case)] // the type parameters name the fields
                 let ($($name,)+) = self;
-                Ok(vec![$($name.into_event(schema)?),+])
+                Ok(vec![$($name.to_event(schema)?),+])
             }
         }
     )+};
@@ -308,39 +234,13 @@ fn encode(schema: &Schema, name: &str, args: &impl Serialize) -> Result<Event, E
     }
 }
 
-/// How many names are shown.
-const SHOWN: usize = 5;
-/// How alike a name has to be, of 1.
-const ALIKE: f64 = 0.6;
-
-/// Those of the names that this one may be meant to be.
-pub(super) fn near<'a>(names: impl Iterator<Item = &'a Arc<str>>, name: &str) -> Vec<Arc<str>> {
-    let distance = |other: &str| strsim::normalized_damerau_levenshtein(&other.to_lowercase(), &name.to_lowercase());
-    let mut names: Vec<(f64, &Arc<str>)> = names.map(|other| (distance(other), other)).collect();
-    if names.iter().any(|(alike, _)| *alike >= ALIKE) {
-        names.retain(|(alike, _)| *alike >= ALIKE);
-    } else if names.len() > SHOWN {
-        return Vec::new();
-    }
-    names.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    names.into_iter().take(SHOWN).map(|(_, name)| Arc::clone(name)).collect()
-}
-
-fn did_you_mean(names: &[Arc<str>]) -> String {
-    match names {
-        [] => ": add it there, or correct the name".to_owned(),
-        [name] => format!(": did you mean `{name}`?"),
-        names => format!(": did you mean one of `{}`?", names.join("`, `")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
-    use crate::state::JsonProblem;
+    use crate::state::{JsonError, JsonProblem};
 
     #[derive(Serialize, Deserialize)]
     struct Added {
@@ -365,8 +265,8 @@ mod tests {
         Schema::builder(1).event_sql("v1.Added", false, none).event_sql("v1.Shown", shown_client_only, none).build().unwrap()
     }
 
-    fn names(events: impl IntoEvents) -> Vec<String> {
-        let events = events.into_events(&schema(true)).unwrap();
+    fn names(events: impl ToEvents) -> Vec<String> {
+        let events = events.to_events(&schema(true)).unwrap();
         events.iter().map(|event| format!("{} {} {}", event.name, event.args, event.client_only)).collect()
     }
 
@@ -380,7 +280,7 @@ mod tests {
         assert_eq!(names((one(), Shown, NewEvent::new("v1.Shown", json!(null)))), [added, shown, shown]);
         assert_eq!(names(vec![NewEvent::parse("v1.Added", r#"{"n":1,"a":5e-1}"#).unwrap()]), [added]);
         assert_eq!(names(()), [""; 0]);
-        let given_back = one().into_events(&schema(true)).unwrap();
+        let given_back = one().to_events(&schema(true)).unwrap();
         assert_eq!(names(given_back), [added]);
         assert_eq!(names(NewEvent::new("v1.Shown", json!(null))), [shown]);
     }
@@ -388,25 +288,25 @@ mod tests {
     #[test]
     fn names_are_shared_with_the_schema() {
         let schema = schema(true);
-        let events = [Shown, Shown].into_events(&schema).unwrap();
+        let events = [Shown, Shown].to_events(&schema).unwrap();
         assert!(Arc::ptr_eq(&events[0].name, &events[1].name));
     }
 
     #[test]
     fn what_can_not_be_committed_says_why() {
-        let fails = |event: NewEvent| event.into_event(&schema(true)).unwrap_err().to_string();
+        let fails = |event: NewEvent| event.to_event(&schema(true)).unwrap_err().to_string();
         assert_eq!(fails(NewEvent::new("v1.added", json!({}))), "the schema has no event `v1.added`: did you mean `v1.Added`?");
         assert_eq!(
             fails(NewEvent::new("v1.Added", json!({"n": [1, 9_007_199_254_740_992_i64]}))),
             "event `v1.Added`: in its arguments, at n[1]: the integer 9007199254740992 is beyond ±(2^53 - 1), a JavaScript peer would not \
              read it back exactly: send it as text"
         );
-        let error = Added { n: 1, a: f64::INFINITY }.into_event(&schema(true)).unwrap_err();
+        let error = Added { n: 1, a: f64::INFINITY }.to_event(&schema(true)).unwrap_err();
         assert!(
             matches!(error, EncodeError::Args { error: JsonError { problem: JsonProblem::NotFinite(_), .. }, .. }),
             "{error}"
         );
-        let error = Shown.into_event(&schema(false)).unwrap_err();
+        let error = Shown.to_event(&schema(false)).unwrap_err();
         assert_eq!(error.to_string(), "event `v1.Shown` is client-only by its type, and not so in the schema: make them agree");
         assert!(matches!(NewEvent::parse("v1.Added", "{"), Err(EncodeError::Json { .. })));
         let error = NewEvent::parse("v1.Added", r#"{"n":123456789012345678901234567890}"#).unwrap_err();

@@ -6,7 +6,8 @@ use countersign_core::{Batch, Event, Guard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::events::{EncodeError, IntoEvents, NewEvent, near};
+use super::encode_error::{EncodeError, near};
+use super::events::{NewEvent, ToEvents};
 use super::json;
 use super::schema::Schema;
 
@@ -51,34 +52,34 @@ impl NewGuard {
 }
 
 /// What guards a commit: a typed guard, or a [`NewGuard`].
-pub trait IntoGuard {
+pub trait ToGuard {
     /// The guard in canonical form.
     ///
     /// # Errors
     /// If the schema has no such guard, or its arguments can't be said in JSON.
-    fn into_guard(self, schema: &Schema) -> Result<Guard, EncodeError>;
+    fn to_guard(&self, schema: &Schema) -> Result<Guard, EncodeError>;
 }
 
-impl<T: GuardType> IntoGuard for T {
-    fn into_guard(self, schema: &Schema) -> Result<Guard, EncodeError> {
-        encode(schema, T::NAME, &self)
+impl<T: GuardType> ToGuard for T {
+    fn to_guard(&self, schema: &Schema) -> Result<Guard, EncodeError> {
+        encode(schema, T::NAME, self)
     }
 }
 
-impl IntoGuard for NewGuard {
-    fn into_guard(self, schema: &Schema) -> Result<Guard, EncodeError> {
+impl ToGuard for NewGuard {
+    fn to_guard(&self, schema: &Schema) -> Result<Guard, EncodeError> {
         encode(schema, &self.name, &self.args)
     }
 }
 
-impl IntoGuard for Guard {
-    /// A guard in encoded form, as a refused commit hands it back.
-    fn into_guard(self, schema: &Schema) -> Result<Guard, EncodeError> {
-        NewGuard::parse(self.name, &self.args)?.into_guard(schema)
+impl ToGuard for Guard {
+    /// A guard in encoded form, as a close hands it back.
+    fn to_guard(&self, schema: &Schema) -> Result<Guard, EncodeError> {
+        NewGuard::parse(Arc::clone(&self.name), &self.args)?.to_guard(schema)
     }
 }
 
-/// Events under a guard: made by [`IntoEvents::guarded`].
+/// Events under a guard: made by [`ToEvents::guarded`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guarded<E, G> {
     /// What is committed.
@@ -87,14 +88,14 @@ pub struct Guarded<E, G> {
     pub guard: G,
 }
 
-impl<E: IntoEvents, G: IntoGuard> IntoEvents for Guarded<E, G> {
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
-        self.events.into_events(schema)
+impl<E: ToEvents, G: ToGuard> ToEvents for Guarded<E, G> {
+    fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        self.events.to_events(schema)
     }
 
-    fn into_batch(self, schema: &Schema) -> Result<Batch, EncodeError> {
-        let Batch { events, guard } = self.events.into_batch(schema)?;
-        let outer = self.guard.into_guard(schema)?;
+    fn to_batch(&self, schema: &Schema) -> Result<Batch, EncodeError> {
+        let Batch { events, guard } = self.events.to_batch(schema)?;
+        let outer = self.guard.to_guard(schema)?;
         match guard {
             None => Ok(Batch { events, guard: Some(outer) }),
             Some(inner) => Err(EncodeError::TwoGuards { first: inner.name, second: outer.name }),
@@ -102,14 +103,14 @@ impl<E: IntoEvents, G: IntoGuard> IntoEvents for Guarded<E, G> {
     }
 }
 
-impl IntoEvents for Batch {
-    fn into_events(self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
-        self.events.into_events(schema)
+impl ToEvents for Batch {
+    fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError> {
+        self.events.to_events(schema)
     }
 
-    fn into_batch(self, schema: &Schema) -> Result<Batch, EncodeError> {
-        let guard = self.guard.map(|guard| guard.into_guard(schema)).transpose()?;
-        Ok(Batch { events: self.events.into_events(schema)?, guard })
+    fn to_batch(&self, schema: &Schema) -> Result<Batch, EncodeError> {
+        let guard = self.guard.as_ref().map(|guard| guard.to_guard(schema)).transpose()?;
+        Ok(Batch { events: self.events.to_events(schema)?, guard })
     }
 }
 
@@ -155,8 +156,8 @@ mod tests {
         NewEvent::new("v1.SeatTaken", json!(null))
     }
 
-    fn batch(events: impl IntoEvents) -> Result<Batch, EncodeError> {
-        events.into_batch(&schema())
+    fn batch(events: impl ToEvents) -> Result<Batch, EncodeError> {
+        events.to_batch(&schema())
     }
 
     #[test]

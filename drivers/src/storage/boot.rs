@@ -1,15 +1,16 @@
 //! What the machine starts from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::{Boot, ClientId, CommitId, Entry, Heads, Pos};
+use countersign_core::{Boot, ClientId, CommitId, Entry, Heads, Pos, SessionId};
 use rusqlite::Connection;
 
 use super::error::Result;
 use super::eventlog::{Eventlog, Row};
 use super::ledger::Ledger;
 use super::replay::PAGE;
-use super::{quarantine, times};
+use super::{find, quarantine, times};
 
 /// Reads it, in one view of the file.
 pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> Result<Boot> {
@@ -22,7 +23,7 @@ pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> 
         .map(|row| row.into_entry(&heads));
     let pending = entries_after(conn, log, &heads, heads.settled)?;
     let partly_confirmed = partly_confirmed(conn, log, &pending)?;
-    let failed = failed(conn, &pending)?;
+    let failed = settled(conn, &pending)?;
     let uncertain = quarantine::uncertain(conn)?;
     let pending_since = times::of_all(conn, &pending)?;
     view.commit()?;
@@ -41,12 +42,25 @@ fn partly_confirmed(conn: &Connection, log: &mut Eventlog, pending: &[Entry]) ->
     Ok(if positions.is_empty() { Vec::new() } else { vec![(commit, positions)] })
 }
 
-/// The pending commits whose receipts have failed while their events stayed in the queue.
-fn failed(conn: &Connection, pending: &[Entry]) -> Result<Vec<CommitId>> {
-    let settled = quarantine::settled(conn)?;
-    let mut failed: Vec<CommitId> = pending.iter().filter_map(Entry::commit_id).filter(|id| settled.contains(id)).collect();
-    failed.dedup();
-    Ok(failed)
+/// The pending commits whose receipts have settled while their events stayed in the queue: they have failed, or were made without a
+/// backend.
+fn settled(conn: &Connection, pending: &[Entry]) -> Result<Vec<CommitId>> {
+    let failed = quarantine::settled(conn)?;
+    let mut local: BTreeMap<SessionId, bool> = BTreeMap::new();
+    let mut settled: Vec<CommitId> = Vec::new();
+    for commit in pending.iter().filter_map(Entry::commit_id) {
+        if settled.last() == Some(&commit) {
+            continue;
+        }
+        let is_local = match local.get(&commit.session) {
+            Some(is_local) => *is_local,
+            None => *local.entry(commit.session).or_insert(find::is_local(conn, commit.session)?),
+        };
+        if is_local || failed.contains(&commit) {
+            settled.push(commit);
+        }
+    }
+    Ok(settled)
 }
 
 /// All entries after a place.

@@ -34,6 +34,16 @@ pub enum OpenError {
         /// What the system said.
         message: Arc<str>,
     },
+    /// The file can't be opened to be read.
+    #[error("{}: can't be opened for reading ({message}): check the permissions of the file. In a folder that can't be written a store is \
+             read only while a program has it open, since SQLite keeps files beside it: else copy the store, and its `-wal` file if there \
+             is one, to where you may write", .path.display())]
+    NotReadable {
+        /// What can't be read.
+        path: PathBuf,
+        /// What the system said.
+        message: Arc<str>,
+    },
     /// Another handle, of this or another process, has the store open for writing.
     #[error("{}: in use by {}: close the store there first; reading works beside it", .path.display(),
         .holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")))]
@@ -42,6 +52,15 @@ pub enum OpenError {
         path: PathBuf,
         /// The process that holds it, if it could be read.
         holder: Option<u32>,
+    },
+    /// The file has several names.
+    #[error("{}: the file has {names} names (hard links), and what SQLite keeps beside it goes by one: two programs that use different \
+             names would damage it. Remove the other names, or copy the file under this one", .path.display())]
+    ManyNames {
+        /// The store.
+        path: PathBuf,
+        /// How many.
+        names: u64,
     },
     /// A newer version has written the file.
     #[error("{}: written in format {found}, this version reads up to {}: update this program", .path.display(), FORMAT)]
@@ -130,6 +149,14 @@ impl OpenError {
                 Self::Storage { path, failure: failure(StorageClass::Full, &message) }
             }
             _ => Self::Storage { path, failure: failure(StorageClass::Io, &error.to_string()) },
+        }
+    }
+
+    /// Met by who only wants to read.
+    pub(super) fn for_reading(self) -> Self {
+        match self {
+            Self::NotWritable { path, message } => Self::NotReadable { path, message },
+            other => other,
         }
     }
 

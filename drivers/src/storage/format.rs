@@ -23,7 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// one before it. `mark` is the unit of undo of an entry that was pending when it was applied. What few entries have is in tables of its
 /// own, by their places: a row of the log is looked for twice as fast with no more than 13 columns, as SQLite compares its key then.
 /// `guard` is what has to hold for the commit that the entry begins, while the entry may still move; `reason`, why the entry has no
-/// effect on the state.
+/// effect on the state. `local` says that a session's commits were made without a backend.
 const TABLES: &str = "
 CREATE TABLE countersign_identity (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -86,7 +86,8 @@ CREATE TABLE countersign_skips (
 CREATE TABLE countersign_sessions (
     session TEXT PRIMARY KEY,
     mark INTEGER NOT NULL,
-    wiped INTEGER NOT NULL DEFAULT 0
+    wiped INTEGER NOT NULL DEFAULT 0,
+    local INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE countersign_times (
     session TEXT NOT NULL,

@@ -112,9 +112,9 @@ pub(super) fn syncing(path: &Path) -> Option<Syncing> {
     serde_json::from_str(text.split_once('\n')?.1).ok()
 }
 
-/// Where the lock of a store lies.
+/// Where the lock of a store lies: beside the file itself, whichever link leads to it. SQLite's own files lie there too.
 fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(".lock");
     PathBuf::from(name)
 }

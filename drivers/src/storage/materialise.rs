@@ -182,7 +182,7 @@ impl OpenFile {
         self.note_times(txn, now)?;
         guards::forget(&self.conn, &txn.heads)?;
         for &(session, mark) in &txn.marks {
-            find::set_mark(&self.conn, session, mark)?;
+            find::set_mark(&self.conn, session, mark, self.local)?;
         }
         ledger.number = txn.number;
         ledger.write(&self.conn)?;
@@ -237,7 +237,7 @@ impl OpenFile {
     /// Appends and applies. Collects all own commits that can't be applied, each judged with those left out; one is enough for
     /// the transaction to fail.
     fn append(&mut self, ledger: &mut Ledger, txn: &Txn, care: &Care) -> std::result::Result<Vec<Skip>, Halt> {
-        let Self { conn, tables, log } = self;
+        let Self { conn, tables, log, .. } = self;
         let mut into = Appending { conn, tables, log, insert: eventlog::insertion(conn)?, ledger, care, skipped: Vec::new() };
         let movable = |entry: &Entry| if entry.is_accepted(&txn.heads) { None } else { entry.commit_id() };
         let mut refused = Vec::new();

@@ -94,12 +94,12 @@ pub struct Progress {
 pub(crate) struct Storage {
     path: PathBuf,
     durability: Durability,
-    /// Whether anything may have to be undone.
-    backend: bool,
     size_limit: Option<u64>,
     schema: Schema,
     client: ClientId,
     clock: Clock,
+    /// Whether there is no backend.
+    local: bool,
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,
     unsettled: Option<Unsettled>,
@@ -120,6 +120,8 @@ struct OpenFile {
     conn: Connection,
     tables: Tables,
     log: Eventlog,
+    /// Whether there is no backend.
+    local: bool,
 }
 
 impl Storage {

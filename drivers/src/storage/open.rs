@@ -152,18 +152,18 @@ impl Storage {
         if backend {
             reopen_local(&mut conn, &mut log).map_err(trouble)?;
         }
-        let tables = recording(&conn, tables, backend).map_err(sqlite)?;
+        let tables = recording(&conn, tables, !backend).map_err(sqlite)?;
         let boot = boot::boot(&conn, &mut log, &client).map_err(trouble)?;
         let mark = Mark::of(path).map_err(|error| OpenError::io(path, &error))?;
         let storage = Self {
             path: path.to_owned(),
             durability,
-            backend,
             size_limit,
             schema,
             client,
             clock,
-            file: Some(OpenFile { conn, tables, log }),
+            local: !backend,
+            file: Some(OpenFile { conn, tables, log, local: !backend }),
             unsettled: None,
             mark,
             lock,
@@ -207,15 +207,15 @@ impl Storage {
         let guard = Guard::install(&mut conn).map_err(|error| OpenError::sqlite(path, &error))?;
         let log = Eventlog::new(Arc::clone(&self.client));
         let tables = Tables::open(&conn, &self.schema, &guard).map_err(|error| OpenError::schema(path, error))?;
-        let tables = recording(&conn, tables, self.backend).map_err(|error| OpenError::sqlite(path, &error))?;
-        Ok(OpenFile { conn, tables, log })
+        let tables = recording(&conn, tables, self.local).map_err(|error| OpenError::sqlite(path, &error))?;
+        Ok(OpenFile { conn, tables, log, local: self.local })
     }
 }
 
 /// Without a backend nothing has to be undone in the file. What was pending when it was opened, and is not going to be, keeps what is
 /// recorded of it until that is forgotten.
-fn recording(conn: &Connection, mut tables: Tables, backend: bool) -> rusqlite::Result<Tables> {
-    if !backend {
+fn recording(conn: &Connection, mut tables: Tables, local: bool) -> rusqlite::Result<Tables> {
+    if local {
         tables.record_nothing(conn)?;
     }
     Ok(tables)
@@ -262,7 +262,7 @@ fn connect(path: &Path) -> std::result::Result<Connection, OpenError> {
         Ok(found) if found.is_dir() => {
             return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("a folder") });
         }
-        Ok(_) => {}
+        Ok(found) => one_name(path, &found)?,
         Err(error) => return Err(OpenError::io(path, &error)),
     }
     let conn = format::connect(path).map_err(|error| OpenError::sqlite(path, &error))?;
@@ -272,6 +272,20 @@ fn connect(path: &Path) -> std::result::Result<Connection, OpenError> {
         Ok(true) => Err(OpenError::NotWritable { path: path.to_owned(), message: Arc::from("it may only be read") }),
         Err(error) => Err(OpenError::sqlite(path, &error)),
     }
+}
+
+/// Two hard links have two write-ahead logs and two locks, and none knows of the other.
+#[cfg(unix)]
+fn one_name(path: &Path, found: &std::fs::Metadata) -> std::result::Result<(), OpenError> {
+    match std::os::unix::fs::MetadataExt::nlink(found) {
+        0 | 1 => Ok(()),
+        names => Err(OpenError::ManyNames { path: path.to_owned(), names }),
+    }
+}
+
+#[cfg(not(unix))]
+fn one_name(_path: &Path, _found: &std::fs::Metadata) -> std::result::Result<(), OpenError> {
+    Ok(())
 }
 
 /// What the file is, where that is one that can be opened.

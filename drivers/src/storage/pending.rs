@@ -9,7 +9,7 @@ use super::eventlog::Row;
 use super::ledger::Ledger;
 use super::reader::Reader;
 use super::replay::PAGE;
-use super::{quarantine, times};
+use super::{find, quarantine, times};
 use crate::clock::system_time;
 
 /// A stored commit whose backend stage is open, as the file has it. Why it is open, and how often it was tried, only the process that has the
@@ -38,6 +38,7 @@ impl Reader {
     pub fn pending(&mut self, limit: usize) -> Result<Vec<PendingCommit>, ReadError> {
         self.view(|conn, log| {
             let heads = Ledger::read(conn)?.heads;
+            let failed = quarantine::settled(conn)?;
             let mut found: Vec<PendingCommit> = Vec::new();
             let mut after = heads.settled;
             'pages: loop {
@@ -48,6 +49,9 @@ impl Reader {
                 for row in page.into_iter().filter(waits) {
                     let Origin::Own { id, commit, rebases, .. } = row.origin else { continue };
                     let commit = CommitId { session: id.session, ordinal: commit };
+                    if failed.contains(&commit) || find::is_local(conn, commit.session)? {
+                        continue;
+                    }
                     if let Some(last) = found.last_mut().filter(|last| last.commit == commit) {
                         last.places.1 = row.seq;
                         last.events += 1;
@@ -58,8 +62,6 @@ impl Reader {
                     }
                 }
             }
-            let failed = quarantine::settled(conn)?;
-            found.retain(|pending| !failed.contains(&pending.commit));
             for pending in &mut found {
                 pending.since = times::since(conn, pending.commit)?.map(system_time);
             }

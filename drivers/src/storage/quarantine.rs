@@ -34,6 +34,9 @@ pub struct QuarantineRow {
     /// As `retried`, whether or not that commit has been stored yet.
     #[serde(skip)]
     pub(crate) noted: Option<CommitId>,
+    /// Whether it was made without a backend, where that was looked up: its receipt had settled before it failed.
+    #[serde(skip)]
+    pub(crate) local: bool,
     /// When it failed; serialised in milliseconds since 1970.
     #[serde(serialize_with = "milliseconds")]
     pub at: Option<SystemTime>,
@@ -153,6 +156,7 @@ pub(super) fn find(conn: &Connection, commit: CommitId) -> Result<Option<Quarant
     let Some(mut found) = rows.next()?.map(read).transpose()? else { return Ok(None) };
     drop(rows);
     found.retried = known(conn, found.noted)?;
+    found.local = super::find::is_local(conn, commit.session)?;
     let mut select = conn.prepare_cached(
         "SELECT session, ordinal, commit_ordinal, last, name, args, client_only, guard FROM countersign_quarantine_events
          WHERE session = ?1 AND commit_ordinal = ?2 ORDER BY ordinal",
@@ -219,6 +223,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<QuarantineRow> {
         discarded: row.get(5)?,
         retried: None,
         noted: retried.transpose()?,
+        local: false,
         at: row.get::<_, Option<i64>>(7)?.map(nat).transpose()?.map(|at| system_time(Time(at))),
     })
 }

@@ -117,6 +117,10 @@ impl Reader {
     /// # Errors
     /// If there is none, if it is of a newer format or something else, or can't be read.
     pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        Self::open_file(path).map_err(OpenError::for_reading)
+    }
+
+    fn open_file(path: &Path) -> std::result::Result<Self, OpenError> {
         match path.metadata() {
             Ok(found) if found.is_dir() => {
                 return Err(OpenError::NotAStore { path: path.to_owned(), message: Arc::from("a folder") });

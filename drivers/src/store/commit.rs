@@ -4,43 +4,39 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_core::{Batch, CommitId, Event, Guard, Prepared, SessionTxn};
+use countersign_core::{Batch, CommitId, Prepared, SessionTxn};
 
 use super::error::{CommitError, SessionError};
 use super::{Session, inside};
 use crate::driver::Held;
 use crate::receipt::{Cell, CommitReceipt};
-use crate::state::IntoEvents;
+use crate::state::ToEvents;
 
 /// How long a commit waits for a session that is being seeded, before it says so.
 const SEEDING_MAX: Duration = Duration::from_secs(10);
 
 /// A commit that was not taken, and its events.
-#[derive(Clone, Debug)]
-pub struct Refused {
+#[derive(Clone)]
+pub struct Refused<E> {
     /// Why.
     pub error: CommitError,
-    /// The events, encoded, ready to be committed again. Empty if they could not be encoded.
-    pub events: Vec<Event>,
-    /// Their guard, if they have one.
-    pub guard: Option<Guard>,
+    /// What was to be committed, guard included, as it was given.
+    pub events: E,
 }
 
-impl Refused {
-    /// The whole commit, guard included, ready to be committed again.
-    #[must_use]
-    pub fn into_batch(self) -> Batch {
-        Batch { events: self.events, guard: self.guard }
+impl<E> fmt::Debug for Refused<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("error", &self.error).finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for Refused {
+impl<E> fmt::Display for Refused<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for Refused {
+impl<E> std::error::Error for Refused<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }
@@ -52,9 +48,8 @@ impl Session {
     /// # Errors
     ///
     /// As [`super::Store::commit`].
-    pub fn commit(&self, events: impl IntoEvents) -> Result<CommitReceipt, CommitError> {
-        let batch = events.into_batch(&self.inner.handle.shared.schema)?;
-        self.commit_encoded(batch)
+    pub fn commit(&self, events: impl ToEvents) -> Result<CommitReceipt, CommitError> {
+        self.commit_given(&events)
     }
 
     /// As [`super::Store::try_commit`], in this session.
@@ -62,15 +57,12 @@ impl Session {
     /// # Errors
     ///
     /// As [`super::Store::try_commit`].
-    pub fn try_commit(&self, events: impl IntoEvents) -> Result<CommitReceipt, Refused> {
-        let refused = |error, Batch { events, guard }| Refused { error, events, guard };
-        let batch = events
-            .into_batch(&self.inner.handle.shared.schema)
-            .map_err(|error| refused(CommitError::Encode(error), Batch::default()))?;
-        self.commit_encoded(batch.clone()).map_err(|error| refused(error, batch))
+    pub fn try_commit<E: ToEvents>(&self, events: E) -> Result<CommitReceipt, Refused<E>> {
+        self.commit_given(&events).map_err(|error| Refused { error, events })
     }
 
-    fn commit_encoded(&self, batch: Batch) -> Result<CommitReceipt, CommitError> {
+    fn commit_given(&self, events: &impl ToEvents) -> Result<CommitReceipt, CommitError> {
+        let batch = events.to_batch(&self.inner.handle.shared.schema)?;
         self.commit_after(batch, |_| Ok(()))
     }
 

@@ -1,12 +1,15 @@
 //! What has failed: in quarantine, with payload, cause and certainty, until somebody has decided what becomes of it.
 
-use countersign_core::{Batch, Certainty, CommitId, StorageFailure, Whereabouts};
+use std::sync::MutexGuard;
+
+use countersign_core::{Batch, Certainty, CommitId, Guard, StorageFailure, Whereabouts};
 
 use super::ask::{NoAnswer, ask};
-use super::{CommitError, Store};
+use super::{CommitError, Store, inside};
 use crate::receipt::CommitReceipt;
-use crate::state::IntoEvents as _;
+use crate::state::ToEvents as _;
 use crate::storage::{Found, QuarantineRow};
+use crate::sync::lock;
 
 /// Whether events may end up in the global order twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,9 +138,7 @@ impl Store {
     /// Nothing has happened then. [`FailureError::MayDuplicate`] if the backend may hold the events and the risk was not taken;
     /// [`FailureError::Commit`] if they are not taken, such as by a materialiser that still refuses them.
     pub fn retry(&self, id: CommitId, risk: Risk) -> Result<CommitReceipt, FailureError> {
-        let row = self.row(id)?;
-        let batch = self.retriable(&row, risk)?;
-        self.commit_again(id, batch)
+        self.commit_again(id, risk, |guard| guard)
     }
 
     /// As [`Store::retry`], and without the commit's guard: for a commit that is wanted although its guard no longer holds.
@@ -146,13 +147,20 @@ impl Store {
     ///
     /// As [`Store::retry`].
     pub fn retry_unguarded(&self, id: CommitId, risk: Risk) -> Result<CommitReceipt, FailureError> {
-        let row = self.row(id)?;
-        let batch = self.retriable(&row, risk)?;
-        self.commit_again(id, Batch { guard: None, ..batch })
+        self.commit_again(id, risk, |_| None)
     }
 
-    fn commit_again(&self, id: CommitId, batch: Batch) -> Result<CommitReceipt, FailureError> {
-        let batch = batch.into_batch(self.schema()).map_err(CommitError::from)?;
+    fn commit_again(
+        &self,
+        id: CommitId,
+        risk: Risk,
+        guard: impl FnOnce(Option<Guard>) -> Option<Guard>,
+    ) -> Result<CommitReceipt, FailureError> {
+        let _deciding = self.decide()?;
+        let row = self.row(id)?;
+        let batch = self.retriable(&row, risk)?;
+        let batch = Batch { guard: guard(batch.guard), ..batch };
+        let batch = batch.to_batch(self.schema()).map_err(CommitError::from)?;
         self.session.commit_after(batch, |again| {
             ask(self.shared(), move |storage| storage.set_retried(id, again))?.map_err(FailureError::Storage)
         })
@@ -165,10 +173,19 @@ impl Store {
     ///
     /// If there is nothing to let go of, or the file can't be written: then nothing has happened.
     pub fn discard(&self, id: CommitId) -> Result<(), FailureError> {
+        let _deciding = self.decide()?;
         let row = self.row(id)?;
         self.retriable(&row, Risk::MayDuplicate)?;
         let certainty = row.quarantined.error.certainty();
         ask(self.shared(), move |storage| storage.discard(id, certainty))?.map_err(FailureError::Storage)
+    }
+
+    /// Nobody else decides on a failure until this is dropped. Inside a query the one who decides may be waiting for that query.
+    fn decide(&self) -> Result<MutexGuard<'_, ()>, FailureError> {
+        if !inside::may_wait_for_threads() {
+            return Err(FailureError::Inside);
+        }
+        Ok(lock(&self.session.inner.handle.deciding))
     }
 
     fn rows(&self) -> Result<Vec<QuarantineRow>, FailureError> {
@@ -182,10 +199,16 @@ impl Store {
     fn row(&self, id: CommitId) -> Result<QuarantineRow, FailureError> {
         let found = ask(self.shared(), move |storage| storage.find_with_backend(id))?;
         let (found, _) = found.map_err(FailureError::Storage)?;
-        let (Found::Quarantined(mut row) | Found::InLog { quarantined: Some(mut row), .. }) = found else {
-            return Err(FailureError::Unknown { id });
+        let (mut row, accepted) = match found {
+            Found::Quarantined(row) => (row, false),
+            Found::InLog { quarantined: Some(row), accepted, .. } => (row, accepted),
+            _ => return Err(FailureError::Unknown { id }),
         };
         self.look_at_retry(&mut row);
+        if accepted && row.quarantined.events.is_empty() && !row.is_dealt_with() {
+            // Its receipt has failed while it was queued, and it was pushed after that.
+            return Err(FailureError::Confirmed { id });
+        }
         Ok(row)
     }
 

@@ -56,6 +56,9 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
         None => {}
     }
     let (found, log) = read(shared, id)?;
+    if shared.backend.is_none() && found.stages().is_some_and(|stages| stages.backend.is_none()) {
+        return detached(shared, id).map(Some);
+    }
     let Some((leader, backend)) = outcomes(&found, &accepted, log) else { return Ok(None) };
     let observed = match &found {
         Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } => row.acknowledged,
@@ -65,12 +68,26 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
     Ok(Some(CommitReceipt::new(Arc::new(cell))))
 }
 
+/// A commit that waits for a backend, in a store that was opened without it: its stage goes on when there is one again.
+fn detached(shared: &Arc<Shared>, id: CommitId) -> Result<CommitReceipt, LookupError> {
+    let cell = Arc::new(Cell::found(id, Arc::downgrade(shared), (Some(Cell::persisted()), None), false));
+    shared.with(|hub, _| {
+        if hub.ended {
+            return Err(LookupError::Closed);
+        }
+        // Ended with the store, as every wait.
+        hub.receipts.insert(&cell);
+        Ok(())
+    })?;
+    Ok(CommitReceipt::new(cell))
+}
+
 impl Found {
     /// How the two stages of the commit stand, by the file alone; `None` if it can't say. A backend stage that has settled a moment ago
     /// may still be open here: the store that syncs knows more.
     #[must_use]
     pub fn stages(&self) -> Option<Stages> {
-        let is_open = matches!(self, Self::InLog { accepted: false, quarantined: None, .. });
+        let is_open = matches!(self, Self::InLog { accepted: false, local: false, quarantined: None, .. });
         let (leader, backend) = outcomes(self, &Accepted::new(), None)?;
         Some(Stages { leader: Some(leader), backend: (!is_open).then_some(backend) })
     }
@@ -109,11 +126,16 @@ fn read(shared: &Arc<Shared>, id: CommitId) -> Result<(Found, Option<Arc<LogName
 fn outcomes(found: &Found, accepted: &Accepted, log: Option<Arc<LogName>>) -> Option<(Outcome, Outcome)> {
     let persisted = Cell::persisted();
     match found {
+        Found::InLog { local: true, .. } => Some((persisted, Ok(Settled::NotApplicable))),
         Found::InLog { quarantined: Some(row), .. } => Some((persisted, Err(row.quarantined.error.clone()))),
         Found::InLog { entries, quarantined: None, .. } => Some((persisted, Ok(confirmed(entries, accepted, log)))),
         Found::Quarantined(row) => {
             let error = || Err(row.quarantined.error.clone());
-            Some((if row.persisted { persisted } else { error() }, error()))
+            match row.persisted {
+                true if row.local => Some((persisted, Ok(Settled::NotApplicable))),
+                true => Some((persisted, error())),
+                false => Some((error(), error())),
+            }
         }
         Found::DecidedWithoutEvents => Some((persisted, Ok(Settled::NotApplicable))),
         Found::Forgotten | Found::Unknown => None,

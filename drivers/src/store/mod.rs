@@ -37,7 +37,7 @@ pub use watch::{Changed, Watch};
 use crate::driver::{SessionCell, Shared};
 use crate::receipt::CommitReceipt;
 use crate::session::QueryError;
-use crate::state::{IntoEvents, Schema};
+use crate::state::{Schema, ToEvents};
 use crate::storage::{OpenError, Settings, Storage};
 
 /// An event-sourced store in one SQLite file, open for work.
@@ -45,8 +45,10 @@ use crate::storage::{OpenError, Settings, Storage};
 /// Cheap to clone; every clone is the same store and the same session. `Send + Sync + 'static`.
 ///
 /// Dropping the last handle waits until what was committed is persisted and the file is let go: a few milliseconds, where the disk is in
-/// order. With a disk that is in trouble it waits for a second at most, and the rest is tried in the background for ten. What was
-/// persisted is never lost. [`Store::close`] waits within a deadline of one's own, and reports what could not be persisted.
+/// order, and never for the network. With a disk that reports trouble (full, locked, failing) it waits for a second at most; with one
+/// that is only slow, or a materialiser that does not end, for ten. The rest is tried on in the background until ten seconds have passed;
+/// then it is let go of, which the log says, since a dropped store can hand nothing back. What was persisted is never lost.
+/// [`Store::close`] waits within a deadline of one's own, and reports what could not be persisted.
 #[derive(Clone)]
 pub struct Store {
     session: Session,
@@ -68,6 +70,9 @@ struct SessionHandle {
 struct Handle {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held by whoever decides what becomes of a failure: it is committed again or discarded once, whoever asks. Taken before a session's
+    /// lock, and never inside a query.
+    deciding: Mutex<()>,
 }
 
 impl Store {
@@ -112,7 +117,7 @@ impl Store {
     /// # Errors
     ///
     /// Nothing has happened then. See [`CommitError`].
-    pub fn commit(&self, events: impl IntoEvents) -> Result<CommitReceipt, CommitError> {
+    pub fn commit(&self, events: impl ToEvents) -> Result<CommitReceipt, CommitError> {
         self.session.commit(events)
     }
 
@@ -120,8 +125,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Why, and the events in encoded form, ready to be committed again.
-    pub fn try_commit(&self, events: impl IntoEvents) -> Result<CommitReceipt, Refused> {
+    /// Why, and the events as they were given.
+    pub fn try_commit<E: ToEvents>(&self, events: E) -> Result<CommitReceipt, Refused<E>> {
         self.session.try_commit(events)
     }
 

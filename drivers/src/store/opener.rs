@@ -181,7 +181,7 @@ impl Opener {
         let threads = start(&shared, storage, lanes, timer).map_err(|error| OpenError::System { message: error.to_string() })?;
         // What the machine has wanted from the start.
         shared.with(|_, _| ());
-        let handle = Arc::new(Handle { shared, threads: Mutex::new(threads) });
+        let handle = Arc::new(Handle { shared, threads: Mutex::new(threads), deciding: Mutex::default() });
         let session = Session::open(&handle).map_err(|error| OpenError::Session { path, message: error.to_string() })?;
         Ok(Store { session })
     }

@@ -19,6 +19,8 @@
 //! | [`SyncError::Withdrawn`](crate::SyncError::Withdrawn) | [`Store::withdraw`](crate::Store::withdraw) while it is pending; or [`StuckPolicy::WithdrawAfter`](crate::StuckPolicy::WithdrawAfter) and [`TestClock::advance`] |
 //! | [`SyncError::InvalidPush`](crate::SyncError::InvalidPush), another backend | [`reset`](crate::backend::EmbeddedBackend::reset) |
 //! | the same, the backend lost history | [`truncate`](crate::backend::EmbeddedBackend::truncate) |
+//! | [`Why::BackendLogBroken`](crate::Why::BackendLogBroken) | [`leave_out`](crate::backend::EmbeddedBackend::leave_out) an event of another store, while this one's switch is off |
+//! | [`Why::NoBackend`](crate::Why::NoBackend) | open a store without the backend that its commits wait for |
 //! | [`SyncError::Materialise`](crate::SyncError::Materialise) | offline, commit what another store's event makes impossible (the same primary key); then online |
 //! | a skipped event ([`Status::skipped`](crate::core::Status::skipped)) | commit it from a store whose schema knows more |
 //! | [`Why::StorageTrouble`](crate::Why::StorageTrouble) | [`Opener::size_limit`](crate::Opener::size_limit) |

@@ -1,6 +1,9 @@
 //! What has failed: handed out until it is seen, tried again, let go of.
 
-use countersign::{Certainty, CommitId, FailureError, QuarantineRow, Risk, Settled, SyncError};
+use std::sync::Barrier;
+use std::thread;
+
+use countersign::{Certainty, CommitId, FailureError, News, QuarantineRow, Risk, Settled, SyncError, Whereabouts};
 use tests::todos::{LONG, assert_sound, backend_args, note, settled, synced, todo, todos, until};
 
 use crate::drivers::Place;
@@ -12,6 +15,8 @@ on_both_drivers!(
     a_retry_that_is_refused_changes_nothing,
     what_may_be_at_the_backend_is_tried_again_only_when_told_so,
     what_is_discarded_is_gone_and_its_receipt_stays,
+    a_failure_is_decided_once_however_many_do_so_at_once,
+    what_failed_while_it_was_queued_and_was_pushed_after_that_is_confirmed,
 );
 
 fn ids(rows: Vec<QuarantineRow>) -> Vec<CommitId> {
@@ -160,4 +165,59 @@ fn what_is_discarded_is_gone_and_its_receipt_stays(at: &Place) {
     assert!(store.failures().unwrap().is_empty());
     drop(store);
     assert_sound(&at.path("a.db"));
+}
+
+// Verifies: L4, L6 (two who commit it again at once, and one who discards it: one of them does)
+fn a_failure_is_decided_once_however_many_do_so_at_once(at: &Place) {
+    let backend = at.backend();
+    backend.refuse(|_| true, true, "not here");
+    let store = at.synced("a.db", &backend);
+    let mut taken = 0;
+    for n in 0..10 {
+        let failed = store.commit(note(n)).unwrap();
+        settled(&failed.backend_sync).unwrap_err();
+        let id = failed.id();
+        let begin = Barrier::new(3);
+        let retried = || {
+            begin.wait();
+            store.retry(id, Risk::NoDuplicate).map(|receipt| receipt.id())
+        };
+        let discarded = || {
+            begin.wait();
+            store.discard(id)
+        };
+        let (one, two, gone) = thread::scope(|scope| {
+            let threads = (scope.spawn(retried), scope.spawn(retried), scope.spawn(discarded));
+            (threads.0.join().unwrap(), threads.1.join().unwrap(), threads.2.join().unwrap())
+        });
+        let done = [one.is_ok(), two.is_ok(), gone.is_ok()];
+        assert_eq!(done.iter().filter(|done| **done).count(), 1, "{one:?} {two:?} {gone:?}");
+        taken += usize::from(one.is_ok() || two.is_ok());
+        for error in [one.err(), two.err(), gone.err()].into_iter().flatten() {
+            assert!(matches!(error, FailureError::Retried { .. } | FailureError::Discarded { .. }), "{error}");
+        }
+    }
+    store.barrier(countersign::Stage::Backend).wait().ok();
+    let ids = ids(store.failures().unwrap());
+    assert_eq!(ids.len(), taken, "each that was committed again has failed again, and none twice");
+}
+
+// Verifies: R1, R5
+fn what_failed_while_it_was_queued_and_was_pushed_after_that_is_confirmed(at: &Place) {
+    let backend = at.backend();
+    backend.switch().off();
+    let store = at.synced("a.db", &backend);
+    let failed = store.commit(note("x")).unwrap();
+    settled(&failed.leader_sync).unwrap();
+    store.tell(News::OfflineForGood);
+    let error = settled(&failed.backend_sync).unwrap_err();
+    assert_eq!(error.events(), Whereabouts::Queued);
+    assert_eq!(store.retry(failed.id(), Risk::MayDuplicate).unwrap_err(), FailureError::Queued { id: failed.id() });
+    backend.switch().on();
+    store.tell(News::Online);
+    until("it is pushed, and known to be", || store.status().pending_events == 0 && store.status().drained);
+    assert_eq!(backend.head(), Ok(1));
+    assert_eq!(store.retry(failed.id(), Risk::MayDuplicate).unwrap_err(), FailureError::Confirmed { id: failed.id() });
+    assert_eq!(store.discard(failed.id()), Err(FailureError::Confirmed { id: failed.id() }));
+    assert_eq!(failed.backend_sync.peek(), Some(Err(error)), "its receipt stays as it settled");
 }

@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use countersign::core::{CommitError as Core, Limit};
 use countersign::testing::TestClock;
-use countersign::{CommitError, CommitReceipt, Config};
+use countersign::{CommitError, CommitReceipt, Config, NewEvent, NewGuard, ToEvents as _};
+use serde_json::json;
 use tests::todos::{config, filter, note, settled, todos, until};
 
 use crate::drivers::Place;
 
-on_both_drivers!(by_count_and_bytes, by_age_over_restarts_too, client_only_events_and_local_stores_do_not_count);
+on_both_drivers!(
+    by_count_and_bytes,
+    by_age_over_restarts_too,
+    client_only_events_and_local_stores_do_not_count,
+    whatever_is_not_taken_is_given_back_as_it_was,
+);
 
 fn limit<T>(refused: Result<T, CommitError>) -> Option<Limit> {
     match refused {
@@ -59,7 +65,7 @@ fn by_age_over_restarts_too(at: &Place) {
     let Err(CommitError::Refused(Core::PendingTooLong { waited, max })) = store.commit(note("third")) else { panic!("too old") };
     assert_eq!((waited, max), (hour, hour));
     let refused = store.try_commit(note("third")).unwrap_err();
-    assert!(refused.error.to_string().contains("has waited for 3600 s") && refused.events.len() == 1, "{refused}");
+    assert!(refused.error.to_string().contains("has waited for 3600 s") && refused.events.text == "third", "{refused}");
     store.commit(filter("still taken")).unwrap();
     // Without the oldest, the next one counts.
     store.withdraw(first.id());
@@ -93,4 +99,26 @@ fn client_only_events_and_local_stores_do_not_count(at: &Place) {
     let status = store.status();
     assert_eq!((status.pending_events, status.pending_bytes, status.pending_client_only), (0, 0, 0));
     assert!(store.unsettled().is_empty());
+}
+
+// Verifies: L4 (a limit, a guard, a materialiser or an encoding that refuses: the caller has what he gave)
+fn whatever_is_not_taken_is_given_back_as_it_was(at: &Place) {
+    let small = Config { commit_events: 2, ..config() };
+    let store = at.open(at.opener("a.db").config(small));
+    let too_many = store.try_commit(vec![note(1), note(2), note(3)]).unwrap_err();
+    assert!(matches!(too_many.error, CommitError::Refused(Core::CommitTooLarge { events: 3, max_events: 2, .. })), "{too_many}");
+    assert_eq!(too_many.events.into_iter().map(|note| note.text).collect::<Vec<_>>(), ["1", "2", "3"]);
+
+    let unknown = NewEvent::new("v1.Nobody", json!({"deep": [1.5, "x"]}));
+    let given = vec![NewEvent::new("v1.Noted", json!({"text": "fine"})), unknown];
+    let refused = store.try_commit(given.clone()).unwrap_err();
+    assert!(matches!(refused.error, CommitError::Encode(_)), "{refused}");
+    assert_eq!(refused.events, given, "what can't even be encoded too");
+
+    let guard = NewGuard::new("v1.Nobody", json!(null));
+    let guarded = (note("x"), note("y")).guarded(guard.clone());
+    let refused = store.try_commit(guarded).unwrap_err();
+    assert_eq!((refused.events.guard, &*refused.events.events.1.text), (guard, "y"), "{:?}", refused.error);
+    assert_eq!(store.status().unpersisted_events, 0);
+    assert!(tests::todos::journal(&store).is_empty(), "nothing has happened");
 }

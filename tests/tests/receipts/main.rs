@@ -5,6 +5,8 @@
 #[macro_use]
 mod drivers;
 
+mod api;
+mod attaching;
 mod barriers;
 mod failures;
 mod limits;

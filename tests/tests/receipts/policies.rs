@@ -14,6 +14,7 @@ on_both_drivers!(
     an_outage_is_final_and_takes_the_events_back,
     credentials_pause_and_resume,
     another_backend_stops_is_started_over_with_or_is_ignored,
+    a_gap_in_the_backends_log_pauses_and_is_asked_for_again,
     what_is_stuck_is_withdrawn_in_time,
     what_the_schema_does_not_know_is_skipped_and_taken_up_later,
     a_drop_with_the_disk_in_trouble_holds_nobody_up_for_long,
@@ -123,6 +124,32 @@ fn another_backend_stops_is_started_over_with_or_is_ignored(at: &Place) {
         drop(store);
         assert_sound(&at.path(name));
     }
+}
+
+// Verifies: R5, L3, S4
+fn a_gap_in_the_backends_log_pauses_and_is_asked_for_again(at: &Place) {
+    let (ours, theirs) = (at.backend(), at.backend());
+    let other = at.synced("b.db", &theirs);
+    for n in 1..=4 {
+        settled(&other.commit(note(n)).unwrap().backend_sync).unwrap();
+    }
+    ours.leave_out(Some(3));
+    let store = at.synced("a.db", &ours);
+    let receipt = store.commit(note("ours")).unwrap();
+    until("it is noticed", || matches!(receipt.status().why(), Some(Why::BackendLogBroken { at: 2 })));
+    assert!(matches!(store.status().sync, SyncState::BackendLogBroken { at: 2 }));
+    let status = receipt.status();
+    assert_eq!(status.last_error().map(|error| error.class), Some(countersign::Class::Defect), "{status}");
+    assert!(status.to_string().contains("the backend's log has a gap after e2"), "{status}");
+    until("what came before it is there", || journal(&store) == ["1", "2", "ours"]);
+    assert_eq!((receipt.backend_sync.peek(), ours.head()), (None, Ok(4)), "nothing is pushed");
+    until("it is asked for again", || receipt.status().attempt() > 1);
+    assert_eq!(journal(&store).len(), 3, "what is behind the gap is not taken");
+    ours.leave_out(None);
+    assert_eq!(settled(&receipt.backend_sync).unwrap().position().unwrap().global, 5);
+    until("the session has it", || journal(&store) == ["1", "2", "3", "4", "ours"]);
+    drop(store);
+    assert_sound(&at.path("a.db"));
 }
 
 fn what_is_stuck_is_withdrawn_in_time(at: &Place) {

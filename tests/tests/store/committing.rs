@@ -79,7 +79,7 @@ fn a_commit_that_can_not_be_materialised_happens_nowhere() {
 
     let refused = store.try_commit((note("first"), todo(1))).unwrap_err();
     let CommitError::Materialise { index: 1, event, .. } = &refused.error else { panic!("{refused:?}") };
-    assert_eq!((&**event, refused.events.len()), ("v1.TodoCreated", 2));
+    assert_eq!((&**event, &*refused.events.0.text, &*refused.events.1.id), ("v1.TodoCreated", "first", "1"));
     let panicked = store.commit((note("first"), Panics {})).unwrap_err();
     let CommitError::Materialise { index: 1, message, .. } = &panicked else { panic!("{panicked:?}") };
     assert!(message.contains("on purpose"), "{message}");

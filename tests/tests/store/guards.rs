@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use countersign::backend::EmbeddedBackend;
 use countersign::{
-    Certainty, CommitError, EncodeError, FailureError, GuardType, IntoEvents as _, NewGuard, Opener, Reader, Risk, Schema,
-    Settled, Store, SyncError,
+    Certainty, CommitError, EncodeError, FailureError, GuardType, NewGuard, Opener, Reader, Risk, Schema, Settled, Store,
+    SyncError, ToEvents as _,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -68,7 +68,7 @@ fn a_guard_that_does_not_hold_refuses_the_commit() {
     assert_eq!(error.to_string(), "the guard v1.Free does not hold: 1 is taken by todo 1; the commit was not taken");
     let refused = store.try_commit(note("x").guarded(NewGuard::new("v1.Few", json!({"most": 1})))).unwrap_err();
     assert!(matches!(&refused.error, CommitError::Conflict { message, .. } if &**message == "there are too many"), "{refused}");
-    assert!(store.try_commit(refused.into_batch()).is_err(), "it is handed back with its guard");
+    assert!(store.try_commit(refused.events).is_err(), "it is handed back with its guard");
     let error = store.commit(note("x").guarded(NewGuard::new("v1.Fre", json!(null)))).unwrap_err();
     assert!(matches!(error, CommitError::Encode(EncodeError::UnknownGuard { .. })), "{error}");
     let error = store.commit(note("x").guarded(NewGuard::new("v1.Free", json!({"id": 7})))).unwrap_err();

@@ -51,6 +51,57 @@ fn a_second_handle_of_this_process_is_refused_too() {
     drop(local(&path));
 }
 
+/// Verifies: S2 (two writers of one file would damage it, whatever they call it)
+#[cfg(unix)]
+#[test]
+fn a_store_under_another_name_is_the_same_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let (link, folder) = (dir.path().join("link.db"), dir.path().join("folder"));
+    let store = local(&path);
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    std::os::unix::fs::symlink(dir.path(), &folder).unwrap();
+    for name in [link.clone(), folder.join("a.db"), folder.join("link.db")] {
+        let Err(OpenError::Locked { holder, .. }) = opener(&name).start() else { panic!("{}", name.display()) };
+        assert_eq!(holder, Some(std::process::id()));
+        assert!(Reader::open(&name).unwrap().writer().is_some(), "{}", name.display());
+    }
+    settled(&store.commit(note("by the one name")).unwrap().leader_sync).unwrap();
+    drop(store);
+    let store = local(&link);
+    assert!(matches!(opener(&path).start(), Err(OpenError::Locked { .. })));
+    settled(&store.commit(note("by the other")).unwrap().leader_sync).unwrap();
+    drop(store);
+    assert_eq!(journal(&local(&path)), ["by the one name", "by the other"]);
+
+    let hard = dir.path().join("hard.db");
+    std::fs::hard_link(&path, &hard).unwrap();
+    for name in [&path, &hard] {
+        let error = opener(name).start().unwrap_err();
+        assert_eq!(error, OpenError::ManyNames { path: name.clone(), names: 2 });
+        assert!(error.to_string().contains("Remove the other names"), "{error}");
+    }
+    std::fs::remove_file(&hard).unwrap();
+    assert_eq!(journal(&local(&path)).len(), 2);
+    assert_sound(&path);
+}
+
+#[test]
+fn who_only_wants_to_read_is_not_told_to_make_it_writable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    drop(local(&path));
+    // As where SQLite may make no file beside the store, also for those who may do anything.
+    let beside = dir.path().join("a.db-wal");
+    let _ = std::fs::remove_file(&beside);
+    std::fs::create_dir(&beside).unwrap();
+    let error = Reader::open(&path).unwrap_err();
+    assert!(matches!(&error, OpenError::NotReadable { .. }) && error.to_string().contains("copy the store"), "{error}");
+    assert!(matches!(opener(&path).start(), Err(OpenError::NotWritable { .. })));
+    std::fs::remove_dir(&beside).unwrap();
+    assert_eq!(Reader::open(&path).unwrap().status().unwrap().entries, 0);
+}
+
 #[test]
 fn no_schema_is_a_typed_error() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use countersign::core::{self, Limit, Status};
-use countersign::{CommitError, EncodeError, IntoEvents, Store};
+use countersign::{CommitError, EncodeError, Store, ToEvents};
 
 use super::input::{Lines, Ordered};
 use super::{Patience, Sent};
@@ -53,8 +53,8 @@ impl<'a> Feed<'a> {
     fn commit(&mut self, Ordered { events, guard }: Ordered) -> std::result::Result<(), Said> {
         let schema = self.store.schema();
         let batch = match guard {
-            Some(guard) => events.guarded(guard).into_batch(schema),
-            None => events.into_batch(schema),
+            Some(guard) => events.guarded(guard).to_batch(schema),
+            None => events.to_batch(schema),
         };
         let mut batch = batch.map_err(|error: EncodeError| said(&error.into()))?;
         let number = batch.events.len() as u64;
@@ -72,7 +72,7 @@ impl<'a> Feed<'a> {
             };
             match &refused.error {
                 CommitError::Refused(core::CommitError::Full { limit, .. }) if self.wait_for_room(*limit) => {
-                    batch = refused.into_batch();
+                    batch = refused.events;
                 }
                 error => return Err(said(error)),
             }

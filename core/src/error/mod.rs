@@ -1,0 +1,15 @@
+//! Failures that a receipt, or a commit, can end in. Each says what is certain, and where the events are.
+
+mod backend;
+mod certainty;
+mod commit;
+mod quarantined;
+mod storage;
+mod sync;
+
+pub use backend::BackendFailure;
+pub use certainty::{Certainty, Class, Whereabouts};
+pub use commit::{CommitError, Limit};
+pub use quarantined::Quarantined;
+pub use storage::{Poison, StorageClass, StorageFailure};
+pub use sync::{InvalidPush, SyncError};
