@@ -52,8 +52,7 @@ impl Session {
             }
         }
         self.refused &= !any;
-        if self.agreed < self.depth || self.settled > 0 || self.stack_should_be() > self.depth || self.forget >= FORGET_AT
-        {
+        if self.agreed < self.depth || self.settled > 0 || self.stack_should_be() > self.depth || self.forget >= FORGET_AT {
             let txn = self.transaction();
             let id = out.effect(Effect::Session { session: self.id, txn });
             self.phase = Phase::Applying(id);
@@ -149,12 +148,7 @@ impl Session {
         // A unit that is on the stack already, and stands as it should, is never applied again.
         if self.upstream.len() >= self.agreed {
             let commit = if entry.is_accepted(heads) { None } else { entry.commit_id() };
-            self.unapplied.push(Unit {
-                event: entry.event.clone(),
-                commit,
-                guard: entry.guard(heads).cloned(),
-                undoable: true,
-            });
+            self.unapplied.push(Unit { event: entry.event.clone(), commit, guard: entry.guard(heads).cloned(), undoable: true });
         }
         self.upstream.push_back(at);
         if entry.standing != Standing::Pending {

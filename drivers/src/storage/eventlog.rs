@@ -93,7 +93,13 @@ impl Eventlog {
     }
 
     /// Appends an entry, by the statement of [`insertion`].
-    pub(super) fn insert(&mut self, conn: &Connection, insert: &mut Statement<'_>, entry: &Entry, mark: Option<i64>) -> Result<()> {
+    pub(super) fn insert(
+        &mut self,
+        conn: &Connection,
+        insert: &mut Statement<'_>,
+        entry: &Entry,
+        mark: Option<i64>,
+    ) -> Result<()> {
         let pos = entry.seq.pos;
         let parent = stored_parent(entry)?;
         let name = self.name_id(conn, &entry.event.name)?;
@@ -326,8 +332,11 @@ fn may_move(entry: &Entry) -> bool {
 
 /// Stores under which mark an entry was applied again.
 pub(super) fn reapplied(conn: &Connection, pos: Pos, mark: Option<i64>) -> Result<()> {
-    conn.prepare_cached("UPDATE countersign_eventlog SET mark = ?3 WHERE global = ?1 AND client = ?2")?
-        .execute(params![int(pos.global)?, pos.client, mark])?;
+    conn.prepare_cached("UPDATE countersign_eventlog SET mark = ?3 WHERE global = ?1 AND client = ?2")?.execute(params![
+        int(pos.global)?,
+        pos.client,
+        mark
+    ])?;
     Ok(())
 }
 

@@ -19,16 +19,18 @@ struct Stored<'a> {
 
 /// Stores what has to hold for the commit that the entry at this place begins.
 pub(super) fn put(conn: &Connection, pos: Pos, guard: &Guard) -> Result<()> {
-    conn.prepare_cached("INSERT INTO countersign_guards (global, client, guard) VALUES (?1, ?2, ?3)")?
-        .execute(params![int(pos.global)?, pos.client, encode(guard)?])?;
+    conn.prepare_cached("INSERT INTO countersign_guards (global, client, guard) VALUES (?1, ?2, ?3)")?.execute(params![
+        int(pos.global)?,
+        pos.client,
+        encode(guard)?
+    ])?;
     Ok(())
 }
 
 /// Forgets the guards of what does not move any more.
 pub(super) fn forget(conn: &Connection, heads: &Heads) -> Result<()> {
-    let mut delete = conn.prepare_cached(
-        "DELETE FROM countersign_guards WHERE (global, client) <= (?1, ?2) AND (global <= ?3 OR client > 0)",
-    )?;
+    let mut delete = conn
+        .prepare_cached("DELETE FROM countersign_guards WHERE (global, client) <= (?1, ?2) AND (global <= ?3 OR client > 0)")?;
     delete.execute(params![int(heads.settled.global)?, heads.settled.client, int(heads.upstream)?])?;
     Ok(())
 }
