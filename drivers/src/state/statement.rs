@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
+use super::kept::Kept;
 use super::tokens;
 
 /// The mark of a materialiser's statements.
@@ -76,10 +77,10 @@ impl SqlMaterialiser {
     }
 
     /// Runs the statements with the fields of these arguments.
-    pub(super) fn run(&self, conn: &Connection, args: &str) -> Result<(), BadStatement> {
+    pub(super) fn run<'c>(&'c self, kept: &mut Kept<'c>, args: &str) -> Result<(), BadStatement> {
         let values = values(&self.fields, args).map_err(|said| BadStatement { index: 0, error: Problem::Said(said) })?;
         for (index, statement) in self.statements.iter().enumerate() {
-            statement.run(conn, args, &values).map_err(|error| BadStatement { index, error: Problem::Sqlite(error) })?;
+            statement.run(kept, args, &values).map_err(|error| BadStatement { index, error: Problem::Sqlite(error) })?;
         }
         Ok(())
     }
@@ -152,9 +153,13 @@ impl SqlStatement {
         Ok(read(first))
     }
 
-    fn run(&self, conn: &Connection, args: &str, values: &[Field<'_>]) -> rusqlite::Result<()> {
-        let mut statement = conn.prepare_cached(&self.sql)?;
-        self.bind(&mut statement, args, values)?;
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    fn run<'c>(&'c self, kept: &mut Kept<'c>, args: &str, values: &[Field<'_>]) -> rusqlite::Result<()> {
+        let statement = kept.statement(self)?;
+        self.bind(statement, args, values)?;
         statement.raw_execute().map(drop)
     }
 

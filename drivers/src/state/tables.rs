@@ -14,6 +14,7 @@ use super::condition::Unmet;
 use super::error::SchemaError;
 use super::guard::{Guard, Mode};
 use super::journal::Journal;
+use super::kept::Kept;
 use super::schema::{Materialiser, Refusal, Schema};
 use super::shape::{self, Statements, quoted};
 use super::{copy, tokens, undo};
@@ -108,6 +109,12 @@ impl Tables {
     /// Inside the caller's transaction. After an error, what the event has written so far is still there: the caller goes back to the
     /// savepoint of its commit.
     pub(crate) fn apply(&self, conn: &Connection, event: &Event, mark: Option<i64>) -> Result<(), ApplyError> {
+        self.apply_next(&mut Kept::on(conn), event, mark)
+    }
+
+    /// As [`Tables::apply`], for many events one after the other.
+    pub(crate) fn apply_next<'c>(&'c self, kept: &mut Kept<'c>, event: &Event, mark: Option<i64>) -> Result<(), ApplyError> {
+        let conn = kept.conn();
         let materialiser = self.schema.materialiser(&event.name).ok_or(ApplyError::UnknownEvent)?;
         if self.silent && mark.is_some() {
             let message = Arc::from("a defect: a change that may have to be undone, where none is recorded");
@@ -117,7 +124,7 @@ impl Tables {
         let result = {
             let _recording = self.journal.record(mark);
             let _entered = self.guard.enter(Mode::Materialise);
-            materialiser.run(conn, &self.guard, &event.args)
+            materialiser.run(kept, &self.guard, &event.args)
         };
         let lost = in_transaction && conn.is_autocommit();
         match result {

@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::replay::replay;
 use super::{OpenFile, Storage, Unsettled, find, guards, quarantine, skips, times};
 use crate::mutant::StorageMutant;
-use crate::state::{Class, Tables, classify, trouble};
+use crate::state::{Class, Kept, Tables, classify, trouble};
 
 impl Storage {
     /// Carries out one transaction, to the durability that the store was opened with. Never unwinds.
@@ -242,7 +242,8 @@ impl OpenFile {
     /// the transaction to fail.
     fn append(&mut self, ledger: &mut Ledger, txn: &Txn, care: &Care) -> std::result::Result<Vec<Skip>, Halt> {
         let Self { conn, tables, log, .. } = self;
-        let mut into = Appending { conn, tables, log, insert: eventlog::insertion(conn)?, ledger, care, skipped: Vec::new() };
+        let kept = Kept::on(conn);
+        let mut into = Appending { kept, tables, log, insert: eventlog::insertion(conn)?, ledger, care, skipped: Vec::new() };
         let movable = |entry: &Entry| if entry.is_accepted(&txn.heads) { None } else { entry.commit_id() };
         let mut refused = Vec::new();
         for unit in txn.append.chunk_by(|a, b| movable(a).is_some() && movable(a) == movable(b)) {
@@ -277,7 +278,7 @@ impl OpenFile {
 
 /// Entries being appended and applied, in one transaction.
 struct Appending<'a> {
-    conn: &'a Connection,
+    kept: Kept<'a>,
     tables: &'a Tables,
     log: &'a mut Eventlog,
     insert: CachedStatement<'a>,
@@ -294,7 +295,7 @@ impl Appending<'_> {
         movable: Option<CommitId>,
         store: bool,
     ) -> std::result::Result<Option<(CommitId, Poison)>, Halt> {
-        let (conn, care) = (self.conn, self.care);
+        let (conn, care) = (self.kept.conn(), self.care);
         if let (Some(commit), Some(guard)) = (movable, unit.iter().find_map(Entry::own_guard))
             && let Some(poison) = apply::holds(conn, self.tables, guard)?
         {
@@ -306,7 +307,7 @@ impl Appending<'_> {
                 self.ledger.mark += 1;
                 self.ledger.mark
             });
-            let skip: Option<Arc<str>> = match apply::apply(conn, self.tables, care, at, &entry.event, mark)? {
+            let skip: Option<Arc<str>> = match apply::apply(&mut self.kept, self.tables, care, at, &entry.event, mark)? {
                 Judged::Applied => None,
                 Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
                 Judged::Poisoned(_) if !care.savepoints => return Err(Halt::Careful),

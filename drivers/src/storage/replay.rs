@@ -9,7 +9,7 @@ use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
 use super::eventlog::{self, Eventlog, Row};
 use super::ledger::Ledger;
 use super::skips;
-use crate::state::Tables;
+use crate::state::{Kept, Tables};
 
 /// Rows read at once: bounds memory.
 pub(super) const PAGE: usize = 1_000;
@@ -63,6 +63,7 @@ fn replay_page(
     savepoints: bool,
 ) -> Result<Vec<Skip>, Halt> {
     let mut skips = Vec::new();
+    let mut kept = Kept::on(conn);
     for row in page {
         let at = row.seq.pos;
         let mark = (at > ledger.heads.settled).then(|| {
@@ -72,7 +73,7 @@ fn replay_page(
         if savepoints {
             apply::savepoint(conn)?;
         }
-        let judged = apply::apply(conn, tables, care, at, &row.event, mark)?;
+        let judged = apply::apply(&mut kept, tables, care, at, &row.event, mark)?;
         let skip = match judged {
             Judged::Applied => None,
             Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
