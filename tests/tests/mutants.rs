@@ -3,11 +3,16 @@
 //! `cargo test -p tests --features mutants --test mutants`
 #![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 #![cfg(feature = "mutants")]
+#![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
 
+use countersign::backend::EmbeddedBackend;
+use countersign::{Reader, StorageMutant};
+use tests::crash;
 use tests::exhaustive::{WORLDS, explore};
 use tests::sim;
+use tests::todos::{LONG, filter, note, schema, settled, synced, todo};
 use tests::world::{Choices, Mutant, Trace};
 
 /// Within so many worlds each has to be found: as many as each change is tried with.
@@ -70,4 +75,45 @@ fn every_interleaving_of_a_small_world_finds_what_depends_on_the_order() {
         println!("{mutant:?}: {} after {} states", violation.id, found.states);
         assert!(transcript.contains("< prepare"), "{transcript}");
     }
+}
+
+/// The crash points of real files find what is wrong with transactions and syncs, a look at the state what is wrong with undo.
+#[test]
+fn real_files_show_every_bug_of_storage() {
+    for mutant in StorageMutant::ALL {
+        StorageMutant::put_back(Some(mutant));
+        let found = match mutant {
+            StorageMutant::SkipUndoOfOneTable => after_a_rebase(),
+            _ => {
+                let extent = crash::Extent { recoveries: (0, 0), errors: 0, ..crash::Extent::QUICK };
+                crash::run(&crash::ALL.iter().take(4).collect::<Vec<_>>(), &extent).1
+            }
+        };
+        StorageMutant::put_back(None);
+        let first = found.first().unwrap_or_else(|| panic!("{mutant:?} survives"));
+        println!("{mutant:?}: {}", first.lines().next().unwrap_or_default());
+    }
+    assert_eq!(after_a_rebase(), Vec::<String>::new(), "without a bug");
+}
+
+/// What is wrong with a store that was rebased.
+fn after_a_rebase() -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = EmbeddedBackend::open(folder.path().join("backend.db")).unwrap();
+    let other = synced(&folder.path().join("other.db"), &backend);
+    let path = folder.path().join("rebased.db");
+    backend.switch().off();
+    let mine = EmbeddedBackend::open(folder.path().join("backend.db")).unwrap();
+    mine.switch().off();
+    let store = synced(&path, &mine);
+    let receipt = store.commit((todo(1), note("mine"), filter("mine"))).unwrap();
+    settled(&receipt.leader_sync).unwrap();
+    backend.switch().on();
+    settled(&other.commit((todo(2), note("theirs"))).unwrap().backend_sync).unwrap();
+    mine.switch().on();
+    store.tell(countersign::News::Online);
+    // With a bug it may end in any way.
+    let _ = receipt.backend_sync.wait_timeout(Duration::from_secs(5));
+    let _ = store.close(LONG);
+    Reader::open(&path).unwrap().check(&schema()).unwrap()
 }

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
 use super::eventlog::{self, Eventlog, Row};
 use super::ledger::Ledger;
+use super::skips;
 use crate::state::Tables;
 
 /// Rows read at once: bounds memory.
@@ -87,7 +88,10 @@ fn replay_page(
         }
         // An old mark may stay on what doesn't move any more: it is among the forgotten.
         if mark.is_some() || skip != row.skip {
-            eventlog::reapplied(conn, at, skip.as_deref(), mark)?;
+            eventlog::reapplied(conn, at, mark)?;
+        }
+        if skip != row.skip {
+            skips::set(conn, at, skip.as_deref())?;
         }
         skips.extend(skip.map(|reason| Skip { at, reason }));
     }
