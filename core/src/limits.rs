@@ -54,7 +54,10 @@ impl Limits<'_> {
             full(Limit::PendingEvents, waiting, synced, config.pending_events)?;
             let new_bytes = if synced > 0 { bytes } else { 0 };
             full(Limit::PendingBytes, load.pending_bytes + unsent_bytes, new_bytes, config.pending_bytes)?;
-            if let (Some(max), Some(since), true) = (config.pending_age, self.leader.oldest_pending(), synced > 0) {
+            if synced > 0
+                && let Some(max) = config.pending_age
+                && let Some(since) = self.leader.oldest_pending()
+            {
                 let waited = self.now.since(since);
                 if waited >= max {
                     return Err(CommitError::PendingTooLong { waited, max });

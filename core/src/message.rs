@@ -1,6 +1,7 @@
 //! What a leader tells its sessions. Plain and serialisable: the two may live in one process, or in two.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,19 +17,10 @@ pub(crate) enum Down {
     Stored(Arc<Txn>),
     /// To one: up to this commit everything that has not failed is stored.
     Persisted { session: SessionId, through: u64 },
-    /// To one: the backend has accepted a commit.
-    Confirmed { session: SessionId, confirmed: Confirmed },
+    /// To one: the backend has accepted these commits, in this order.
+    Confirmed { session: SessionId, commits: Vec<Confirmed> },
     /// To one: a commit has failed. Comes before the message that moves the mark past it.
     Failed { commit: CommitId, error: SyncError },
     /// To all: the whole history is gone; a new seed is needed.
     Wiped,
-}
-
-impl Down {
-    pub(crate) fn into_confirmed(self) -> Option<Confirmed> {
-        match self {
-            Self::Confirmed { confirmed, .. } => Some(confirmed),
-            _ => None,
-        }
-    }
 }

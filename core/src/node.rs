@@ -98,7 +98,7 @@ impl Node {
             }
             return Err(error);
         }
-        found.ok_or(CommitError::SessionClosed)?.prepare(batch).cloned()
+        found.ok_or(CommitError::SessionClosed)?.prepare(batch)
     }
 
     /// The prepared commit of `session` is in its database, or it is not and nothing has happened. Answers the commit's identity;
@@ -282,8 +282,7 @@ impl Node {
         }
         self.told = true;
         let mut down = core::mem::take(&mut self.leader.down);
-        let mut messages = down.drain(..).peekable();
-        while let Some(message) = messages.next() {
+        for message in down.drain(..) {
             match message {
                 Down::Stored(txn) => {
                     for session in self.sessions.values_mut() {
@@ -295,16 +294,9 @@ impl Node {
                         found.ledger.stored(through, self.config.backend, &mut self.out);
                     }
                 }
-                Down::Confirmed { session, confirmed } => {
-                    let mut found = self.sessions.get_mut(&session);
-                    let mut next = Some(confirmed);
-                    // They come in runs.
-                    while let Some(confirmed) = next {
-                        if let Some(found) = &mut found {
-                            found.ledger.confirmed(confirmed);
-                        }
-                        let of_same = |next: &Down| matches!(next, Down::Confirmed { session: of, .. } if *of == session);
-                        next = messages.next_if(of_same).and_then(Down::into_confirmed);
+                Down::Confirmed { session, commits } => {
+                    if let Some(found) = self.sessions.get_mut(&session) {
+                        found.ledger.confirmed(commits);
                     }
                 }
                 Down::Failed { commit, error } => {
@@ -315,7 +307,6 @@ impl Node {
                 Down::Wiped => self.sessions.values_mut().for_each(Session::wiped),
             }
         }
-        drop(messages);
         // Nobody has added to it meanwhile: what it has room for is kept for the next time.
         self.leader.down = down;
         true

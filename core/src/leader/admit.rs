@@ -48,17 +48,18 @@ impl Leader {
         debug_assert!(commit.ordinal > *admitted, "{commit} comes once, in order");
         *admitted = commit.ordinal;
 
-        let closing = arrival.range.clone().rfind(|&index| !arrival.events[index].event.client_only);
+        let events = arrival.range.len();
+        let of_commit = arrival.events.range(arrival.range);
+        let closing = of_commit.clone().rposition(|own| !own.event.client_only);
         if let (Some(limit), Some(_)) = (config.pending_age, closing) {
             self.ages.admitted(self.tail.pending_end(), self.tail.acked(), self.now, limit);
         }
-        let events = arrival.range.len();
         let mut bytes = 0;
-        for index in arrival.range {
-            let own = &arrival.events[index];
-            bytes += own.held_bytes();
+        for (index, own) in of_commit.enumerate() {
+            let held = own.held_bytes();
+            bytes += held;
             if self.tail.push_own(own.clone(), closing == Some(index), 0) {
-                self.count_pending(own, 1);
+                self.count_pending(own.event.client_only, held, 1);
             }
         }
         self.persisting.admit(Admission {

@@ -130,7 +130,7 @@ impl Leader {
             if config.backend && !entry.event.client_only && entry.seq.pos.global <= tail.acknowledged() {
                 leader.accepted_before(own.commit_id(), closes, entry.seq.pos.global);
             }
-            leader.count_pending(&own, 1);
+            leader.count_pending(own.event.client_only, own.held_bytes(), 1);
             tail.push_own(own, closes, rebases);
             let place = tail.local_head();
             if place != entry.seq.pos {
@@ -239,13 +239,14 @@ impl Leader {
         self.backend.as_ref()
     }
 
-    fn count_pending(&mut self, own: &OwnEvent, sign: isize) {
+    /// Counts a pending event of so many bytes, or that it is none any more.
+    fn count_pending(&mut self, client_only: bool, bytes: usize, sign: isize) {
         let of = |count: &mut usize, n: usize| *count = count.saturating_add_signed(sign * n as isize);
-        if own.event.client_only {
+        if client_only {
             of(&mut self.pending_client_only, 1);
         } else {
             of(&mut self.pending_synced, 1);
-            of(&mut self.pending_bytes, own.held_bytes());
+            of(&mut self.pending_bytes, bytes);
         }
     }
 

@@ -111,7 +111,7 @@ impl Leader {
         debug_assert!(to.settled >= planned.settled);
         let held = self.persisting.admissions_first;
         for admission in self.persisting.admissions.range((first_admission - held) as usize..(admissions - held) as usize) {
-            if let Some(error) = admission.failed.clone() {
+            if let Some(error) = admission.failed.as_deref().cloned() {
                 txn.failed.push(Quarantined { commit: admission.commit, events: Vec::new(), error });
             }
         }
@@ -313,10 +313,10 @@ impl Leader {
             let commit = admission.commit;
             match admission.failed {
                 Some(error) if flight.txn.failed.iter().any(|failed| failed.commit == commit) => {
-                    self.down.push(Down::Failed { commit, error });
+                    self.down.push(Down::Failed { commit, error: *error });
                 }
                 // It failed while it was being stored.
-                Some(error) => failed_meanwhile.push(Decision::queued(commit, error)),
+                Some(error) => failed_meanwhile.push(Decision::queued(commit, *error)),
                 None => {}
             }
         }

@@ -1,5 +1,6 @@
 //! What storage is to be told, and what it has been told and has not answered.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -23,7 +24,7 @@ pub(super) struct Admission {
     pub(super) settled_end: u64,
     pub(super) pending_end: u64,
     /// Its backend stage has failed already: stored with the commit, or the file would know of a failure and not of the commit.
-    pub(super) failed: Option<SyncError>,
+    pub(super) failed: Option<Box<SyncError>>,
 }
 
 /// Something that has to be stored beside the log.
@@ -113,7 +114,7 @@ impl Persisting {
     /// The backend stage of a commit has failed, and its events stay queued.
     pub(super) fn fail_queued(&mut self, commit: CommitId, error: SyncError) {
         match self.admissions.iter_mut().rev().find(|admission| admission.commit == commit) {
-            Some(admission) => admission.failed = Some(error),
+            Some(admission) => admission.failed = Some(Box::new(error)),
             None => self.decide(Decision::queued(commit, error)),
         }
     }

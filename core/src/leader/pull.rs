@@ -153,7 +153,7 @@ impl Leader {
             && let Some(anchor) = &self.pulling.anchor
         {
             if events.first().is_none_or(|first| !is_anchor(anchor, first)) && !self.has(Mutant::NoAnchor) {
-                let message = alloc::format!("the backend no longer holds e{} as it had confirmed it", anchor.seq);
+                let message = alloc::format!("it no longer holds e{} as it had confirmed it", anchor.seq);
                 self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
                 return true;
             }
@@ -168,7 +168,7 @@ impl Leader {
             return true;
         }
         if !self.take(&events, out) {
-            let message = alloc::format!("the backend confirmed e{} and now holds another event there", self.tail.upstream() + 1);
+            let message = alloc::format!("it had confirmed e{}, and now holds another event there", self.tail.upstream() + 1);
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return true;
         }
@@ -194,7 +194,7 @@ impl Leader {
     fn ended_short(&mut self, config: &Config, out: &mut Outbox) {
         let at = self.tail.upstream();
         if self.pulling.ended_short_at == Some(at) {
-            let message = alloc::format!("the backend had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
+            let message = alloc::format!("it had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
             self.pulling.ended_short_at = None;
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;
@@ -301,7 +301,7 @@ impl Leader {
         }
         let before = self.tail.pending().len();
         let Some(event) = self.tail.confirm_first() else { return };
-        self.count_pending(&event.own, -1);
+        self.count_pending(event.own.event.client_only, event.own.held_bytes(), -1);
         self.pending_client_only -= before - 1 - self.tail.pending().len();
     }
 
@@ -356,7 +356,7 @@ impl Leader {
 
     /// A pending event has come back at another place, or with other bytes.
     fn come_back(&mut self, own: &Pending, acked: bool, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
-        self.count_pending(&own.own, -1);
+        self.count_pending(own.own.event.client_only, own.own.held_bytes(), -1);
         // An acknowledged one stands where it stood, and its receipt knows.
         let rebases = self.tail.rebases_of(own) + u32::from(!acked);
         if !acked {

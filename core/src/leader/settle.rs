@@ -13,6 +13,9 @@ use crate::mutant::Mutant;
 use super::Leader;
 use super::persisting::Decision;
 
+/// How many commits of one session are mostly confirmed at once, at most: as many as fit a push.
+const RUN: usize = 100;
+
 impl Leader {
     /// The backend holds this own event, at its final place, after so many rebases. Called once for each.
     pub(super) fn confirm(&mut self, commit: CommitId, closes: bool, at: u64, rebases: u32) {
@@ -35,7 +38,15 @@ impl Leader {
         }
         self.pushing.stuck.take_if(|stuck| stuck.commit == commit);
         let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
-        self.down.push(Down::Confirmed { session: commit.session, confirmed });
+        match self.down.last_mut() {
+            // They come in runs.
+            Some(Down::Confirmed { session, commits }) if *session == commit.session => commits.push(confirmed),
+            _ => {
+                let mut commits = Vec::with_capacity(RUN);
+                commits.push(confirmed);
+                self.down.push(Down::Confirmed { session: commit.session, commits });
+            }
+        }
     }
 
     /// An event that was found pending had been acknowledged: whoever waited for it knows.
@@ -99,7 +110,7 @@ impl Leader {
         self.pushing.removed(&indices);
         self.ages.removed(&indices);
         for event in removed {
-            self.count_pending(&event.own, -1);
+            self.count_pending(event.own.event.client_only, event.own.held_bytes(), -1);
             if let Some(gone) = gone.get_mut(&event.own.commit_id()) {
                 gone.events.push(event.own);
             }

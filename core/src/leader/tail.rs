@@ -225,12 +225,18 @@ impl Tail {
     /// Puts an own event at the end. Tells whether it is pending; if not, it has settled.
     pub(crate) fn push_own(&mut self, own: OwnEvent, closes: bool, rebases: u32) -> bool {
         let client_only = own.event.client_only;
-        let pending = self.backend && (!client_only || !self.pending.is_empty());
+        let born = self.generation.saturating_sub(rebases);
+        if self.backend && !client_only {
+            // The usual case.
+            self.pending.push_back(Pending { own, closes, n: self.next_n, client: 0, born });
+            self.next_n += 1;
+            return true;
+        }
+        let pending = self.backend && !self.pending.is_empty();
         let place = self.local_head().next(client_only);
         let n = if client_only { self.next_n.wrapping_sub(1) } else { self.next_n };
-        let event = Pending { own, closes, n, client: place.client, born: self.generation.saturating_sub(rebases) };
+        let event = Pending { own, closes, n, client: place.client, born };
         if pending {
-            self.next_n += u64::from(!client_only);
             self.pending.push_back(event);
         } else {
             let entry = self.own_entry(&event, place, Standing::Local);

@@ -154,14 +154,28 @@ impl Ledger {
         self.advance();
     }
 
-    /// The backend has accepted a commit.
-    pub(crate) fn confirmed(&mut self, confirmed: Confirmed) {
-        if let Some(open) = self.get(confirmed.commit)
-            && matches!(open.state, State::Waiting { .. })
-        {
-            open.state = State::Confirmed(confirmed);
-            self.advance();
+    /// The backend has accepted these commits.
+    pub(crate) fn confirmed(&mut self, commits: Vec<Confirmed>) {
+        // Mostly they are the oldest that are open, in their order.
+        let is_oldest = |(open, confirmed): &(&Open, &Confirmed)| {
+            let waits = matches!(open.state, State::Waiting { .. });
+            waits && open.ordinal == confirmed.commit && open.ordinal <= self.persisted
+        };
+        let oldest = self.open.iter().zip(&commits).take_while(is_oldest).count();
+        self.open.drain(..oldest);
+        let mut commits = commits.into_iter();
+        if self.confirmed.is_empty() {
+            self.confirmed.reserve(oldest);
         }
+        self.confirmed.extend(commits.by_ref().take(oldest));
+        for confirmed in commits {
+            if let Some(open) = self.get(confirmed.commit)
+                && matches!(open.state, State::Waiting { .. })
+            {
+                open.state = State::Confirmed(confirmed);
+            }
+        }
+        self.advance();
     }
 
     /// A commit has failed: its backend stage, and its leader stage if that was open and the events have left the queue.
@@ -246,7 +260,7 @@ mod tests {
     }
 
     fn confirm(ledger: &mut Ledger, commit: u64) {
-        ledger.confirmed(Confirmed { commit, positions: smallvec![commit], rebases: 0 });
+        ledger.confirmed(alloc::vec![Confirmed { commit, positions: smallvec![commit], rebases: 0 }]);
     }
 
     fn withdrawn() -> SyncError {

@@ -28,7 +28,7 @@ use crate::txn::{Seed, SessionApplied, Txn, Unit};
 pub(crate) use ledger::Ledger;
 
 /// A commit that a session has numbered, between [`crate::Node::prepare`] and [`crate::Node::finish`].
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// Its identity.
     pub id: CommitId,
@@ -36,16 +36,6 @@ pub struct Prepared {
     pub guard: Option<Arc<Guard>>,
     /// Its events, in order, to be applied to the session's database as one transaction of one unit each.
     pub events: SmallVec<[OwnEvent; 1]>,
-}
-
-impl Clone for Prepared {
-    fn clone(&self) -> Self {
-        let mut events = SmallVec::with_capacity(self.events.len());
-        for own in &self.events {
-            events.push(own.clone());
-        }
-        Self { id: self.id, guard: self.guard.clone(), events }
-    }
 }
 
 /// What a session is doing with its database.
@@ -56,20 +46,13 @@ enum Phase {
     /// Free.
     Ready,
     /// A commit is being applied.
-    Preparing(Prepared),
+    Preparing,
     /// A transaction is under way.
     Applying(EffectId),
     /// Has to be seeded anew.
     Lost(Arc<str>),
     /// Closed: only its receipts go on.
     Closed,
-}
-
-/// A leader's event that may still be undone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Upstream {
-    at: Pos,
-    unit: Unit,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,9 +67,12 @@ pub(crate) struct Session {
     head: Pos,
     /// The number of the last transaction that has been taken.
     taken: u64,
-    upstream: VecDeque<Upstream>,
+    /// Where the leader's events stand that may still be undone.
+    upstream: VecDeque<Pos>,
     /// Own events that the leader has not stored.
     pending: VecDeque<OwnEvent>,
+    /// The events of the commit that is being applied.
+    preparing: Vec<OwnEvent>,
     /// The first of `pending` that the leader has not admitted.
     admitted: usize,
     /// How many of those before it are synced, and how many client-only ones follow the last of these.
@@ -106,8 +92,10 @@ pub(crate) struct Session {
     agreed: usize,
     /// Units at the bottom that need not be undone any more.
     forget: usize,
-    /// Settled events that the database does not have yet; none of its units stands as it should then.
-    settled: Vec<Unit>,
+    /// What the database does not have yet of the leader's events: first those that have settled, and so many they are (none of its
+    /// units stands as it should then), then those of `upstream` behind the units that do.
+    unapplied: Vec<Unit>,
+    settled: usize,
     waiting: VecDeque<Arc<Txn>>,
     pub(crate) ledger: Ledger,
 }
@@ -129,6 +117,7 @@ impl Session {
             taken: 0,
             upstream: VecDeque::new(),
             pending: VecDeque::new(),
+            preparing: Vec::new(),
             admitted: 0,
             admitted_synced: 0,
             admitted_after_synced: 0,
@@ -140,7 +129,8 @@ impl Session {
             depth: 0,
             agreed: 0,
             forget: 0,
-            settled: Vec::new(),
+            unapplied: Vec::new(),
+            settled: 0,
             waiting: VecDeque::new(),
             ledger,
         }
@@ -161,21 +151,22 @@ impl Session {
 
     /// Whether its database is without something that the leader has stored.
     pub(crate) fn is_behind(&self) -> bool {
-        !matches!(self.phase, Phase::Ready | Phase::Preparing(_)) || !self.waiting.is_empty()
+        !matches!(self.phase, Phase::Ready | Phase::Preparing) || !self.waiting.is_empty()
     }
 
     /// Whether the leader has been given everything, and no commit is being applied.
     pub(crate) fn is_drained(&self) -> bool {
-        self.admitted == self.pending.len() && self.ledger.next_empty().is_none() && !matches!(self.phase, Phase::Preparing(_))
+        self.admitted == self.pending.len() && self.ledger.next_empty().is_none() && !matches!(self.phase, Phase::Preparing)
     }
 
     /// Stops taking events. What is not admitted yet still has to be sent, so it is kept; the leader answers for the rest.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
         self.refused = false;
+        self.preparing.clear();
         self.waiting.clear();
         self.upstream.clear();
-        self.settled.clear();
+        self.forget_unapplied();
         self.let_go_of_admitted();
     }
 
@@ -207,41 +198,37 @@ impl Session {
     // Commits.
 
     /// Numbers a commit. The limits have been looked at already.
-    pub(crate) fn prepare(&mut self, batch: Batch) -> Result<&Prepared, CommitError> {
+    pub(crate) fn prepare(&mut self, batch: Batch) -> Result<Prepared, CommitError> {
         match &self.phase {
             Phase::Closed => return Err(CommitError::SessionClosed),
             Phase::Seeding(_) | Phase::Lost(_) => return Err(CommitError::SessionNotReady),
-            Phase::Applying(_) | Phase::Preparing(_) => {
+            Phase::Applying(_) | Phase::Preparing => {
                 self.held = true;
                 return Err(CommitError::SessionBusy);
             }
             Phase::Ready => {}
         }
-        debug_assert!(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do");
+        debug_assert!(self.agreed == self.depth && self.unapplied.is_empty(), "a free session has nothing left to do");
         self.held = false;
         let id = CommitId { session: self.id, ordinal: self.next_commit };
         let Batch { events, guard } = batch;
         let guard = guard.map(Arc::new);
         let guarded = events.iter().position(|event| !event.client_only).unwrap_or(0);
         let mut numbered = SmallVec::with_capacity(events.len());
-        let mut ordinal = self.next_event;
-        let end = ordinal + events.len() as u64;
-        for (index, event) in events.into_iter().enumerate() {
-            let event_id = EventId { session: self.id, ordinal };
-            ordinal += 1;
-            numbered.push(OwnEvent {
-                id: event_id,
+        let (first, end) = (self.next_event, self.next_event + events.len() as u64);
+        for (index, (ordinal, event)) in (first..end).zip(events).enumerate() {
+            let own = OwnEvent {
+                id: EventId { session: self.id, ordinal },
                 commit: id.ordinal,
-                last: ordinal == end,
+                last: ordinal + 1 == end,
                 guard: guard.clone().filter(|_| index == guarded),
                 event: Arc::new(event),
-            });
+            };
+            numbered.push(own.clone());
+            self.preparing.push(own);
         }
-        self.phase = Phase::Preparing(Prepared { id, events: numbered, guard });
-        match &self.phase {
-            Phase::Preparing(prepared) => Ok(prepared),
-            _ => Err(CommitError::SessionBusy),
-        }
+        self.phase = Phase::Preparing;
+        Ok(Prepared { id, events: numbered, guard })
     }
 
     /// Nobody wants to commit any more: tells whether somebody did.
@@ -251,25 +238,30 @@ impl Session {
 
     /// The prepared commit is in the database, or nothing happened. `None` if none was prepared: then nobody wants to commit any more.
     pub(crate) fn finish(&mut self, applied: bool) -> Option<CommitId> {
-        let Phase::Preparing(_) = self.phase else { return None };
-        let Phase::Preparing(prepared) = core::mem::replace(&mut self.phase, Phase::Ready) else { return None };
-        self.held = false;
-        if applied {
-            self.next_commit += 1;
-            self.next_event += prepared.events.len() as u64;
-            self.depth += prepared.events.len();
-            self.agreed = self.depth;
-            let ordinal = prepared.id.ordinal;
-            match prepared.events.is_empty() {
-                true => self.ledger.admit_empty(ordinal),
-                false => self.ledger.admit(ordinal, prepared.events.iter().any(|own| !own.event.client_only)),
-            }
-            for own in prepared.events {
-                self.unadmitted_bytes += own.held_bytes();
-                self.pending.push_back(own);
-            }
+        if !matches!(self.phase, Phase::Preparing) {
+            return None;
         }
-        Some(prepared.id)
+        self.phase = Phase::Ready;
+        self.held = false;
+        let id = CommitId { session: self.id, ordinal: self.next_commit };
+        if !applied {
+            self.preparing.clear();
+            return Some(id);
+        }
+        let events = self.preparing.len();
+        self.next_commit += 1;
+        self.next_event += events as u64;
+        self.depth += events;
+        self.agreed = self.depth;
+        match events {
+            0 => self.ledger.admit_empty(id.ordinal),
+            _ => self.ledger.admit(id.ordinal, self.preparing.iter().any(|own| !own.event.client_only)),
+        }
+        for own in self.preparing.drain(..) {
+            self.unadmitted_bytes += own.held_bytes();
+            self.pending.push_back(own);
+        }
+        Some(id)
     }
 
     /// Whether it has something to take now.
@@ -307,18 +299,14 @@ impl Session {
         self.pending.drain(..gone);
         self.admitted = self.admitted.saturating_sub(gone);
         self.recount_admitted();
-        let unit = |entry: crate::event::Entry| Upstream {
-            at: entry.seq.pos,
-            unit: Unit { commit: entry.commit_id(), guard: entry.own_guard().cloned(), event: entry.event, undoable: true },
-        };
         // What is pending stands right behind the last confirmed event.
         self.upstream_taken = seed.pending.first().map_or(seed.head.pos.global, |first| first.seq.pos.global.saturating_sub(1));
         self.upstream_applied = self.upstream_taken;
-        self.upstream = seed.pending.into_iter().map(unit).collect();
+        self.upstream = seed.pending.iter().map(|entry| entry.seq.pos).collect();
         self.depth = self.upstream.len();
         self.agreed = self.depth;
         self.forget = 0;
-        self.settled.clear();
+        self.forget_unapplied();
         self.refused = false;
         // Whoever wanted to commit into the old database asks again, or has gone.
         self.held = false;
@@ -352,11 +340,16 @@ impl Session {
         self.phase = Phase::Seeding(id);
     }
 
+    fn forget_unapplied(&mut self) {
+        self.unapplied.clear();
+        self.settled = 0;
+    }
+
     /// Everything that was known is gone: the history was reset.
     pub(crate) fn wiped(&mut self) {
         self.waiting.clear();
         (self.upstream_taken, self.upstream_applied) = (0, 0);
-        if self.is_open() && !matches!(self.phase, Phase::Seeding(_) | Phase::Preparing(_)) {
+        if self.is_open() && !matches!(self.phase, Phase::Seeding(_) | Phase::Preparing) {
             self.phase = Phase::Lost("the history was reset".into());
         }
     }
@@ -369,11 +362,13 @@ impl Session {
         rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
         rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
+        let unapplied = self.settled + self.upstream.len().saturating_sub(self.agreed);
+        rule(self.unapplied.len() == unapplied, "what the database has to be given of the leader's is at hand")?;
         if matches!(self.phase, Phase::Ready) {
-            rule(self.agreed == self.depth && self.settled.is_empty(), "a free session has nothing left to do")?;
+            rule(self.agreed == self.depth && self.unapplied.is_empty(), "a free session has nothing left to do")?;
             rule(self.depth == self.upstream.len() + self.pending.len(), "the stack is what may be undone")?;
         }
-        rule(self.upstream.iter().zip(self.upstream.iter().skip(1)).all(|(a, b)| a.at < b.at), "upstream places ascend")?;
+        rule(self.upstream.iter().zip(self.upstream.iter().skip(1)).all(|(a, b)| a < b), "upstream places ascend")?;
         self.ledger.check()
     }
 }

@@ -12,7 +12,7 @@ use crate::outbox::Outbox;
 use crate::seq::Pos;
 use crate::txn::{Heads, SessionTxn, Txn, Unit};
 
-use super::{Phase, Session, Upstream};
+use super::{Phase, Session};
 
 /// Units at the bottom of the stack that are kept before the database is told to forget them: one transaction for many.
 const FORGET_AT: usize = 256;
@@ -52,8 +52,7 @@ impl Session {
             }
         }
         self.refused &= !any;
-        if self.agreed < self.depth || !self.settled.is_empty() || self.stack_should_be() > self.depth || self.forget >= FORGET_AT
-        {
+        if self.agreed < self.depth || self.settled > 0 || self.stack_should_be() > self.depth || self.forget >= FORGET_AT {
             let txn = self.transaction();
             let id = out.effect(Effect::Session { session: self.id, txn });
             self.phase = Phase::Applying(id);
@@ -67,14 +66,15 @@ impl Session {
     }
 
     fn transaction(&mut self) -> SessionTxn {
-        let mut apply = core::mem::take(&mut self.settled);
+        let mut apply = core::mem::take(&mut self.unapplied);
+        self.settled = 0;
         let own = |own: &OwnEvent| Unit {
             event: own.event.clone(),
             commit: Some(own.commit_id()),
             guard: own.guard.clone(),
             undoable: true,
         };
-        apply.extend(self.upstream.iter().map(|entry| entry.unit.clone()).chain(self.pending.iter().map(own)).skip(self.agreed));
+        apply.extend(self.pending.iter().map(own).skip(self.agreed.saturating_sub(self.upstream.len())));
         let txn = SessionTxn { undo: self.depth - self.agreed, forget: core::mem::take(&mut self.forget), apply };
         self.depth = self.stack_should_be();
         self.agreed = self.depth;
@@ -87,8 +87,9 @@ impl Session {
             return;
         }
         if let Some(to) = txn.undo_to {
-            let kept = self.upstream.partition_point(|entry| entry.at <= to);
+            let kept = self.upstream.partition_point(|at| *at <= to);
             self.upstream.truncate(kept);
+            self.unapplied.truncate(self.settled + kept.saturating_sub(self.agreed));
             self.agreed = self.agreed.min(kept);
             self.head = self.head.min(to);
         }
@@ -138,29 +139,35 @@ impl Session {
 
     /// Puts a stored entry behind the leader's others. What the backend has is applied or left out by itself, as it was there.
     fn put(&mut self, entry: &Entry, heads: &Heads) {
-        self.head = entry.seq.pos;
-        let commit = if entry.is_accepted(heads) { None } else { entry.commit_id() };
-        let unit = Unit { event: entry.event.clone(), commit, guard: entry.guard(heads).cloned(), undoable: true };
-        if entry.standing == Standing::Pending {
-            self.upstream.push_back(Upstream { at: entry.seq.pos, unit });
-            return;
+        let at = entry.seq.pos;
+        self.head = at;
+        if entry.standing != Standing::Pending {
+            // Whatever stands before a settled entry is settled too.
+            self.settle(at);
         }
-        // Whatever stands before a settled entry is settled too.
-        self.settle(entry.seq.pos);
-        self.upstream.push_back(Upstream { at: entry.seq.pos, unit });
-        self.settle(entry.seq.pos);
+        // A unit that is on the stack already, and stands as it should, is never applied again.
+        if self.upstream.len() >= self.agreed {
+            let commit = if entry.is_accepted(heads) { None } else { entry.commit_id() };
+            self.unapplied.push(Unit { event: entry.event.clone(), commit, guard: entry.guard(heads).cloned(), undoable: true });
+        }
+        self.upstream.push_back(at);
+        if entry.standing != Standing::Pending {
+            self.settle(at);
+        }
     }
 
     /// The leader's entries up to here will never be undone.
     fn settle(&mut self, to: Pos) {
-        while self.upstream.front().is_some_and(|entry| entry.at <= to) {
-            let Some(entry) = self.upstream.pop_front() else { break };
+        while self.upstream.front().is_some_and(|at| *at <= to) {
+            self.upstream.pop_front();
             if self.agreed > 0 {
                 self.agreed -= 1;
                 self.depth -= 1;
                 self.forget += 1;
             } else {
-                self.settled.push(Unit { undoable: false, commit: None, guard: None, ..entry.unit });
+                let unit = &mut self.unapplied[self.settled];
+                (unit.undoable, unit.commit, unit.guard) = (false, None, None);
+                self.settled += 1;
             }
         }
     }

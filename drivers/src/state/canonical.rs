@@ -16,13 +16,19 @@ pub(super) const MAX_DEPTH: usize = 127;
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// Writes canonical JSON.
-#[derive(Default)]
 pub(super) struct Canonical {
     pub(super) text: String,
     pub(super) depth: usize,
 }
 
+/// Room for the arguments of most events.
+const ROOM: usize = 256;
+
 impl Canonical {
+    pub(super) fn new() -> Self {
+        Self { text: String::with_capacity(ROOM), depth: 0 }
+    }
+
     pub(super) fn into_text(self) -> String {
         self.text
     }
@@ -36,7 +42,9 @@ impl Canonical {
     }
 
     pub(super) fn string(&mut self, value: &str) {
-        if value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        // Without a way out of the loop, it takes many bytes at a time.
+        let is_plain = value.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+        if is_plain {
             self.text.push('"');
             self.text.push_str(value);
             self.text.push('"');

@@ -9,6 +9,7 @@ use serde::ser::{
     SerializeTupleVariant,
 };
 use serde_json::Value;
+use smallvec::SmallVec;
 
 use super::canonical::Canonical;
 use super::json::{Fault, JsonProblem};
@@ -53,7 +54,7 @@ impl<'a> Array<'a> {
 pub(super) struct Object<'a> {
     writer: &'a mut Canonical,
     start: usize,
-    entries: Vec<(Cow<'static, str>, Range<usize>)>,
+    entries: SmallVec<[(Cow<'static, str>, Range<usize>); 8]>,
     key: Option<String>,
     /// Whether it is the content of an enum's variant.
     variant: bool,
@@ -64,7 +65,7 @@ pub(super) struct Object<'a> {
 impl<'a> Object<'a> {
     pub(super) fn new(writer: &'a mut Canonical) -> Self {
         let start = writer.text.len();
-        Self { writer, start, entries: Vec::new(), key: None, variant: false, raw: false }
+        Self { writer, start, entries: SmallVec::new(), key: None, variant: false, raw: false }
     }
 
     pub(super) fn of_variant(mut self) -> Self {

@@ -53,7 +53,7 @@ pub enum JsonProblem {
 /// # Errors
 /// If JSON can't say it, or not so that every peer reads the same.
 pub(crate) fn canonical(value: &(impl Serialize + ?Sized)) -> Result<Arc<str>, JsonError> {
-    let mut writer = Canonical::default();
+    let mut writer = Canonical::new();
     value.serialize(&mut writer).map_err(|fault| fault.into_error())?;
     Ok(Arc::from(writer.into_text()))
 }

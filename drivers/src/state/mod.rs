@@ -16,6 +16,7 @@ mod guard;
 mod guarded;
 mod journal;
 mod json;
+mod kept;
 mod keys;
 mod policy;
 mod readdb;
@@ -42,6 +43,7 @@ pub use guarded::{GuardType, Guarded, NewGuard, ToGuard};
 #[cfg(feature = "livestore")]
 pub(crate) use json::canonical;
 pub use json::{JsonError, JsonProblem};
+pub(crate) use kept::Kept;
 pub use readdb::{GuardError, ReadDb};
 pub(crate) use schema::panic_message;
 pub use schema::{EventInfo, Schema};

@@ -13,6 +13,7 @@ use super::classify::{Class, classify, trouble};
 use super::condition::Condition;
 use super::error::SchemaError;
 use super::guard::Guard;
+use super::kept::Kept;
 use super::shape::Shape;
 use super::statedb::{MaterialiseError, StateDb, User};
 use super::statement::{BadStatement, Problem, SqlMaterialiser};
@@ -152,10 +153,10 @@ pub(super) enum Refusal {
 }
 
 impl Materialiser {
-    pub(super) fn run(&self, conn: &Connection, guard: &Guard, args: &str) -> Result<(), Refusal> {
+    pub(super) fn run<'c>(&'c self, kept: &mut Kept<'c>, guard: &Guard, args: &str) -> Result<(), Refusal> {
         match self {
-            Self::Sql(sql) => sql.run(conn, args).map_err(|bad| bad.into_refusal(guard, sql.len())),
-            Self::Rust(closure) => run_closure(closure, conn, guard, args),
+            Self::Sql(sql) => sql.run(kept, args).map_err(|bad| bad.into_refusal(guard, sql.len())),
+            Self::Rust(closure) => run_closure(closure, kept.conn(), guard, args),
         }
     }
 }

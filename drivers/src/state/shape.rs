@@ -54,7 +54,9 @@ pub(super) struct Statements {
     pub(super) restore: String,
     /// Removes the changes from a number on.
     pub(super) undone: String,
-    /// Removes the changes up to a mark.
+    /// The number of the first change after a mark.
+    pub(super) first_after: String,
+    /// Removes the changes before a number.
     pub(super) forget: String,
     /// Removes everything recorded.
     pub(super) forget_all: String,
@@ -254,10 +256,8 @@ impl Shape {
             update: update.map(marked),
             restore: marked(format!("UPDATE OR ABORT {table} SET {} WHERE {}", set(&values, 1), self.found(values.len() + 1))),
             undone: marked(format!("DELETE FROM {undo} WHERE number >= ?1")),
-            forget: marked(format!(
-                "DELETE FROM {undo} WHERE number < \
-                 coalesce((SELECT number FROM {undo} WHERE mark > ?1 ORDER BY number LIMIT 1), 9223372036854775807)"
-            )),
+            first_after: marked(format!("SELECT number FROM {undo} WHERE mark > ?1 ORDER BY number LIMIT 1")),
+            forget: marked(format!("DELETE FROM {undo} WHERE number < ?1")),
             forget_all: format!("DELETE FROM {undo}"),
             clear: format!("DELETE FROM {table}"),
             rows: format!("SELECT {} FROM {table}", values.join(", ")),

@@ -5,10 +5,11 @@ use std::fmt;
 
 use rusqlite::types::{Null, ValueRef};
 use rusqlite::{CachedStatement, Connection, Statement};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
+use super::kept::Kept;
 use super::tokens;
 
 /// The mark of a materialiser's statements.
@@ -27,6 +28,8 @@ pub(super) struct SqlMaterialiser {
     statements: Vec<SqlStatement>,
     /// The fields that are used, sorted.
     fields: Vec<String>,
+    /// Whether it is done whole or not at all, without a transaction around it.
+    whole: bool,
 }
 
 /// One of them.
@@ -64,14 +67,20 @@ impl SqlMaterialiser {
         }
         let fields = fields(names.iter().flatten());
         let statements = on.iter().zip(&names).map(|(sql, names)| SqlStatement::new(marked(sql, MATERIALISER), names, &fields));
-        Ok(Self { statements: statements.collect(), fields })
+        let whole = matches!(on, [sql] if !tokens::may_stop_halfway(sql));
+        Ok(Self { statements: statements.collect(), fields, whole })
+    }
+
+    /// Whether an event is applied whole or not at all, without a transaction around it: it is one statement, and no table says otherwise.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Runs the statements with the fields of these arguments.
-    pub(super) fn run(&self, conn: &Connection, args: &str) -> Result<(), BadStatement> {
+    pub(super) fn run<'c>(&'c self, kept: &mut Kept<'c>, args: &str) -> Result<(), BadStatement> {
         let values = values(&self.fields, args).map_err(|said| BadStatement { index: 0, error: Problem::Said(said) })?;
         for (index, statement) in self.statements.iter().enumerate() {
-            statement.run(conn, args, &values).map_err(|error| BadStatement { index, error: Problem::Sqlite(error) })?;
+            statement.run(kept, args, &values).map_err(|error| BadStatement { index, error: Problem::Sqlite(error) })?;
         }
         Ok(())
     }
@@ -87,9 +96,14 @@ pub(super) fn values<'a>(fields: &[String], args: &'a str) -> Result<Values<'a>,
     let mut values: Values<'a> = SmallVec::new();
     values.resize(fields.len(), Field::Null);
     if !fields.is_empty() && args.starts_with('{') {
-        let mut json = serde_json::Deserializer::from_str(args);
-        json.deserialize_map(Fields { names: fields, values: &mut values })
-            .map_err(|error| format!("the arguments are no JSON: {error}"))?;
+        let mut read = |nested| {
+            let fields = Fields { names: fields, values: &mut values, nested };
+            let read = serde_json::Deserializer::from_str(args).deserialize_map(fields);
+            read.map_err(|error| format!("the arguments are no JSON: {error}"))
+        };
+        if let Nested::Some = read(false)? {
+            read(true)?;
+        }
     }
     Ok(values)
 }
@@ -139,9 +153,13 @@ impl SqlStatement {
         Ok(read(first))
     }
 
-    fn run(&self, conn: &Connection, args: &str, values: &[Field<'_>]) -> rusqlite::Result<()> {
-        let mut statement = conn.prepare_cached(&self.sql)?;
-        self.bind(&mut statement, args, values)?;
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    fn run<'c>(&'c self, kept: &mut Kept<'c>, args: &str, values: &[Field<'_>]) -> rusqlite::Result<()> {
+        let statement = kept.statement(self)?;
+        self.bind(statement, args, values)?;
         statement.raw_execute().map(drop)
     }
 
@@ -207,49 +225,103 @@ impl Field<'_> {
     }
 }
 
-impl<'a> Field<'a> {
-    fn read(json: &'a str) -> serde_json::Result<Self> {
-        Ok(match json.as_bytes().first() {
-            Some(b'n') => Self::Null,
-            Some(b't') => Self::Integer(1),
-            Some(b'f') => Self::Integer(0),
-            Some(b'"') if !json.contains('\\') => Self::Text(Cow::Borrowed(&json[1..json.len() - 1])),
-            Some(b'"') => Self::Text(Cow::Owned(serde_json::from_str(json)?)),
-            Some(b'{' | b'[') => Self::Text(Cow::Borrowed(json)),
-            _ => match json.parse() {
-                Ok(integer) => Self::Integer(integer),
-                Err(_) => Self::Real(serde_json::from_str(json)?),
-            },
-        })
-    }
+/// Whether a wanted field is an object or an array: its text is only read once it is known that there is one.
+enum Nested {
+    None,
+    Some,
 }
 
-/// Reads the wanted fields of an object, and skips the others.
+/// Reads the wanted fields of an object, and skips the others: those that are not nested, or those that are.
 struct Fields<'n, 'v, 'a> {
     names: &'n [String],
     values: &'v mut Values<'a>,
+    nested: bool,
 }
 
 impl<'a> Visitor<'a> for Fields<'_, '_, 'a> {
-    type Value = ();
+    type Value = Nested;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Nested, A::Error> {
+        let mut found = Nested::None;
         while let Some(field) = map.next_key_seed(Name(self.names))? {
             match field {
-                Some(index) => {
+                Some(index) if self.nested => {
                     let raw: &'a RawValue = map.next_value()?;
-                    self.values[index] = Field::read(raw.get()).map_err(serde::de::Error::custom)?;
+                    if raw.get().starts_with(['{', '[']) {
+                        self.values[index] = Field::Text(Cow::Borrowed(raw.get()));
+                    }
                 }
+                Some(index) => match map.next_value_seed(Scalar)? {
+                    Some(field) => self.values[index] = field,
+                    None => found = Nested::Some,
+                },
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(())
+        Ok(found)
+    }
+}
+
+/// Reads a field; nothing of an object or an array.
+struct Scalar;
+
+impl<'de> DeserializeSeed<'de> for Scalar {
+    type Value = Option<Field<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Scalar {
+    type Value = Option<Field<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Some(Field::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Some(Field::Integer(value.into())))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Some(Field::Integer(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Some(i64::try_from(value).map_or(Field::Real(value as f64), Field::Integer)))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Some(Field::Real(value)))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Field::Text(Cow::Borrowed(value))))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Some(Field::Text(Cow::Owned(value.to_owned()))))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
     }
 }
 

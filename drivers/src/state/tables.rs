@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use countersign_core::{Event, Poison, StorageClass, StorageFailure};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::classify::trouble;
@@ -13,9 +14,10 @@ use super::condition::Unmet;
 use super::error::SchemaError;
 use super::guard::{Guard, Mode};
 use super::journal::Journal;
-use super::schema::{Refusal, Schema};
+use super::kept::Kept;
+use super::schema::{Materialiser, Refusal, Schema};
 use super::shape::{self, Statements, quoted};
-use super::{copy, undo};
+use super::{copy, tokens, undo};
 
 /// What is known of a connection's state tables; one for each connection.
 pub(crate) struct Tables {
@@ -26,6 +28,10 @@ pub(crate) struct Tables {
     /// Tables with deferred foreign keys: each with those whose change can break one.
     deferred: Vec<(usize, Vec<usize>)>,
     foreign_keys: bool,
+    /// Whether a statement is done whole or not at all, as far as the tables have a say in it.
+    whole: bool,
+    /// The triggers are off.
+    silent: bool,
 }
 
 /// Why an event was not applied.
@@ -69,9 +75,22 @@ impl Tables {
             journal,
             statements: shapes.iter().map(shape::Shape::statements).collect(),
             guard: guard.clone(),
+            whole: !schema.state_sql().iter().any(|sql| tokens::may_stop_halfway(sql)),
             deferred: deferred.collect(),
             foreign_keys: shapes.iter().any(|shape| shape.foreign_keys.any),
+            silent: false,
         })
+    }
+
+    /// Nothing is going to be undone on this connection, as long as it is open: spares a sixth of the work of a small event. From now
+    /// on it can't be recorded.
+    pub(crate) fn record_nothing(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        // The triggers also tell when deferred foreign keys have to be looked at.
+        if self.deferred.is_empty() {
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+            self.silent = true;
+        }
+        Ok(())
     }
 
     /// Goes on where the undo tables end.
@@ -90,12 +109,22 @@ impl Tables {
     /// Inside the caller's transaction. After an error, what the event has written so far is still there: the caller goes back to the
     /// savepoint of its commit.
     pub(crate) fn apply(&self, conn: &Connection, event: &Event, mark: Option<i64>) -> Result<(), ApplyError> {
+        self.apply_next(&mut Kept::on(conn), event, mark)
+    }
+
+    /// As [`Tables::apply`], for many events one after the other.
+    pub(crate) fn apply_next<'c>(&'c self, kept: &mut Kept<'c>, event: &Event, mark: Option<i64>) -> Result<(), ApplyError> {
+        let conn = kept.conn();
         let materialiser = self.schema.materialiser(&event.name).ok_or(ApplyError::UnknownEvent)?;
+        if self.silent && mark.is_some() {
+            let message = Arc::from("a defect: a change that may have to be undone, where none is recorded");
+            return Err(ApplyError::Trouble(StorageFailure { class: StorageClass::Other, message }));
+        }
         let in_transaction = !conn.is_autocommit();
         let result = {
             let _recording = self.journal.record(mark);
             let _entered = self.guard.enter(Mode::Materialise);
-            materialiser.run(conn, &self.guard, &event.args)
+            materialiser.run(kept, &self.guard, &event.args)
         };
         let lost = in_transaction && conn.is_autocommit();
         match result {
@@ -107,6 +136,12 @@ impl Tables {
             Ok(()) => Ok(()),
             Err(Refusal::Poison(message)) => Err(ApplyError::Poison(poison(&event.name, message))),
         }
+    }
+
+    /// Whether the event alone needs no transaction around it: it is applied whole or not at all, and nothing is left to look at.
+    pub(crate) fn is_whole(&self, event: &Event) -> bool {
+        let is_whole = |materialiser: &Materialiser| matches!(materialiser, Materialiser::Sql(sql) if sql.is_whole());
+        self.whole && self.deferred.is_empty() && self.schema.materialiser(&event.name).is_some_and(is_whole)
     }
 
     /// Whether a commit's guard holds just now. Only reads.
@@ -154,11 +189,13 @@ impl Tables {
 
     /// Forgets how to undo marks up to this one. In time proportional to what is forgotten.
     pub(crate) fn forget_through(&self, conn: &Connection, mark: i64) -> Result<(), StorageFailure> {
-        for statements in self.recorded() {
-            let forget = conn.prepare_cached(&statements.forget);
-            forget.and_then(|mut forget| forget.execute([mark])).map_err(|error| trouble(&error))?;
-        }
-        Ok(())
+        let forget = |statements: &Statements| {
+            let mut first = conn.prepare_cached(&statements.first_after)?;
+            let kept: Option<i64> = first.query_row([mark], |row| row.get(0)).optional()?;
+            // On its own, so that SQLite goes through the rows once.
+            conn.prepare_cached(&statements.forget)?.execute([kept.unwrap_or(i64::MAX)])
+        };
+        self.recorded().into_iter().try_for_each(|statements| forget(statements).map(drop)).map_err(|error| trouble(&error))
     }
 
     /// Empties state and undo. Inside a transaction.

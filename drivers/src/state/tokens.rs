@@ -21,6 +21,11 @@ pub(super) fn may_roll_back(sql: &str) -> bool {
     sql.as_bytes().windows(KEYWORD.len()).any(|window| window.eq_ignore_ascii_case(KEYWORD)) && has_word(sql, "ROLLBACK")
 }
 
+/// Whether SQL text could keep a part of what a failed statement has done (`OR FAIL`).
+pub(super) fn may_stop_halfway(sql: &str) -> bool {
+    has_word(sql, "FAIL")
+}
+
 enum Piece<'a> {
     Word(&'a str),
     Other,

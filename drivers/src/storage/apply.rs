@@ -7,7 +7,7 @@ use countersign_core::{CommitId, Event, Guard, Poison, Pos, StorageClass, Storag
 use rusqlite::Connection;
 
 use super::error::Trouble;
-use crate::state::{ApplyError, Tables};
+use crate::state::{ApplyError, Kept, Tables};
 
 /// Why an entry without effect has none, if the schema does not know its name.
 pub(super) const UNKNOWN_EVENT: &str = "unknown event";
@@ -67,9 +67,9 @@ impl Care {
 
 /// Applies one event. Deferred foreign keys have to hold after each event, not only after each commit: other clients don't learn
 /// where a commit ends, and have to come to the same judgement.
-pub(super) fn apply(
-    conn: &Connection,
-    tables: &Tables,
+pub(super) fn apply<'c>(
+    kept: &mut Kept<'c>,
+    tables: &'c Tables,
     care: &Care,
     at: Pos,
     event: &Event,
@@ -78,7 +78,8 @@ pub(super) fn apply(
     if let Some(poison) = care.barred.get(&at) {
         return Ok(Judged::Poisoned(poison.clone()));
     }
-    let applied = tables.apply(conn, event, mark).and_then(|()| tables.check_deferred(conn, &event.name));
+    let conn = kept.conn();
+    let applied = tables.apply_next(kept, event, mark).and_then(|()| tables.check_deferred(conn, &event.name));
     let ended = conn.is_autocommit();
     match applied {
         // The disk's or the memory's fault has a class of its own; what ends a transaction otherwise is the event.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_core::{CommitId, Entry, Event, EventId, Heads, Origin, Pos, Seq, SessionId, Standing, WireIds};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Statement, params};
 
 use super::error::{Result, Trouble};
 use super::guards;
@@ -15,8 +15,9 @@ use super::guards;
 /// Names and authors remembered at most; a backend could send any number of different ones.
 const CACHED: usize = 4_096;
 
-const COLUMNS: &str =
-    "global, client, generation, parent, author, ordinal, commit_ordinal, last, rebases, name, args, skip, mark, guard";
+const COLUMNS: &str = "e.global, e.client, generation, parent, author, ordinal, commit_ordinal, last, rebases, name, args, mark,
+    (SELECT reason FROM countersign_skips AS s WHERE s.global = e.global AND s.client = e.client),
+    (SELECT guard FROM countersign_guards AS g WHERE g.global = e.global AND g.client = e.client)";
 
 /// Access to the eventlog of one connection.
 #[derive(Debug)]
@@ -91,8 +92,14 @@ impl Eventlog {
         self.authors_by_id.clear();
     }
 
-    /// Appends an entry.
-    pub(super) fn insert(&mut self, conn: &Connection, entry: &Entry, skip: Option<&str>, mark: Option<i64>) -> Result<()> {
+    /// Appends an entry, by the statement of [`insertion`].
+    pub(super) fn insert(
+        &mut self,
+        conn: &Connection,
+        insert: &mut Statement<'_>,
+        entry: &Entry,
+        mark: Option<i64>,
+    ) -> Result<()> {
         let pos = entry.seq.pos;
         let parent = stored_parent(entry)?;
         let name = self.name_id(conn, &entry.event.name)?;
@@ -103,11 +110,7 @@ impl Eventlog {
             }
             Origin::Foreign { client, session, ids } => (author_id(conn, client, session)?, *ids, None),
         };
-        let mut insert = conn.prepare_cached(
-            "INSERT INTO countersign_eventlog (global, client, generation, parent, author, ordinal, commit_ordinal, last,
-             rebases, name, args, skip, mark, guard) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-        )?;
-        insert.execute(params![
+        insert.execute((
             int(pos.global)?,
             pos.client,
             entry.seq.generation,
@@ -119,10 +122,11 @@ impl Eventlog {
             rebases,
             name,
             &*entry.event.args,
-            skip,
             mark,
-            may_move(entry).then(|| entry.own_guard()).flatten().map(|guard| guards::encode(guard)).transpose()?,
-        ])?;
+        ))?;
+        if let Some(guard) = entry.own_guard().filter(|_| may_move(entry)) {
+            guards::put(conn, pos, guard)?;
+        }
         Ok(())
     }
 
@@ -133,7 +137,8 @@ impl Eventlog {
         self.select(
             conn,
             &format!(
-                "SELECT {COLUMNS} FROM countersign_eventlog WHERE (global, client) > (?1, ?2) ORDER BY global, client LIMIT ?3"
+                "SELECT {COLUMNS} FROM countersign_eventlog AS e WHERE (e.global, e.client) > (?1, ?2)
+                 ORDER BY e.global, e.client LIMIT ?3"
             ),
             params![int(after.global)?, after.client, i64::try_from(limit).unwrap_or(i64::MAX)],
         )
@@ -144,8 +149,8 @@ impl Eventlog {
         let rows = self.select(
             conn,
             &format!(
-                "SELECT {COLUMNS} FROM countersign_eventlog WHERE (global, client) <= (?1, ?2)
-                 ORDER BY global DESC, client DESC LIMIT 1"
+                "SELECT {COLUMNS} FROM countersign_eventlog AS e WHERE (e.global, e.client) <= (?1, ?2)
+                 ORDER BY e.global DESC, e.client DESC LIMIT 1"
             ),
             params![int(pos.global)?, pos.client],
         )?;
@@ -154,7 +159,7 @@ impl Eventlog {
 
     /// The last row.
     pub(super) fn last(&mut self, conn: &Connection) -> Result<Option<Row>> {
-        let sql = format!("SELECT {COLUMNS} FROM countersign_eventlog ORDER BY global DESC, client DESC LIMIT 1");
+        let sql = format!("SELECT {COLUMNS} FROM countersign_eventlog AS e ORDER BY e.global DESC, e.client DESC LIMIT 1");
         Ok(self.select(conn, &sql, [])?.into_iter().next())
     }
 
@@ -164,8 +169,8 @@ impl Eventlog {
         self.select(
             conn,
             &format!(
-                "SELECT {COLUMNS} FROM countersign_eventlog WHERE author = ?1 AND commit_ordinal = ?2 AND rebases IS NOT NULL
-                 ORDER BY global, client"
+                "SELECT {COLUMNS} FROM countersign_eventlog AS e
+                 WHERE author = ?1 AND commit_ordinal = ?2 AND rebases IS NOT NULL ORDER BY e.global, e.client"
             ),
             params![author, int(commit.ordinal)?],
         )
@@ -208,9 +213,9 @@ impl Eventlog {
         };
         let name = self.name(conn, row.get(9)?)?;
         let args: Arc<str> = Arc::from(row.get_ref(10)?.as_str().map_err(rusqlite::Error::from)?);
-        let skip = row.get::<_, Option<String>>(11)?.map(Arc::from);
+        let skip = row.get::<_, Option<String>>(12)?.map(Arc::from);
         let event = Arc::new(Event { name, args, client_only: pos.is_client_only() });
-        Ok(Row { seq, parent, origin, event, skip, mark: row.get(12)? })
+        Ok(Row { seq, parent, origin, event, skip, mark: row.get(11)? })
     }
 
     fn name_id(&mut self, conn: &Connection, name: &Arc<str>) -> Result<i64> {
@@ -282,6 +287,14 @@ impl Eventlog {
     }
 }
 
+/// The statement that appends entries. Kept for all of a transaction: to look it up again would cost as much as to carry out a small one.
+pub(super) fn insertion(conn: &Connection) -> Result<CachedStatement<'_>> {
+    Ok(conn.prepare_cached(
+        "INSERT INTO countersign_eventlog (global, client, generation, parent, author, ordinal, commit_ordinal, last,
+         rebases, name, args, mark) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?)
+}
+
 /// Whether anything stands after a place, and the mark of the first entry that does.
 pub(super) fn first_mark_after(conn: &Connection, pos: Pos) -> Result<Option<Option<i64>>> {
     let mut select = conn.prepare_cached(
@@ -301,18 +314,10 @@ pub(super) fn newest_mark(conn: &Connection, after: Pos, through: Pos) -> Result
 
 /// Removes every entry after a place.
 pub(super) fn delete_after(conn: &Connection, pos: Pos) -> Result<()> {
-    conn.prepare_cached("DELETE FROM countersign_eventlog WHERE (global, client) > (?1, ?2)")?
-        .execute(params![int(pos.global)?, pos.client])?;
-    Ok(())
-}
-
-/// Forgets the guards of what does not move any more.
-pub(super) fn forget_guards(conn: &Connection, heads: &Heads) -> Result<()> {
-    let mut update = conn.prepare_cached(
-        "UPDATE countersign_eventlog SET guard = NULL
-         WHERE guard IS NOT NULL AND (global, client) <= (?1, ?2) AND (global <= ?3 OR client > 0)",
-    )?;
-    update.execute(params![int(heads.settled.global)?, heads.settled.client, int(heads.upstream)?])?;
+    for table in ["countersign_eventlog", "countersign_skips", "countersign_guards"] {
+        conn.prepare_cached(&format!("DELETE FROM {table} WHERE (global, client) > (?1, ?2)"))?
+            .execute(params![int(pos.global)?, pos.client])?;
+    }
     Ok(())
 }
 
@@ -325,22 +330,19 @@ fn may_move(entry: &Entry) -> bool {
     }
 }
 
-/// Stores how an entry was applied again.
-pub(super) fn reapplied(conn: &Connection, pos: Pos, skip: Option<&str>, mark: Option<i64>) -> Result<()> {
-    conn.prepare_cached("UPDATE countersign_eventlog SET skip = ?3, mark = ?4 WHERE global = ?1 AND client = ?2")?
-        .execute(params![int(pos.global)?, pos.client, skip, mark])?;
+/// Stores under which mark an entry was applied again.
+pub(super) fn reapplied(conn: &Connection, pos: Pos, mark: Option<i64>) -> Result<()> {
+    conn.prepare_cached("UPDATE countersign_eventlog SET mark = ?3 WHERE global = ?1 AND client = ?2")?.execute(params![
+        int(pos.global)?,
+        pos.client,
+        mark
+    ])?;
     Ok(())
 }
 
 /// How many entries there are. Reads the whole log.
 pub(super) fn count(conn: &Connection) -> Result<u64> {
     nat(conn.query_row("SELECT count(*) FROM countersign_eventlog", [], |row| row.get(0))?)
-}
-
-/// How many entries have no effect on the state.
-pub(super) fn count_skipped(conn: &Connection) -> Result<u64> {
-    let mut count = conn.prepare_cached("SELECT count(*) FROM countersign_eventlog WHERE skip IS NOT NULL")?;
-    nat(count.query_row([], |row| row.get(0))?)
 }
 
 /// The parent of a synced entry where it isn't the one before it. That of a client-only entry always follows from its place.

@@ -22,8 +22,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// What can be derived is not stored: an entry is client-only if its place has a client part, own if it counts rebases, and how
 /// firmly it stands follows from the heads. `parent` is the global number of the parent of a synced entry where it isn't the
-/// one before it. `mark` is the unit of undo of an entry that was pending when it was applied. `guard` is what has to hold for the commit
-/// that the entry begins, while the entry may still move. `local` says that a session's commits were made without a backend.
+/// one before it. `mark` is the unit of undo of an entry that was pending when it was applied. What few entries have is in tables of its
+/// own, by their places: a row of the log is looked for twice as fast with no more than 13 columns, as SQLite compares its key then.
+/// `guard` is what has to hold for the commit that the entry begins, while the entry may still move; `reason`, why the entry has no
+/// effect on the state. `local` says that a session's commits were made without a backend.
 const TABLES: &str = "
 CREATE TABLE countersign_identity (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -67,14 +69,22 @@ CREATE TABLE countersign_eventlog (
     rebases INTEGER,
     name INTEGER NOT NULL,
     args TEXT NOT NULL,
-    skip TEXT,
     mark INTEGER,
-    guard TEXT,
     PRIMARY KEY (global, client)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX countersign_own ON countersign_eventlog (author, commit_ordinal) WHERE rebases IS NOT NULL;
-CREATE INDEX countersign_guarded ON countersign_eventlog (global, client) WHERE guard IS NOT NULL;
-CREATE INDEX countersign_skipped ON countersign_eventlog (global, client) WHERE skip IS NOT NULL;
+CREATE TABLE countersign_guards (
+    global INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    guard TEXT NOT NULL,
+    PRIMARY KEY (global, client)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE countersign_skips (
+    global INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (global, client)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE countersign_sessions (
     session TEXT PRIMARY KEY,
     mark INTEGER NOT NULL,

@@ -1,18 +1,38 @@
-//! Guards as they are stored: JSON text with a name and arguments.
+//! Guards as they are stored: JSON text with a name and arguments. Few entries have one, so they have a table of their own.
 
 use std::sync::Arc;
 
-use countersign_core::Guard;
+use countersign_core::{Guard, Heads, Pos};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::{Result, Trouble};
+use super::eventlog::int;
 
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
     name: String,
     #[serde(borrow)]
     args: &'a RawValue,
+}
+
+/// Stores what has to hold for the commit that the entry at this place begins.
+pub(super) fn put(conn: &Connection, pos: Pos, guard: &Guard) -> Result<()> {
+    conn.prepare_cached("INSERT INTO countersign_guards (global, client, guard) VALUES (?1, ?2, ?3)")?.execute(params![
+        int(pos.global)?,
+        pos.client,
+        encode(guard)?
+    ])?;
+    Ok(())
+}
+
+/// Forgets the guards of what does not move any more.
+pub(super) fn forget(conn: &Connection, heads: &Heads) -> Result<()> {
+    let mut delete = conn
+        .prepare_cached("DELETE FROM countersign_guards WHERE (global, client) <= (?1, ?2) AND (global <= ?3 OR client > 0)")?;
+    delete.execute(params![int(heads.settled.global)?, heads.settled.client, int(heads.upstream)?])?;
+    Ok(())
 }
 
 /// The guard as text.

@@ -3,17 +3,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use countersign_core::{CommitId, Entry, Materialised, Pos, Skip, Standing, StorageClass, StorageFailure, Time, Txn};
-use rusqlite::Connection;
+use countersign_core::{CommitId, Entry, Materialised, Poison, Pos, Skip, Standing, StorageClass, StorageFailure, Time, Txn};
+use rusqlite::{CachedStatement, Connection};
 
 use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
 use super::error::{Result, Trouble, failure};
+use super::eventlog::{self, Eventlog};
 use super::fault::{Point, fault};
 use super::ledger::Ledger;
 use super::replay::replay;
-use super::{OpenFile, Storage, Unsettled, eventlog, find, quarantine, times};
+use super::{OpenFile, Storage, Unsettled, find, guards, quarantine, skips, times};
 use crate::mutant::StorageMutant;
-use crate::state::{Class, classify, trouble};
+use crate::state::{Class, Kept, Tables, classify, trouble};
 
 impl Storage {
     /// Carries out one transaction, to the durability that the store was opened with. Never unwinds.
@@ -180,7 +181,7 @@ impl OpenFile {
         let settled = std::mem::replace(&mut ledger.heads, txn.heads.clone()).settled;
         self.forget(&mut ledger, settled)?;
         self.note_times(txn, now)?;
-        eventlog::forget_guards(&self.conn, &txn.heads)?;
+        guards::forget(&self.conn, &txn.heads)?;
         for &(session, mark) in &txn.marks {
             find::set_mark(&self.conn, session, mark, self.local)?;
         }
@@ -240,67 +241,25 @@ impl OpenFile {
     /// Appends and applies. Collects all own commits that can't be applied, each judged with those left out; one is enough for
     /// the transaction to fail.
     fn append(&mut self, ledger: &mut Ledger, txn: &Txn, care: &Care) -> std::result::Result<Vec<Skip>, Halt> {
+        let Self { conn, tables, log, .. } = self;
+        let kept = Kept::on(conn);
+        let mut into = Appending { kept, tables, log, insert: eventlog::insertion(conn)?, ledger, care, skipped: Vec::new() };
         let movable = |entry: &Entry| if entry.is_accepted(&txn.heads) { None } else { entry.commit_id() };
         let mut refused = Vec::new();
-        let mut skipped = Vec::new();
         for unit in txn.append.chunk_by(|a, b| movable(a).is_some() && movable(a) == movable(b)) {
             if care.savepoints {
-                apply::savepoint(&self.conn)?;
+                apply::savepoint(conn)?;
             }
-            let outcome =
-                self.append_unit(ledger, unit, unit.first().and_then(movable), care, refused.is_empty(), &mut skipped)?;
+            let outcome = into.unit(unit, unit.first().and_then(movable), refused.is_empty())?;
             if care.savepoints {
                 match outcome {
-                    None => apply::keep(&self.conn)?,
-                    Some(_) => apply::drop_since(&self.conn)?,
+                    None => apply::keep(conn)?,
+                    Some(_) => apply::drop_since(conn)?,
                 }
             }
             refused.extend(outcome);
         }
-        if refused.is_empty() { Ok(skipped) } else { Err(Halt::Refused(refused)) }
-    }
-
-    /// One commit that may still be refused, or one entry that may not.
-    fn append_unit(
-        &mut self,
-        ledger: &mut Ledger,
-        unit: &[Entry],
-        movable: Option<CommitId>,
-        care: &Care,
-        store: bool,
-        skipped: &mut Vec<Skip>,
-    ) -> std::result::Result<Option<(CommitId, countersign_core::Poison)>, Halt> {
-        if let (Some(commit), Some(guard)) = (movable, unit.iter().find_map(Entry::own_guard))
-            && let Some(poison) = apply::holds(&self.conn, &self.tables, guard)?
-        {
-            return Ok(Some((commit, poison)));
-        }
-        for entry in unit {
-            let at = entry.seq.pos;
-            let mark = (entry.standing == Standing::Pending).then(|| {
-                ledger.mark += 1;
-                ledger.mark
-            });
-            let skip: Option<Arc<str>> = match apply::apply(&self.conn, &self.tables, care, at, &entry.event, mark)? {
-                Judged::Applied => None,
-                Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
-                Judged::Poisoned(_) if !care.savepoints => return Err(Halt::Careful),
-                Judged::Poisoned(poison) => match movable {
-                    Some(commit) => return Ok(Some((commit, poison))),
-                    None => {
-                        // The unit is this entry alone.
-                        apply::drop_since(&self.conn)?;
-                        apply::savepoint(&self.conn)?;
-                        Some(apply::reason(&poison))
-                    }
-                },
-            };
-            if store {
-                self.log.insert(&self.conn, entry, skip.as_deref(), mark)?;
-            }
-            skipped.extend(skip.map(|reason| Skip { at, reason }));
-        }
-        Ok(None)
+        if refused.is_empty() { Ok(into.skipped) } else { Err(Halt::Refused(refused)) }
     }
 
     /// Lets go of the undo of what has settled.
@@ -314,5 +273,62 @@ impl OpenFile {
             }
         }
         Ok(())
+    }
+}
+
+/// Entries being appended and applied, in one transaction.
+struct Appending<'a> {
+    kept: Kept<'a>,
+    tables: &'a Tables,
+    log: &'a mut Eventlog,
+    insert: CachedStatement<'a>,
+    ledger: &'a mut Ledger,
+    care: &'a Care,
+    skipped: Vec<Skip>,
+}
+
+impl Appending<'_> {
+    /// One commit that may still be refused, or one entry that may not. Judged whether it is stored or not.
+    fn unit(
+        &mut self,
+        unit: &[Entry],
+        movable: Option<CommitId>,
+        store: bool,
+    ) -> std::result::Result<Option<(CommitId, Poison)>, Halt> {
+        let (conn, care) = (self.kept.conn(), self.care);
+        if let (Some(commit), Some(guard)) = (movable, unit.iter().find_map(Entry::own_guard))
+            && let Some(poison) = apply::holds(conn, self.tables, guard)?
+        {
+            return Ok(Some((commit, poison)));
+        }
+        for entry in unit {
+            let at = entry.seq.pos;
+            let mark = (entry.standing == Standing::Pending).then(|| {
+                self.ledger.mark += 1;
+                self.ledger.mark
+            });
+            let skip: Option<Arc<str>> = match apply::apply(&mut self.kept, self.tables, care, at, &entry.event, mark)? {
+                Judged::Applied => None,
+                Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
+                Judged::Poisoned(_) if !care.savepoints => return Err(Halt::Careful),
+                Judged::Poisoned(poison) => match movable {
+                    Some(commit) => return Ok(Some((commit, poison))),
+                    None => {
+                        // The unit is this entry alone.
+                        apply::drop_since(conn)?;
+                        apply::savepoint(conn)?;
+                        Some(apply::reason(&poison))
+                    }
+                },
+            };
+            if store {
+                self.log.insert(conn, &mut self.insert, entry, mark)?;
+                if skip.is_some() {
+                    skips::set(conn, at, skip.as_deref())?;
+                }
+            }
+            self.skipped.extend(skip.map(|reason| Skip { at, reason }));
+        }
+        Ok(None)
     }
 }

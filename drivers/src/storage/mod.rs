@@ -23,6 +23,7 @@ mod quarantine;
 mod reader;
 mod replay;
 mod settings;
+mod skips;
 mod snapshot;
 mod syncing;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use pending::PendingCommit;
 pub use quarantine::QuarantineRow;
 pub use reader::{LogRow, LogState, Reader, Rows, Status};
 pub use settings::{Settings, TokenPlace};
+pub(crate) use syncing::ANOTHER_BACKEND;
 pub use syncing::Syncing;
 
 use crate::clock::Clock;
@@ -97,7 +99,7 @@ pub(crate) struct Storage {
     schema: Schema,
     client: ClientId,
     clock: Clock,
-    /// Whether there is no backend.
+    /// Whether there is no backend: nothing has to be undone then.
     local: bool,
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,
@@ -171,7 +173,7 @@ impl Storage {
 
     /// How many entries have no effect on the state.
     pub(crate) fn skipped(&mut self) -> std::result::Result<u64, StorageFailure> {
-        self.read(|file| eventlog::count_skipped(&file.conn))
+        self.read(|file| skips::count(&file.conn))
     }
 
     /// A setting.

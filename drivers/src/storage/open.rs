@@ -152,6 +152,7 @@ impl Storage {
         if backend {
             reopen_local(&mut conn, &mut log).map_err(trouble)?;
         }
+        let tables = recording(&conn, tables, !backend).map_err(sqlite)?;
         let boot = boot::boot(&conn, &mut log, &client).map_err(trouble)?;
         let mark = Mark::of(path).map_err(|error| OpenError::io(path, &error))?;
         let storage = Self {
@@ -206,8 +207,18 @@ impl Storage {
         let guard = Guard::install(&mut conn).map_err(|error| OpenError::sqlite(path, &error))?;
         let log = Eventlog::new(Arc::clone(&self.client));
         let tables = Tables::open(&conn, &self.schema, &guard).map_err(|error| OpenError::schema(path, error))?;
+        let tables = recording(&conn, tables, self.local).map_err(|error| OpenError::sqlite(path, &error))?;
         Ok(OpenFile { conn, tables, log, local: self.local })
     }
+}
+
+/// Without a backend nothing has to be undone in the file. What was pending when it was opened, and is not going to be, keeps what is
+/// recorded of it until that is forgotten.
+fn recording(conn: &Connection, mut tables: Tables, local: bool) -> rusqlite::Result<Tables> {
+    if local {
+        tables.record_nothing(conn)?;
+    }
+    Ok(tables)
 }
 
 fn take_lock(path: &Path) -> std::result::Result<StoreLock, OpenError> {

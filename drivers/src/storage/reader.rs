@@ -19,6 +19,7 @@ use super::open::{identify, read_client};
 use super::quarantine::{self, QuarantineRow};
 use super::replay::PAGE;
 use super::settings::{self, Settings};
+use super::skips;
 use super::syncing::Syncing;
 use crate::state::{Guard, Schema};
 
@@ -153,10 +154,10 @@ impl Reader {
         self.view(|conn, log| {
             let ledger = Ledger::read(conn)?;
             let settled = ledger.heads.settled;
-            let (pending, skipped): (i64, i64) = conn.query_row(
-                "SELECT coalesce(sum((global, client) > (?1, ?2)), 0), count(skip) FROM countersign_eventlog",
+            let pending: i64 = conn.query_row(
+                "SELECT count(*) FROM countersign_eventlog WHERE (global, client) > (?1, ?2)",
                 rusqlite::params![eventlog::int(settled.global)?, settled.client],
-                |row| Ok((row.get(0)?, row.get(1)?)),
+                |row| row.get(0),
             )?;
             let (quarantined, unacknowledged) = quarantine::counts(conn)?;
             Ok(Status {
@@ -169,7 +170,7 @@ impl Reader {
                 heads: ledger.heads,
                 entries: eventlog::count(conn)?,
                 pending: nat(pending)?,
-                skipped: nat(skipped)?,
+                skipped: skips::count(conn)?,
                 quarantined,
                 unacknowledged,
                 settings: settings::all(conn)?,

@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
 use super::eventlog::{self, Eventlog, Row};
 use super::ledger::Ledger;
-use crate::state::Tables;
+use super::skips;
+use crate::state::{Kept, Tables};
 
 /// Rows read at once: bounds memory.
 pub(super) const PAGE: usize = 1_000;
@@ -62,6 +63,7 @@ fn replay_page(
     savepoints: bool,
 ) -> Result<Vec<Skip>, Halt> {
     let mut skips = Vec::new();
+    let mut kept = Kept::on(conn);
     for row in page {
         let at = row.seq.pos;
         let mark = (at > ledger.heads.settled).then(|| {
@@ -71,7 +73,7 @@ fn replay_page(
         if savepoints {
             apply::savepoint(conn)?;
         }
-        let judged = apply::apply(conn, tables, care, at, &row.event, mark)?;
+        let judged = apply::apply(&mut kept, tables, care, at, &row.event, mark)?;
         let skip = match judged {
             Judged::Applied => None,
             Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
@@ -87,7 +89,10 @@ fn replay_page(
         }
         // An old mark may stay on what doesn't move any more: it is among the forgotten.
         if mark.is_some() || skip != row.skip {
-            eventlog::reapplied(conn, at, skip.as_deref(), mark)?;
+            eventlog::reapplied(conn, at, mark)?;
+        }
+        if skip != row.skip {
+            skips::set(conn, at, skip.as_deref())?;
         }
         skips.extend(skip.map(|reason| Skip { at, reason }));
     }

@@ -3,8 +3,8 @@
 //! `cargo bench -p tests --bench limits` measures; with `-- --smoke` it only shows that every benchmark runs. What is named after
 //! the dashes is run alone, as in `-- P1 P4`.
 //!
-//! `cargo bench -p tests --bench limits -- --callgrind` counts the instructions of P1 under valgrind, which no load on the machine
-//! changes, and fails above a stored ceiling (see `callgrind.rs`).
+//! `cargo bench -p tests --bench limits -- --callgrind` counts the instructions of P1, P3 and P4 under valgrind, which no load on
+//! the machine changes, and fails above stored ceilings (see `callgrind.rs`).
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints its figures, and stops at any failure")]
 
 mod callgrind;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == callgrind::COUNTED) {
-        callgrind::counted(arguments[at + 1].parse().unwrap());
+        callgrind::counted(&arguments[at + 1], arguments[at + 2].parse().unwrap());
         return ExitCode::SUCCESS;
     }
     if let Some(at) = arguments.iter().position(|argument| argument == memory::MEASURED) {

@@ -20,6 +20,8 @@ pub(crate) struct Session(Connection);
 impl Session {
     pub(crate) fn new() -> Self {
         let conn = Connection::open_in_memory().unwrap();
+        // As a session's database has it: with larger pages, a commit copies more.
+        conn.pragma_update(None, "page_size", 1_024).unwrap();
         conn.execute_batch(STATE).unwrap();
         conn.execute_batch(UNDO).unwrap();
         Self(conn)

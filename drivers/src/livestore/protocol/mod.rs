@@ -26,7 +26,7 @@ mod round_trip;
 mod tests;
 
 pub use address::AddressError;
-pub(crate) use address::{Address, Query, Transport, Unreadable, encode_payload, is_store_id};
+pub(crate) use address::{Address, Query, Transport, Unreadable, encode_component, encode_payload, is_store_id};
 pub(crate) use batch::{MESSAGE_BYTES, MESSAGE_EVENTS, split};
 pub(crate) use error::{DecodeError, EncodeError, Problem};
 pub(crate) use event::{encode_event, encode_void_event};

@@ -92,6 +92,31 @@ fn a_commit_is_in_the_database_whole_or_not_at_all() {
     assert_eq!(counts(&db), "a=9");
 }
 
+// Verifies: S3
+#[test]
+fn a_commit_of_one_statement_is_whole_too_whatever_the_statement_says_of_failing() {
+    let rows = "VALUES (1), (:n), (3)";
+    let schema = Schema::builder(1)
+        .state_sql("CREATE TABLE t (n INTEGER CHECK (n < 10)) STRICT")
+        .event_sql("v1.Three", false, [format!("INSERT INTO t {rows}")])
+        .event_sql("v1.Halfway", false, [format!("INSERT OR FAIL INTO t {rows}")])
+        .build()
+        .unwrap();
+    let mut db = SessionDb::new(&schema).unwrap();
+    let empty = db.dump().unwrap();
+    for name in ["v1.Three", "v1.Halfway"] {
+        let event = |n: i64| Event { name: name.into(), args: format!(r#"{{"n":{n}}}"#).into(), client_only: false };
+        assert!(matches!(db.commit(None, &[event(10)]), Err(CommitFailure::Materialise { index: 0, .. })), "{name}");
+        assert_eq!((db.dump().unwrap(), db.units()), (empty.clone(), 0), "{name}");
+        let before = db.revision();
+        db.commit(None, &[event(2)]).unwrap();
+        assert_eq!(db.changed_since(before).collect::<Vec<_>>(), ["t"]);
+        assert_eq!(db.query(|db| db.query_row("SELECT sum(n) FROM t", [], |row| row.get::<_, i64>(0))).unwrap(), 6);
+        assert_eq!(db.run(&SessionTxn { undo: 1, forget: 0, apply: vec![] }), SessionApplied::Done);
+        assert_eq!(db.dump().unwrap(), empty, "{name}");
+    }
+}
+
 #[test]
 fn tables_that_change_are_known_also_by_undo() {
     let mut db = SessionDb::new(&schema()).unwrap();
