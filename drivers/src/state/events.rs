@@ -65,13 +65,13 @@ pub trait ToEvents {
     /// The events in canonical form, in order; without their guard, if they have one.
     ///
     /// # Errors
-    /// As [`ToEvent::into_event`].
+    /// As [`ToEvent::to_event`].
     fn to_events(&self, schema: &Schema) -> Result<Vec<Event>, EncodeError>;
 
     /// The events in canonical form, and their guard.
     ///
     /// # Errors
-    /// As [`ToEvent::into_event`]; if the schema has no such guard.
+    /// As [`ToEvent::to_event`]; if the schema has no such guard.
     fn to_batch(&self, schema: &Schema) -> Result<Batch, EncodeError> {
         Ok(Batch::from(self.to_events(schema)?))
     }
