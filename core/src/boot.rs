@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Quarantined;
-use crate::event::Entry;
+use crate::event::{Entry, Origin, OwnEvent};
 use crate::id::{ClientId, CommitId};
-use crate::seq::Pos;
+use crate::seq::{GLOBAL_MAX, Pos};
 use crate::time::Time;
 use crate::txn::Heads;
 
@@ -36,6 +36,37 @@ pub struct Boot {
     /// Since when `pending` has been so, as far as it is known, in the driver's time: from the entry with this index on, no earlier than
     /// then. Ascending.
     pub pending_since: Vec<(usize, Time)>,
+}
+
+/// Counts of a store that has been in use for ever: from here on there is room to go on counting.
+const COUNT_MAX: u32 = u32::MAX / 2;
+
+impl Boot {
+    /// Whether every number is one that a machine can have counted to.
+    pub(crate) fn check_numbers(&self) -> Result<(), BootError> {
+        let rule = |holds: bool, what| if holds { Ok(()) } else { Err(BootError::Inconsistent(what)) };
+        let place = |pos: Pos| pos.global <= GLOBAL_MAX && pos.client <= COUNT_MAX;
+        let Heads { upstream, upstream_parent, settled, generation, .. } = self.heads;
+        rule(self.number <= GLOBAL_MAX, "the number of the last transaction can be counted on")?;
+        rule(generation <= COUNT_MAX, "the generation can be counted on")?;
+        let heads = upstream <= GLOBAL_MAX && place(settled) && place(self.settled_head);
+        rule(
+            heads && (upstream_parent < upstream || upstream == 0),
+            "the heads are places in a log, and a parent is before its event",
+        )?;
+        rule(self.heads.acknowledged <= GLOBAL_MAX, "what is acknowledged is a place in a log")?;
+        for entry in self.pending.iter().chain(&self.anchor) {
+            rule(place(entry.seq.pos) && place(entry.parent), "an entry stands at a place in a log")?;
+            let Origin::Own { id, commit, rebases, .. } = entry.origin else { continue };
+            rule(id.ordinal <= GLOBAL_MAX && commit <= GLOBAL_MAX, "an event's identity can be counted on")?;
+            rule(rebases <= COUNT_MAX, "how often an event was renumbered can be counted on")?;
+        }
+        for quarantined in &self.uncertain {
+            let counted = |own: &OwnEvent| own.id.ordinal <= GLOBAL_MAX && own.commit <= GLOBAL_MAX;
+            rule(quarantined.events.iter().all(counted), "a quarantined event's identity can be counted on")?;
+        }
+        Ok(())
+    }
 }
 
 /// What was loaded can't be a store's state: the file is damaged, or was changed by hand.

@@ -47,8 +47,8 @@ pub use boot::{Boot, BootError};
 pub use config::{Config, OfflinePolicy, StuckPolicy};
 pub use effect::{Confirmed, Effect, Notice, Output, Pull, Push, Reason, Resolution, Stage};
 pub use error::{
-    BackendFailure, Certainty, Class, CommitError, InvalidPush, Limit, Poison, Quarantined, StorageClass, StorageFailure,
-    SyncError, Whereabouts,
+    BackendDiffers, BackendFailure, Certainty, Class, CommitError, InvalidPush, Limit, Poison, Quarantined, StorageClass,
+    StorageFailure, SyncError, Whereabouts,
 };
 pub use event::{Entry, Event, Origin, OwnEvent, PulledEvent, Standing, WireIds};
 pub use guard::{Batch, Guard};

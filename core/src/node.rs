@@ -53,6 +53,7 @@ impl Node {
     ///
     /// If what was loaded can't be the state of a store: the file is damaged.
     pub fn new(config: Config, boot: Boot, seed: u64) -> Result<Self, BootError> {
+        boot.check_numbers()?;
         let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
         for entry in &boot.pending {
             if let Some(commit) = entry.commit_id() {

@@ -6,7 +6,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Stage;
-use crate::error::{Class, StorageFailure};
+use crate::error::{BackendDiffers, Class, StorageFailure};
 use crate::id::{BackendId, CommitId};
 use crate::node::Node;
 use crate::time::Time;
@@ -134,7 +134,7 @@ impl fmt::Display for Why {
             Self::Offline { message, .. } => write!(f, "the backend is not reached: {message}"),
             Self::NeedsAuth { message } => write!(f, "the backend wants other credentials: {message}"),
             Self::BackendIdMismatch { expected, received } => {
-                write!(f, "another backend: this store was synced with {expected}, found {received}")
+                write!(f, "{}", BackendDiffers { expected, received })
             }
             Self::BackendLogBroken { at } => write!(f, "the backend's log has a gap after e{at}"),
             Self::Pulling => f.write_str("pulling what others have written"),

@@ -53,6 +53,7 @@ pub mod guide;
 #[cfg(feature = "livestore")]
 pub mod livestore;
 mod mark;
+mod mutant;
 mod receipt;
 mod record;
 #[cfg(feature = "server")]
@@ -70,6 +71,8 @@ pub use countersign_core::{
     Batch, Certainty, Class, CommitId, Config, Event, Guard, IdentityPolicy, InvalidPush, LastError, OfflinePolicy, Pos, Seq,
     SessionId, Stage, StuckPolicy, SyncError, SyncState, Waiting, Whereabouts, Why,
 };
+#[cfg(feature = "mutants")]
+pub use mutant::StorageMutant;
 pub use receipt::{
     CommitReceipt, Confirmation, Endless, Milestone, MilestoneWait, Outcome, ParseTokenError, PositionToken, ReceiptStatus,
     Settled, SyncStage, Updates, Wait, Waited, WaitingFor,

@@ -1,14 +1,4 @@
 //! Sequence numbers and commit ids: what is read prints the same again.
 #![no_main]
 
-use countersign_core::{CommitId, Seq};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    if let Ok(commit) = text.parse::<CommitId>() {
-        assert_eq!(commit.to_string(), text);
-    }
-    if let Ok(seq) = text.parse::<Seq>() {
-        assert_eq!(seq.to_string().parse(), Ok(seq));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::run("notation", bytes));

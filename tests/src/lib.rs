@@ -3,10 +3,12 @@
 pub mod crash;
 pub mod driver;
 pub mod exhaustive;
+pub mod fuzz;
 pub mod invariants;
 pub mod merge;
 mod model;
 pub mod proxy;
+pub mod scene;
 pub mod script;
 pub mod sim;
 pub mod todos;

@@ -1,17 +1,39 @@
 //! Bugs put back into the machine, one at a time: the simulator finds each, and shrinks what it has found.
 //!
-//! `cargo test -p tests --features mutants --test mutants`
+//! `cargo test -p tests --features mutants --test mutants` tries all of them; with `TURN=n` it is three, others for each number.
 #![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 #![cfg(feature = "mutants")]
 
 use std::time::{Duration, Instant};
 
+use countersign::backend::EmbeddedBackend;
+use countersign::{Reader, StorageMutant};
+use tests::crash;
 use tests::exhaustive::{WORLDS, explore};
 use tests::sim;
+use tests::todos::{LONG, filter, note, schema, settled, synced, todo};
 use tests::world::{Choices, Mutant, Trace};
 
 /// Within so many worlds each has to be found: as many as each change is tried with.
 const SEEDS: u64 = 2_000;
+
+/// How many are tried in each turn.
+const IN_TURN: usize = 3;
+
+/// Those whose turn it is: machine and storage have one order.
+fn chosen() -> (Vec<Mutant>, Vec<StorageMutant>) {
+    let (machine, storage) = (Mutant::ALL.len(), StorageMutant::ALL.len());
+    let turn = std::env::var("TURN").ok().map(|text| text.parse::<usize>().expect("TURN has to be a number"));
+    let is_on = |place: usize| {
+        turn.is_none_or(|turn| {
+            (place + (machine + storage) - (turn * IN_TURN) % (machine + storage)) % (machine + storage) < IN_TURN
+        })
+    };
+    let some = Mutant::ALL.into_iter().enumerate().filter(|&(place, _)| is_on(place)).map(|(_, mutant)| mutant);
+    let others =
+        StorageMutant::ALL.into_iter().enumerate().filter(|&(place, _)| is_on(machine + place)).map(|(_, mutant)| mutant);
+    (some.collect(), others.collect())
+}
 
 /// The first world in which a bug shows.
 fn first(mutant: Mutant) -> u64 {
@@ -23,7 +45,7 @@ fn first(mutant: Mutant) -> u64 {
 
 #[test]
 fn the_simulator_finds_every_bug_of_the_machine() {
-    for mutant in Mutant::ALL {
+    for mutant in chosen().0 {
         let began = Instant::now();
         let seed = first(mutant);
         let violation = sim::run_with(seed, Some(mutant)).violation.unwrap();
@@ -59,6 +81,16 @@ fn a_failing_run_shrinks() {
     }
 }
 
+/// The small runs that are kept show what they are kept for; if the worlds have changed so that they don't, `KEEP` makes them anew.
+#[test]
+fn what_is_kept_shows_its_bug() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    for mutant in Mutant::ALL {
+        let trace = Trace::load(&folder.join(format!("{mutant:?}.trace"))).unwrap_or_else(|error| panic!("{mutant:?}: {error}"));
+        assert!(sim::play(&trace, Some(mutant)).violation.is_some(), "{mutant:?} does not show in its trace any more");
+    }
+}
+
 /// Small worlds, too, are worth something only if a bug shows in them.
 #[test]
 fn every_interleaving_of_a_small_world_finds_what_depends_on_the_order() {
@@ -70,4 +102,45 @@ fn every_interleaving_of_a_small_world_finds_what_depends_on_the_order() {
         println!("{mutant:?}: {} after {} states", violation.id, found.states);
         assert!(transcript.contains("< prepare"), "{transcript}");
     }
+}
+
+/// The crash points of real files find what is wrong with transactions and syncs, a look at the state what is wrong with undo.
+#[test]
+fn real_files_show_every_bug_of_storage() {
+    for mutant in chosen().1 {
+        StorageMutant::put_back(Some(mutant));
+        let found = match mutant {
+            StorageMutant::SkipUndoOfOneTable => after_a_rebase(),
+            _ => {
+                let extent = crash::Extent { recoveries: (0, 0), errors: 0, ..crash::Extent::QUICK };
+                crash::run(&crash::ALL.iter().take(4).collect::<Vec<_>>(), &extent).1
+            }
+        };
+        StorageMutant::put_back(None);
+        let first = found.first().unwrap_or_else(|| panic!("{mutant:?} survives"));
+        println!("{mutant:?}: {}", first.lines().next().unwrap_or_default());
+    }
+    assert_eq!(after_a_rebase(), Vec::<String>::new(), "without a bug");
+}
+
+/// What is wrong with a store that was rebased.
+fn after_a_rebase() -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = EmbeddedBackend::open(folder.path().join("backend.db")).unwrap();
+    let other = synced(&folder.path().join("other.db"), &backend);
+    let path = folder.path().join("rebased.db");
+    backend.switch().off();
+    let mine = EmbeddedBackend::open(folder.path().join("backend.db")).unwrap();
+    mine.switch().off();
+    let store = synced(&path, &mine);
+    let receipt = store.commit((todo(1), note("mine"), filter("mine"))).unwrap();
+    settled(&receipt.leader_sync).unwrap();
+    backend.switch().on();
+    settled(&other.commit((todo(2), note("theirs"))).unwrap().backend_sync).unwrap();
+    mine.switch().on();
+    store.tell(countersign::News::Online);
+    // With a bug it may end in any way.
+    let _ = receipt.backend_sync.wait_timeout(Duration::from_secs(5));
+    let _ = store.close(LONG);
+    Reader::open(&path).unwrap().check(&schema()).unwrap()
 }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Why storage could not apply one commit. The machine turns it into a [`SyncError`] with its certainty.
+/// Why storage could not apply one commit. The machine turns it into a [`SyncError`](super::SyncError) with its certainty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Poison {
     /// A materialiser, its SQL or a constraint refused an event.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Certainty, Class, Whereabouts};
+use super::{BackendDiffers, Certainty, Class, Whereabouts};
 use crate::id::BackendId;
 use crate::seq::Pos;
 
@@ -30,11 +30,11 @@ pub enum InvalidPush {
         provided: Pos,
     },
     /// The backend is not the one this store has been syncing with, or has lost confirmed history.
-    #[error("the backend is {received}, but this store has been syncing with {expected}")]
+    #[error("{}", BackendDiffers { .expected, .received })]
     BackendIdMismatch {
-        /// The identity that this store knows, or what of its history is missing.
+        /// The identity that this store knows.
         expected: BackendId,
-        /// What the backend says.
+        /// The backend's, or `lost history: ` and what of the confirmed history is missing. [`BackendDiffers`] puts both in words.
         received: BackendId,
     },
 }

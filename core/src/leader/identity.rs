@@ -86,11 +86,8 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
         *next = pending.range(*next..).position(is_own).map_or(pending.len(), |ahead| *next + ahead);
         let index = *next;
         let candidate = pending.get(index)?;
-        let is_it = is_same(&candidate.own, session, incoming) || {
-            // The backend changed our bytes: only something that may have been sent can have come back.
-            let exposed = (self.tail.exposed() - self.tail.pending_first()) as usize;
-            incoming.ids.is_none() && index < exposed && !self.may_be_quarantined(session)
-        };
+        let is_it = is_same(&candidate.own, session, incoming)
+            || incoming.ids.is_none() && self.has_other_bytes(candidate, index, session, incoming);
         if !is_it {
             return None;
         }
@@ -100,6 +97,16 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
 }
 
 impl AgainstBackend<'_> {
+    /// Whether this may be that event with bytes that the backend changed. Only something that may have been sent can have come back;
+    /// what was acknowledged stands where it was acknowledged.
+    fn has_other_bytes(&self, candidate: &Pending, index: usize, session: SessionId, incoming: &PulledEvent) -> bool {
+        let until = |end: u64| index < (end - self.tail.pending_first()) as usize;
+        if until(self.tail.acked()) {
+            return self.tail.place_of(candidate).global == incoming.seq;
+        }
+        until(self.tail.exposed()) && !self.may_be_quarantined(session)
+    }
+
     fn may_be_quarantined(&self, session: SessionId) -> bool {
         self.uncertain.iter().any(|quarantined| quarantined.commit.session == session)
     }

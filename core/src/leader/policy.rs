@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::config::{Config, StuckPolicy};
 use crate::effect::Notice;
-use crate::error::{BackendFailure, Certainty, InvalidPush, SyncError, Whereabouts};
+use crate::error::{BackendFailure, Certainty, InvalidPush, LOST_HISTORY, SyncError, Whereabouts};
 use crate::id::{BackendId, CommitId, EffectId};
 use crate::input::IdentityPolicy;
 use crate::outbox::Outbox;
@@ -134,7 +134,7 @@ impl Leader {
             }
             BackendFailure::Truncated { message } => {
                 let expected = self.backend.clone().unwrap_or_else(|| Arc::from("unknown"));
-                self.mismatch(config, expected, message, out);
+                self.mismatch(config, expected, alloc::format!("{LOST_HISTORY}{message}").into(), out);
             }
             // The others are dealt with where they come in.
             BackendFailure::Unreachable { message, .. } | BackendFailure::Unknown { message } => self.unreachable(message, out),

@@ -153,7 +153,7 @@ impl Leader {
             && let Some(anchor) = &self.pulling.anchor
         {
             if events.first().is_none_or(|first| !is_anchor(anchor, first)) && !self.has(Mutant::NoAnchor) {
-                let message = alloc::format!("the backend no longer holds e{} as it had confirmed it", anchor.seq);
+                let message = alloc::format!("it no longer holds e{} as it had confirmed it", anchor.seq);
                 self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
                 return true;
             }
@@ -168,7 +168,7 @@ impl Leader {
             return true;
         }
         if !self.take(&events, out) {
-            let message = alloc::format!("the backend confirmed e{} and now holds another event there", self.tail.upstream() + 1);
+            let message = alloc::format!("it had confirmed e{}, and now holds another event there", self.tail.upstream() + 1);
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return true;
         }
@@ -194,7 +194,7 @@ impl Leader {
     fn ended_short(&mut self, config: &Config, out: &mut Outbox) {
         let at = self.tail.upstream();
         if self.pulling.ended_short_at == Some(at) {
-            let message = alloc::format!("the backend had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
+            let message = alloc::format!("it had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
             self.pulling.ended_short_at = None;
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;
@@ -268,9 +268,7 @@ impl Leader {
             Delta::Advance { taken, .. } => (taken, Vec::new()),
             Delta::Rebase { taken, moved, .. } => (taken, moved),
         };
-        // Acknowledged events stand where they stand. A page that puts another event there takes the acknowledgement back.
-        let acked_here = self.acked_synced(acked);
-        if taken < acked_here && taken < events.len() {
+        if self.contradicts(acked, events.len(), taken, &moved) {
             return false;
         }
         self.pulling.anchor = Some(last.clone());
@@ -279,15 +277,17 @@ impl Leader {
             self.confirm_first(acked);
         }
         if taken < events.len() {
-            self.take_others(&events[taken..], taken, first, &moved, out);
+            self.take_others(events, taken, (first, acked), &moved, out);
         }
         true
     }
 
-    /// The synced events that are acknowledged and not yet pulled.
-    fn acked_synced(&self, acked: u64) -> usize {
+    /// Whether a page puts another event where an acknowledged one stands. The same one with other bytes is none.
+    fn contradicts(&self, acked: u64, page: usize, taken: usize, moved: &[(usize, usize)]) -> bool {
         let acked = (acked - self.tail.pending_first()) as usize;
-        self.tail.pending().iter().take(acked).filter(|event| !event.own.event.client_only).count()
+        let pending = self.tail.pending().iter().take(acked).enumerate();
+        let synced = pending.filter(|(_, event)| !event.own.event.client_only).map(|(index, _)| index);
+        synced.enumerate().take(page).skip(taken).any(|stands| moved.binary_search(&stands).is_err())
     }
 
     /// The first pending event has come back where it stands.
@@ -306,7 +306,15 @@ impl Leader {
     }
 
     /// Events that are not the next pending ones: others' events, and own ones at other places.
-    fn take_others(&mut self, events: &[PulledEvent], taken: usize, first: u64, moved: &[(usize, usize)], out: &mut Outbox) {
+    fn take_others(
+        &mut self,
+        events: &[PulledEvent],
+        taken: usize,
+        (first, acked): (u64, u64),
+        moved: &[(usize, usize)],
+        out: &mut Outbox,
+    ) {
+        let events = &events[taken..];
         let mut indices: Vec<u64> = moved.iter().map(|&(_, index)| first + index as u64).collect();
         indices.sort_unstable();
         let removed = self.tail.remove(&indices);
@@ -318,11 +326,11 @@ impl Leader {
         let mut any_foreign = false;
         for (i, pulled) in (taken..).zip(events) {
             let own = moved.next_if(|&&(incoming, _)| incoming == i).and_then(|&(_, index)| {
-                let at = indices.binary_search(&(first + index as u64)).ok()?;
-                removed.get(at)
+                let index = first + index as u64;
+                Some((removed.get(indices.binary_search(&index).ok()?)?, index < acked))
             });
             let entry = match own {
-                Some(own) => self.come_back_moved(own, pulled, out),
+                Some((own, acked)) => self.come_back(own, acked, pulled, out),
                 None => match self.release(pulled, out) {
                     Some(origin) => confirmed_entry(pulled, origin, pulled.event.clone()),
                     None => {
@@ -346,11 +354,14 @@ impl Leader {
         self.pushing.overtaken();
     }
 
-    /// A pending event has come back at another place.
-    fn come_back_moved(&mut self, own: &Pending, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
+    /// A pending event has come back at another place, or with other bytes.
+    fn come_back(&mut self, own: &Pending, acked: bool, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
         self.count_pending(own.own.event.client_only, own.own.held_bytes(), -1);
-        let rebases = self.tail.rebases_of(own) + 1;
-        self.confirm(own.own.commit_id(), own.closes, pulled.seq, rebases);
+        // An acknowledged one stands where it stood, and its receipt knows.
+        let rebases = self.tail.rebases_of(own) + u32::from(!acked);
+        if !acked {
+            self.confirm(own.own.commit_id(), own.closes, pulled.seq, rebases);
+        }
         let event = if own.own.event.says_the_same(&pulled.event) {
             own.own.event.clone()
         } else {

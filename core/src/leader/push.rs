@@ -303,7 +303,7 @@ impl Leader {
         }
         if head < flight.parent {
             // A batch follows what the backend has confirmed, by a pull or by an acknowledgement.
-            let message = alloc::format!("the backend says that it ends at e{head}, but it had confirmed e{}", flight.parent);
+            let message = alloc::format!("its log ends at e{head}, and it had confirmed e{}", flight.parent);
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;
         }

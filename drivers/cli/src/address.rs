@@ -19,6 +19,8 @@ pub(crate) enum Address {
 }
 
 const EMBEDDED: &str = "embedded:";
+/// Names a file of root certificates that are trusted instead of Mozilla's.
+const ROOTS: &str = "SSL_CERT_FILE";
 
 impl Address {
     pub(crate) fn parse(text: &str) -> Result<Self> {
@@ -50,7 +52,7 @@ impl Address {
         Ok(match self {
             Self::Embedded(path) => opener.backend(EmbeddedBackend::at(beside(path, store))),
             Self::Server(url) => {
-                let backend = server(url)?;
+                let backend = trusting(server(url)?)?;
                 opener.backend(match token {
                     Some(TokenPlace::File(path)) => backend.token_file(beside(path, store)),
                     Some(TokenPlace::Env(variable)) => backend.token_env(variable),
@@ -82,6 +84,18 @@ fn server(url: &str) -> Result<LiveStoreBackend> {
         };
         Failure::input("address", format!("no backend can be there: {error}; {advice}"))
     })
+}
+
+/// Trusts the certificates that this variable names, as other programs do.
+fn trusting(backend: LiveStoreBackend) -> Result<LiveStoreBackend> {
+    let Some(file) = std::env::var_os(ROOTS).filter(|file| !file.is_empty()) else { return Ok(backend) };
+    let file = Path::new(&file);
+    let pem = std::fs::read(file).map_err(|error| Failure::unreadable(file, &error))?;
+    let wrong = |error: AddressError| {
+        let advice = "the variable has to name a file of certificates in PEM, or not to be set";
+        Failure::input("certificates", format!("{ROOTS}={}: {error}; {advice}", file.display()))
+    };
+    backend.root_certificates(&pem).map_err(wrong)
 }
 
 /// As a path is remembered: relative to the store's folder for what lies in it, so that the folder can be moved as a whole; else

@@ -231,9 +231,15 @@ pub(crate) struct Serve {
     /// Stores in the directory
     #[arg(long, value_name = "N")]
     pub(crate) max_stores: Option<usize>,
+    /// Stores that are open at the same time
+    #[arg(long, value_name = "N")]
+    pub(crate) max_open_stores: Option<usize>,
     /// Bytes in one message of a client
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_message: Option<usize>,
+    /// Bytes that arrive and are not dealt with, of all clients together
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_arriving: Option<usize>,
     /// Bytes that are held for a client that does not take them
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_unsent: Option<usize>,

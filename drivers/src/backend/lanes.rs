@@ -117,7 +117,7 @@ impl EmbeddedPull {
         let Slice { mut page, head, .. } = slice?.ok_or_else(cut_short)?;
         self.faults.page(&mut page);
         if head < pull.after {
-            let message = format!("the backend's log ends at e{head}, and e{} was asked for: it has lost history", pull.after);
+            let message = format!("its log ends at e{head}, and e{} was asked for", pull.after);
             return Err(BackendFailure::Truncated { message: message.into() });
         }
         self.stream = Some(cursor.behind(&page));

@@ -168,7 +168,7 @@ impl Log for SqliteLog {
             if let Some(last) = cursor.last()
                 && rows::event_at(tx, last.seq)?.as_ref() != Some(last)
             {
-                let message = format!("the backend has lost e{}, which it has sent; its log ends at e{head}", last.seq).into();
+                let message = format!("e{} is gone, which it had sent; its log ends at e{head}", last.seq).into();
                 return Err(Stop::Answer(BackendFailure::Truncated { message }));
             }
             let (events, notes) =

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use countersign_core::{Effect, EffectId, Notice, Output, Resolution, Stage, Txn};
+use countersign_core::{BackendDiffers, Effect, EffectId, Notice, Output, Resolution, Stage, Txn};
 use futures_channel::oneshot;
 
 use super::{SessionCell, Shared, Timer, push, storage};
@@ -129,7 +129,7 @@ fn tell(notice: &Notice) {
     match notice {
         Notice::Quarantined { commit, error } => tracing::error!(%commit, %error, "commit in quarantine"),
         Notice::Stuck { commit, message } => tracing::error!(%commit, %message, "the backend keeps refusing a commit"),
-        Notice::BackendIdMismatch { expected, received } => tracing::error!(%expected, %received, "another backend"),
+        Notice::BackendIdMismatch { expected, received } => tracing::error!("{}", BackendDiffers { expected, received }),
         Notice::BackendLogBroken { at } => tracing::error!(at, "the backend's log has a gap"),
         Notice::StorageTrouble(failure) => tracing::error!(class = ?failure.class, message = %failure.message, "storage"),
         Notice::NeedsAuth { message } => tracing::warn!(%message, "the backend wants other credentials"),

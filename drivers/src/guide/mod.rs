@@ -1,8 +1,59 @@
 //! A walk through receipts: what to do with them, from nothing at all to a read on another client.
 //!
-//! Every example runs, on a real file and with a real backend, an [`EmbeddedBackend`](crate::backend::EmbeddedBackend); they share a schema with
-//! one event, `TodoCreated`, and a function that opens a store. What a receipt promises, rule by rule, is in [`rules`]; how to test an
-//! application with outages and refusals, in [`crate::testing`].
+//! Every example runs, on a real file and with a real backend, an [`EmbeddedBackend`](crate::backend::EmbeddedBackend). All of them begin as
+//! this one does, which is shown once: `dir` is a folder, `backend` a backend, `todo` makes an event, and `open` opens a store. What a
+//! receipt promises, rule by rule, is in [`rules`]; how to test an application with outages and refusals, in [`crate::testing`].
+//!
+//! ```
+//! use std::path::Path;
+//! use std::time::Duration;
+//!
+//! use countersign::backend::EmbeddedBackend;
+//! use countersign::{Config, EventType, Schema, Store};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct TodoCreated {
+//!     id: String,
+//!     text: String,
+//! }
+//!
+//! impl EventType for TodoCreated {
+//!     const NAME: &'static str = "v1.TodoCreated";
+//! }
+//!
+//! fn todo(id: &str) -> TodoCreated {
+//!     TodoCreated { id: id.into(), text: "water the plants".into() }
+//! }
+//!
+//! fn schema() -> Schema {
+//!     Schema::builder(1)
+//!         .state_sql("CREATE TABLE todos (id TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT")
+//!         .event(|db, todo: TodoCreated| {
+//!             db.execute("INSERT INTO todos (id, text) VALUES (?1, ?2)", (&todo.id, &todo.text)).map(drop)
+//!         })
+//!         .guard_sql("v1.TodoFree", "SELECT count(*) = 0 FROM todos WHERE id = :id", Some("there is one already"))
+//!         .build()
+//!         .expect("the schema is good")
+//! }
+//!
+//! fn open(dir: &Path, name: &str, backend: &EmbeddedBackend) -> Store {
+//!     // Tried again soon after an outage, so that nobody waits for an example.
+//!     let config = Config { backoff_min: Duration::from_millis(10), ..Config::default() };
+//!     Store::open(dir.join(name)).schema(schema()).backend(backend.clone()).config(config).blocking().expect("it opens")
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let dir = tempfile::tempdir()?;
+//!     let dir = dir.path();
+//!     let backend = EmbeddedBackend::open(dir.join("backend.db"))?;
+//!
+//!     let store = open(dir, "todos.db", &backend);
+//!     let receipt = store.commit(todo("1"))?;
+//!     receipt.backend_sync.wait()?;
+//!     Ok(())
+//! }
+//! ```
 //!
 //! # Fire and forget
 //!
@@ -12,16 +63,27 @@
 //!
 //! ```
 #![doc = include_str!("setup.md")]
+//! use countersign::Stage;
+//!
 //! let store = open(dir, "todos.db", &backend);
 //! store.commit(todo("1"))?;
 //! let todos: i64 = store.query(|db| db.query_row("SELECT count(*) FROM todos", [], |row| row.get(0)))?;
 //! assert_eq!(todos, 1);
 //!
+//! // Nobody waits for this one, and the backend refuses it.
+//! backend.refuse(|event| event.event.args.contains("\"2\""), true, "two is not allowed");
+//! let id = store.commit(todo("2"))?.id();
+//! let _ = store.barrier(Stage::Backend).wait(); // for the example: until it has settled
+//!
 //! // At the start of a program, or once in a while: what went wrong, and nobody was told of?
-//! for failure in store.unobserved_failures()? {
-//!     eprintln!("{}: {}", failure.quarantined.commit, failure.quarantined.error);
+//! let failures = store.unobserved_failures()?;
+//! assert_eq!(failures.len(), 1);
+//! for failure in failures {
+//!     assert_eq!(failure.quarantined.commit, id);
+//!     assert_eq!(failure.quarantined.error.to_string(), "the backend refuses the commit: two is not allowed");
 //!     store.acknowledge(failure.quarantined.commit)?;
 //! }
+//! assert!(store.unobserved_failures()?.is_empty());
 //! # Ok(())
 //! # }
 //! ```

@@ -13,3 +13,14 @@ mod token;
 pub use backend::LiveStoreBackend;
 pub use protocol::AddressError;
 pub use token::Token;
+
+/// What fuzz targets ask of the codec: nothing panics on any bytes, and what was read and is written again reads the same.
+///
+/// # Errors
+///
+/// Says what does not.
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub fn round_trip(bytes: &[u8]) -> Result<(), String> {
+    protocol::round_trip(bytes)
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_io::Async;
 
 use super::access::Access;
-use super::connection::Gate;
+use super::connection::{Gate, Room};
 use super::error::StartError;
 use super::eventlogs::Eventlogs;
 use super::host::{Host, Listeners, run};
@@ -134,10 +134,11 @@ impl Server {
             LockError::Io(error) => unusable(error),
         })?;
         let metrics = Arc::new(Metrics::default());
-        let eventlogs = Eventlogs::new(dir.clone(), limits.stores, metrics.clone()).map_err(unusable)?;
+        let eventlogs = Eventlogs::new(dir.clone(), &limits, metrics.clone()).map_err(unusable)?;
         let (sync, addr) = bind(listen)?;
         let observed = metrics_at.map(bind).transpose()?;
         let (metrics_listener, metrics_addr) = observed.unzip();
+        let room = Room::of(limits.arriving_bytes);
         let host = Arc::new(Host {
             limits,
             access: Arc::new(access),
@@ -146,6 +147,7 @@ impl Server {
             stopping: Arc::new(Stopping::default()),
             tls: tls.map(Into::into),
             gate: Gate::default(),
+            room,
         });
         let (of_thread, listeners) = (host.clone(), Listeners { sync, metrics: metrics_listener });
         let thread = std::thread::Builder::new()
@@ -161,9 +163,11 @@ impl Server {
 fn check(limits: &Limits) -> Result<(), StartError> {
     let least = [
         ("message_bytes", limits.message_bytes, 1_000_000),
+        ("arriving_bytes", limits.arriving_bytes, limits.message_bytes),
         ("connections", limits.connections, 1),
         ("connections_per_address", limits.connections_per_address, 1),
         ("stores", limits.stores, 1),
+        ("open_stores", limits.open_stores, 1),
         ("pulls", limits.pulls, 1),
         ("unsent_bytes", limits.unsent_bytes, 1_000),
     ];

@@ -12,7 +12,7 @@ use futures_lite::future::or;
 use futures_rustls::TlsAcceptor;
 
 use super::access::Access;
-use super::connection::{Gate, accept};
+use super::connection::{Gate, Room, accept};
 use super::eventlogs::Eventlogs;
 use super::limits::Limits;
 use super::metrics::Metrics;
@@ -36,6 +36,7 @@ pub(super) struct Host {
     pub(super) stopping: Arc<Stopping>,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) gate: Gate,
+    pub(super) room: Room,
 }
 
 /// The sockets that are listened on.

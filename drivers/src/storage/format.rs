@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::mutant::StorageMutant;
+
 use super::Durability;
 
 /// `CSGN`, in the header of every store.
@@ -187,6 +189,7 @@ pub(super) fn configure(conn: &Connection, durability: Durability) -> rusqlite::
         Durability::Power => "FULL",
         Durability::Process => "NORMAL",
     };
+    let synchronous = if StorageMutant::SynchronousOff.is_in() { "OFF" } else { synchronous };
     conn.pragma_update(None, "synchronous", synchronous)?;
     if cfg!(target_vendor = "apple") {
         // Without it, fsync on Apple's systems does not reach the medium.

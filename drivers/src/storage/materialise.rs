@@ -13,6 +13,7 @@ use super::fault::{Point, fault};
 use super::ledger::Ledger;
 use super::replay::replay;
 use super::{OpenFile, Storage, Unsettled, find, guards, quarantine, skips, times};
+use crate::mutant::StorageMutant;
 use crate::state::{Class, Kept, Tables, classify, trouble};
 
 impl Storage {
@@ -185,6 +186,9 @@ impl OpenFile {
             find::set_mark(&self.conn, session, mark, self.local)?;
         }
         ledger.number = txn.number;
+        if StorageMutant::HeadInSecondTransaction.is_in() {
+            self.conn.execute_batch("COMMIT; BEGIN IMMEDIATE")?;
+        }
         ledger.write(&self.conn)?;
         Ok(skipped)
     }

@@ -21,7 +21,9 @@ mod open;
 mod pending;
 mod quarantine;
 mod reader;
+mod rebuild;
 mod replay;
+mod rows;
 mod settings;
 mod skips;
 mod snapshot;
@@ -41,8 +43,10 @@ pub use lock::Writer;
 pub(crate) use open::{OpenReport, Options};
 pub use pending::PendingCommit;
 pub use quarantine::QuarantineRow;
-pub use reader::{LogRow, LogState, Reader, Rows, Status};
+pub use reader::{LogRow, LogState, Reader, Status};
+pub use rows::Rows;
 pub use settings::{Settings, TokenPlace};
+pub(crate) use syncing::ANOTHER_BACKEND;
 pub use syncing::Syncing;
 
 use crate::clock::Clock;
@@ -98,7 +102,7 @@ pub(crate) struct Storage {
     schema: Schema,
     client: ClientId,
     clock: Clock,
-    /// Whether there is no backend.
+    /// Whether there is no backend: nothing has to be undone then.
     local: bool,
     /// Nothing after trouble that a new connection may cure.
     file: Option<OpenFile>,

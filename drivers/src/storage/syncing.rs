@@ -6,8 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use countersign_core::{CommitId, Status, SyncState};
+use countersign_core::{BackendDiffers, CommitId, Status, SyncState};
 use serde::{Deserialize, Serialize};
+
+/// What to do about a backend that differs from the one that is known.
+pub(crate) const ANOTHER_BACKEND: &str = "nothing is pushed or pulled: bring that one back, or open the store with the policy to begin anew with this one (IdentityPolicy::Reset)";
 
 /// How the syncing of a store stands, as the process has said that has it open. Said anew whenever it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +81,7 @@ impl Syncing {
                 Some(message.to_string())
             }
             SyncState::BackendIdMismatch { expected, received, .. } => {
-                Some(format!("this store was synced with {expected}, found {received}"))
+                Some(format!("{}; {ANOTHER_BACKEND}", BackendDiffers { expected, received }))
             }
             SyncState::BackendLogBroken { at } => Some(format!("the backend's log has a gap after e{at}")),
             _ => None,
@@ -92,7 +95,7 @@ impl fmt::Display for Syncing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.name() {
             "needs_auth" => "paused until there are other credentials",
-            "another_backend" => "stopped, another backend",
+            "another_backend" => "stopped",
             "log_broken" => "paused",
             "storage_broken" => "stopped, the store's file is damaged",
             other => other,

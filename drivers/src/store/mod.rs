@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use countersign_core::{CommitId, Input, SessionId, Status, SyncState};
+use countersign_core::{BackendDiffers, CommitId, Input, SessionId, Status, SyncState};
 use rusqlite::Connection;
 
 pub use barrier::BarrierError;
@@ -38,7 +38,7 @@ use crate::driver::{SessionCell, Shared};
 use crate::receipt::CommitReceipt;
 use crate::session::QueryError;
 use crate::state::{Schema, ToEvents};
-use crate::storage::{OpenError, Settings, Storage};
+use crate::storage::{ANOTHER_BACKEND, OpenError, Settings, Storage};
 
 /// An event-sourced store in one SQLite file, open for work.
 ///
@@ -343,7 +343,7 @@ pub(crate) fn describe(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Resu
         SyncState::Offline { message, .. } => write!(f, "the backend is not reached: {message}"),
         SyncState::NeedsAuth { message } => write!(f, "the backend wants other credentials: {message}"),
         SyncState::BackendIdMismatch { expected, received, .. } => {
-            write!(f, "another backend: this store was synced with {expected}, found {received}")
+            write!(f, "{}; {ANOTHER_BACKEND}", BackendDiffers { expected, received })
         }
         SyncState::BackendLogBroken { at } => write!(f, "the backend's log has a gap after e{at}"),
         SyncState::StorageBroken { message } => write!(f, "the store's file is damaged: {message}"),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use countersign_core::{Input, Node, SessionId, SyncState};
+use countersign_core::{BackendDiffers, Input, Node, SessionId, SyncState};
 
 use super::{Session, Store};
 use crate::receipt::{Endless, Look, Milestone, PositionToken, Watching};
+use crate::storage::ANOTHER_BACKEND;
 
 /// Why a store does not come to a position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +38,7 @@ pub enum ReachedError {
         store: String,
     },
     /// The backend is another one by now, and nothing is pulled until somebody decides what to do about that.
-    #[error("the backend is {received} by now, and was {expected}: nothing is pulled until it is decided what to do about that")]
+    #[error("{}; {ANOTHER_BACKEND}", BackendDiffers { .expected, .received })]
     Stopped {
         /// What was known, and what the token is about.
         expected: String,

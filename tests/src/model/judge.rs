@@ -295,7 +295,7 @@ fn holds(commit: &Commit, positions: &[u64], log: &[crate::world::backend::Held]
         let Some(own) = synced.next() else { return false };
         log.get(at as usize - 1).is_some_and(|held| match keeps_ids {
             true => held.own.id == own.id,
-            false => held.own.id.session == own.id.session && held.own.event == own.event,
+            false => held.own.id.session == own.id.session && held.said == own.event,
         })
     });
     all && synced.next().is_none()

@@ -11,6 +11,8 @@ use super::state::{FORBIDDEN, STICKY, STUCK};
 pub(crate) struct Held {
     pub(crate) client: Arc<str>,
     pub(crate) own: OwnEvent,
+    /// What its author said.
+    pub(crate) said: Arc<Event>,
 }
 
 /// One history. A reset or a truncation starts another.
@@ -28,14 +30,16 @@ pub(crate) struct Backend {
     pub(crate) keeps_ids: bool,
     /// Whether events refused only for some time are refused.
     pub(crate) sticky: bool,
+    /// Whether some events come back as something else than was sent.
+    pub(crate) rewrites: bool,
     /// Whether everything is refused without saying for how long.
     pub(crate) moody: bool,
 }
 
 impl Backend {
-    pub(crate) fn new(keeps_ids: bool) -> Self {
+    pub(crate) fn new(keeps_ids: bool, rewrites: bool) -> Self {
         let first = Incarnation { id: "b0".into(), log: Vec::new() };
-        Self { incarnations: vec![first], keeps_ids, sticky: true, moody: false }
+        Self { incarnations: vec![first], keeps_ids, sticky: true, rewrites, moody: false }
     }
 
     pub(crate) fn live(&self) -> &Incarnation {
@@ -65,8 +69,9 @@ impl Backend {
         let ordinal = self.incarnations[last].log.len() as u64 + 1;
         let client: Arc<str> = "X".into();
         let id = EventId { session: SessionId([0xff; 16]), ordinal };
-        let own = OwnEvent { id, commit: ordinal, last: true, guard: None, event: Arc::new(event) };
-        self.incarnations[last].log.push(Held { client, own });
+        let said = Arc::new(event);
+        let own = OwnEvent { id, commit: ordinal, last: true, guard: None, event: said.clone() };
+        self.incarnations[last].log.push(Held { client, own, said });
     }
 
     /// Appends the whole batch or nothing.
@@ -88,7 +93,9 @@ impl Backend {
             return Err(BackendFailure::Refused { events: refused.map(|(i, _)| (i, "forbidden".into())).collect() });
         }
         let last = self.incarnations.len() - 1;
-        let held = push.events.iter().map(|own| Held { client: client.clone(), own: own.clone() });
+        let rewrites = self.rewrites;
+        let held =
+            push.events.iter().map(|own| Held { client: client.clone(), own: kept(own, rewrites), said: own.event.clone() });
         self.incarnations[last].log.extend(held);
         Ok(())
     }
@@ -105,7 +112,7 @@ impl Backend {
     }
 
     fn pulled(&self, seq: u64) -> PulledEvent {
-        let Held { client, own } = &self.live().log[seq as usize - 1];
+        let Held { client, own, .. } = &self.live().log[seq as usize - 1];
         PulledEvent {
             seq,
             parent: seq - 1,
@@ -115,4 +122,14 @@ impl Backend {
             event: own.event.clone(),
         }
     }
+}
+
+/// An event as the backend keeps it.
+fn kept(own: &OwnEvent, rewrites: bool) -> OwnEvent {
+    let changed = rewrites && own.id.ordinal.is_multiple_of(3) && own.event.name.ends_with(".Append");
+    if !changed {
+        return own.clone();
+    }
+    let args = own.event.args.replacen("\"v\":", "\"v\":77", 1).into();
+    OwnEvent { event: Arc::new(Event { args, ..Event::clone(&own.event) }), ..own.clone() }
 }

@@ -149,6 +149,8 @@ pub(crate) struct Client {
     pub(crate) old_answers: VecDeque<Input>,
     /// Requests to the backend since anything happened that could make them useful, and since when.
     pub(crate) barren: (u32, Time),
+    /// The reply to the next push that is taken is lost.
+    pub(crate) lose_next_reply: bool,
     /// A push of this client was lost on its way back: its parent and length.
     pub(crate) lost_reply: Option<(u64, usize)>,
 }
@@ -175,6 +177,7 @@ impl Client {
             closing: false,
             old_answers: VecDeque::new(),
             barren: (0, Time::ZERO),
+            lose_next_reply: false,
             lost_reply: None,
         }
     }

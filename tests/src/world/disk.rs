@@ -81,7 +81,9 @@ impl Disk {
             if row.entry.seq.pos <= self.heads.settled {
                 return Err(Violation::new("L2", format!("{} is settled and was undone", row.entry.seq)));
             }
-            if row.entry.is_accepted(&self.heads) {
+            // Where the backend has changed its bytes it is applied again, at its place.
+            let stays = |entry: &Entry| entry.seq.pos == row.entry.seq.pos && entry.own_id() == row.entry.own_id();
+            if row.entry.is_accepted(&self.heads) && !txn.append.iter().any(stays) {
                 return Err(Violation::new("L2", format!("{} is acknowledged and was undone", row.entry.seq)));
             }
             if let Some(undo) = &row.undo {
@@ -201,7 +203,10 @@ impl Disk {
                             *client == held.client && **session == *held.own.id.session.to_string()
                         }
                     };
-                    author && held.own.event.says_the_same(&row.entry.event)
+                    // What is acknowledged and not pulled yet is as it was said, and the backend may have changed it.
+                    let pulled = row.entry.seq.pos.global <= self.heads.upstream;
+                    let said = if pulled { &held.own.event } else { &held.said };
+                    author && said.says_the_same(&row.entry.event)
                 })
             })
         });

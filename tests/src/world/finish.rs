@@ -1,6 +1,6 @@
 //! The checks after every step, and the second part of a run: faults stop, and everything comes to rest.
 
-use countersign_core::{IdentityPolicy, Input, Status, SyncState, Time};
+use countersign_core::{IdentityPolicy, Input, Status, StorageClass, SyncState, Time};
 
 use super::state::{self, State};
 use crate::model::Stage;
@@ -9,6 +9,8 @@ use super::{Event, Step, Violation, World};
 
 /// How long a world may take to come to rest, in microseconds.
 const REST: u64 = 1_800_000_000;
+/// More inputs than anything takes that comes to rest.
+const BUSY: u64 = 60_000;
 /// How often users look after what waits for them, in microseconds.
 const TEND: u64 = 45_000_000;
 
@@ -94,6 +96,10 @@ impl World {
         self.backend.moody = false;
         self.queue.retain(|_, event| !matches!(event, Event::User));
         for c in 0..self.clients.len() {
+            let trouble = self.clients[c].node().and_then(|node| node.status().storage);
+            if trouble.is_some_and(|trouble| trouble.class == StorageClass::Corrupt) {
+                self.crash(c)?;
+            }
             self.boot(c)?;
             self.clients[c].link = true;
             self.clients[c].disk_full = false;
@@ -108,6 +114,7 @@ impl World {
     /// Goes on until nothing is left to happen. Users decide what is theirs to decide.
     fn rest(&mut self) -> Result<(), Violation> {
         let end = Time(self.now.0 + REST);
+        let most = self.inputs + BUSY;
         let mut tend = self.now.0 + TEND;
         loop {
             match self.next_at() {
@@ -115,7 +122,6 @@ impl World {
                     if let Some(event) = self.next() {
                         self.dispatch(event)?;
                     }
-                    continue;
                 }
                 Some(_) => {
                     self.now = Time(tend);
@@ -128,6 +134,9 @@ impl World {
                     }
                     tend = self.now.0 + TEND;
                 }
+            }
+            if self.inputs > most {
+                return Err(Violation::new("V4", format!("{BUSY} inputs, and no rest")));
             }
             if self.now > end {
                 let status: Vec<Status> = self.clients.iter().filter_map(|c| c.node().map(|node| node.status())).collect();

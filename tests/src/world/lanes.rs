@@ -69,7 +69,14 @@ impl World {
             return Ok(Materialised::Stale);
         }
         if self.choices.chance(self.swarm.disk_fails) {
-            let class = [StorageClass::Io, StorageClass::Busy, StorageClass::Memory][self.choices.index(3)];
+            let classes = [StorageClass::Io, StorageClass::Busy, StorageClass::Memory, StorageClass::Other];
+            let class = classes[self.choices.index(classes.len())];
+            if self.choices.chance(10) {
+                // A bad cable, perhaps: somebody looks after it, and the file is as it was.
+                let (after, life) = (self.choices.between(1_000, 60_000_000), self.clients[c].life);
+                self.schedule(after, Event::Restart(c, life));
+                return Ok(Materialised::Failed(failure(StorageClass::Corrupt, "database disk image is malformed")));
+            }
             return Ok(Materialised::Failed(failure(class, "disk I/O error")));
         }
         // Only a COMMIT has an unknown outcome, and a transaction that stands on another number does not get that far.

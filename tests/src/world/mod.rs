@@ -17,11 +17,12 @@ pub(crate) mod swarm;
 mod trace;
 mod transcript;
 mod user;
+mod variants;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use countersign_core::{Effect, EffectId, Input, Output, Page, Push, Reason, SessionId, StuckPolicy, Time};
+use countersign_core::{Boot, Effect, EffectId, Input, Output, Page, Push, Reason, SessionId, StuckPolicy, Time};
 
 use crate::model::Model;
 use backend::Backend;
@@ -79,6 +80,7 @@ pub(crate) enum Event {
     PullCut(usize, u32, EffectId),
     Timer(usize, u32, Time),
     Boot(usize),
+    Restart(usize, u32),
     LinkUp(usize),
     DiskFreed(usize),
     Credentials(usize),
@@ -101,6 +103,7 @@ impl Event {
             | Self::PullCut(c, ..)
             | Self::Timer(c, ..)
             | Self::Boot(c)
+            | Self::Restart(c, _)
             | Self::CloseDone(c, _)
             | Self::LinkUp(c)
             | Self::DiskFreed(c)
@@ -116,7 +119,7 @@ impl Event {
             Self::PushArrives(c, ..) | Self::PushReply(c, ..) => Step::Push(c),
             Self::PullServed(c, ..) | Self::PageArrives(c, ..) | Self::PullCut(c, ..) => Step::Pull(c),
             Self::Timer(c, ..) => Step::Timer(c),
-            Self::Boot(c) | Self::CloseDone(c, _) => Step::Process(c),
+            Self::Boot(c) | Self::Restart(c, _) | Self::CloseDone(c, _) => Step::Process(c),
             Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Calm => Step::Heal,
         }
     }
@@ -203,7 +206,7 @@ impl World {
         let names = ["A", "B", "C"];
         let clients = names[..swarm.clients as usize].iter().map(|name| Client::new(name, swarm.config.clone())).collect();
         Self {
-            backend: Backend::new(swarm.keeps_ids),
+            backend: Backend::new(swarm.keeps_ids, swarm.rewrites),
             choices,
             swarm,
             now: Time(1),
@@ -274,7 +277,9 @@ impl World {
                 clients[*c].life == *life && clients[*c].pull.as_ref().is_some_and(|lane| lane.effect == *id)
             }
             Event::Timer(c, life, at) => clients[*c].life == *life && clients[*c].timer == Some(*at),
-            Event::Storage(c, life) | Event::Finish(c, life, _) | Event::CloseDone(c, life) => clients[*c].life == *life,
+            Event::Storage(c, life) | Event::Finish(c, life, _) | Event::CloseDone(c, life) | Event::Restart(c, life) => {
+                clients[*c].life == *life
+            }
             Event::Session(c, life, id) => {
                 clients[*c].life == *life && clients[*c].sessions.get(id).is_some_and(|local| !local.lane.is_empty())
             }
@@ -286,6 +291,21 @@ impl World {
     pub fn run(&mut self) -> Report {
         let violation = self.safety().and_then(|()| self.liveness()).err();
         self.report(violation)
+    }
+
+    /// The first part of a run: users act while everything fails.
+    ///
+    /// # Errors
+    ///
+    /// What does not hold.
+    pub fn run_faults(&mut self) -> Result<(), Violation> {
+        self.safety()
+    }
+
+    /// What each client's file would start a machine from.
+    #[must_use]
+    pub fn boots(&self) -> Vec<Boot> {
+        self.clients.iter().map(|client| client.disk.boot(&client.name)).collect()
     }
 
     /// Where things stand, with what does not hold.
@@ -349,6 +369,10 @@ impl World {
             Event::Timer(c, life, at) if alive(self, c, life) => self.timer(c, at),
             Event::CloseDone(c, life) if alive(self, c, life) => self.close_done(c),
             Event::Boot(c) => self.boot(c),
+            Event::Restart(c, life) if alive(self, c, life) => {
+                self.reach.mark("process restarted after damage");
+                self.crash(c)
+            }
             Event::LinkUp(c) => self.link_up(c),
             Event::DiskFreed(c) => {
                 self.clients[c].disk_full = false;
@@ -367,6 +391,9 @@ impl World {
     /// Hands an input to a client's machine, and takes what it says.
     pub(crate) fn input(&mut self, c: usize, input: Input) -> Result<(), Violation> {
         let now = self.now;
+        if let Some(mark) = variants::answer(&input) {
+            self.reach.mark(mark);
+        }
         let name = self.clients[c].name.clone();
         self.transcript.line(now, &name, || transcript::input(&input));
         if let Some(process) = &mut self.clients[c].process {
@@ -472,6 +499,10 @@ impl World {
             return Ok(());
         }
         self.clients[c].timer = None;
+        let due = self.clients[c].process.as_ref().and_then(|process| process.deadline);
+        if let Some(mark) = due.and_then(|(_, reason)| variants::reason(reason)) {
+            self.reach.mark(mark);
+        }
         self.input(c, Input::Timer)?;
         let deadline = self.clients[c].process.as_ref().and_then(|process| process.deadline);
         match deadline {

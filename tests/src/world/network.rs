@@ -87,7 +87,8 @@ impl World {
             }
             self.wake_pulls();
         }
-        let lost = self.choices.chance(self.swarm.lose_reply);
+        let lost = self.choices.chance(self.swarm.lose_reply)
+            || (answer.is_ok() && std::mem::take(&mut self.clients[c].lose_next_reply));
         if lost && answer.is_ok() {
             self.clients[c].lost_reply = Some((push.parent, push.events.len()));
         }
@@ -161,6 +162,10 @@ impl World {
         {
             let theirs = self.backend.live().id.clone();
             return self.pull_fails(c, id, BackendFailure::Identity { theirs });
+        }
+        if stream.first && stream.cursor > self.backend.head() && self.choices.chance(500) {
+            let message = format!("the log ends at e{}", self.backend.head());
+            return self.pull_fails(c, id, BackendFailure::Truncated { message: message.into() });
         }
         self.clients[c].stream = Some(stream);
         if !stream.first && stream.cursor >= self.backend.head() && !self.choices.chance(self.swarm.empty_page) {

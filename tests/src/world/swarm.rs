@@ -63,6 +63,10 @@ pub(crate) struct Swarm {
     pub(crate) decide: u64,
     pub(crate) dead_session: bool,
     pub(crate) noise: u64,
+    /// Everything sleeps for hours.
+    pub(crate) suspend: u64,
+    /// Whether the backend changes what some events say.
+    pub(crate) rewrites: bool,
     /// Commits under a guard.
     pub(crate) guarded: u64,
     pub(crate) config: Config,
@@ -120,6 +124,8 @@ impl Swarm {
             decide: 0,
             dead_session: false,
             noise: s(60),
+            suspend: 0,
+            rewrites: false,
             guarded: 0,
             config: Config::default(),
         };
@@ -148,7 +154,17 @@ impl Swarm {
             self.decide = 60;
         }
         self.config = config(c, calm);
-        self.guarded = if calm { 0 } else { c.strength(500) };
+        if calm {
+            return;
+        }
+        self.guarded = c.strength(500);
+        self.suspend = c.strength(15);
+        // Without identities, an event with other bytes is told from a withdrawn one only where nothing is withdrawn.
+        self.rewrites = c.chance(100) && self.keeps_ids;
+        if c.chance(100) {
+            self.config.pending_bytes = c.between(200, 3_000) as usize;
+            self.config.unpersisted_bytes = c.between(200, 2_000) as usize;
+        }
     }
 
     /// What is left when faults stop: the configuration, and a network that delays.
@@ -188,6 +204,7 @@ impl Swarm {
             truncate: 0,
             decide: 0,
             noise: 0,
+            suspend: 0,
             guarded: 0,
             ..self.clone()
         }
@@ -196,6 +213,7 @@ impl Swarm {
 
 fn config(c: &mut Choices, calm: bool) -> Config {
     let mut config = Config { push_events: c.between(3, 20) as usize, ..Config::default() };
+    (config.event_bytes, config.commit_bytes, config.commit_events) = (5_000, 20_000, 100);
     config.txn_events = *pick(c, &[1, 5, 2_000]);
     config.txns_in_flight = c.between(1, 2) as usize;
     config.pulled_events = *pick(c, &[1, 10, 10_000]);

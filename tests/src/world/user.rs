@@ -1,10 +1,10 @@
 //! What users and operating systems do: commit, withdraw, open and close, kill, pull the plug.
 
-use countersign_core::{Batch, CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId};
+use countersign_core::{Batch, CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId, Time};
 
 use super::client::{Local, Process};
 use super::state::{self, CLIENT_ONLY, FORBIDDEN, GUARDS, STICKY, STUCK, SYNCED};
-use super::{Event, Violation, World};
+use super::{Event, Violation, World, variants};
 
 impl World {
     /// One action, and the next one planned.
@@ -61,7 +61,20 @@ impl World {
         if self.choices.chance(swarm.noise) {
             self.noise(c)?;
         }
-        if self.clients[c].life == life { self.commit_any(c) } else { Ok(()) }
+        if self.clients[c].life == life {
+            self.commit_any(c)?;
+        }
+        if self.choices.chance(swarm.suspend) {
+            self.suspend();
+        }
+        Ok(())
+    }
+
+    /// Everything sleeps for hours, and what was planned meanwhile is late.
+    fn suspend(&mut self) {
+        self.now = Time(self.now.0 + self.choices.between(3_600_000_000, 86_400_000_000));
+        self.transcript.line(self.now, "", || "after a long sleep".into());
+        self.reach.mark("a day passes in between");
     }
 
     fn shift_backend(&mut self, c: usize) -> Result<(), Violation> {
@@ -153,10 +166,14 @@ impl World {
     }
 
     fn noise(&mut self, c: usize) -> Result<(), Violation> {
-        let input = match self.choices.below(4) {
+        let input = match self.choices.below(8) {
             0 => Input::PushOk { id: EffectId(1_000_000 + self.choices.below(9)) },
             1 => Input::Timer,
             2 => Input::Seeded { id: EffectId(0), seed: None },
+            4 => return self.unwelcome(c, 1, 6_000),
+            5 => return self.unwelcome(c, 120, 10),
+            6 => return self.prepare(c, SessionId([0xee; 16]), &vec![state::event("v1.Append", 0, 0, false)].into()).map(drop),
+            7 => return self.impatient(c),
             _ => {
                 let old = &self.clients[c].old_answers;
                 let Some(answer) = old.get(self.choices.index(old.len())).cloned() else { return Ok(()) };
@@ -164,6 +181,43 @@ impl World {
             }
         };
         self.input(c, input)
+    }
+
+    /// A commit in the middle of another one, or of what the session has to do first.
+    fn impatient(&mut self, c: usize) -> Result<(), Violation> {
+        let busy = |local: &Local| local.prepared.is_some() || !local.lane.is_empty();
+        let Some((&id, _)) = self.clients[c].sessions.iter().find(|(_, local)| busy(local)) else { return Ok(()) };
+        let is_prepared = self.clients[c].sessions.get(&id).is_some_and(|local| local.prepared.is_some());
+        match self.prepare(c, id, &vec![state::event("v1.Append", 0, 0, false)].into())? {
+            Ok(()) if is_prepared => {
+                Err(Violation::new("V2", format!("session {id} takes a commit in the middle of another one")))
+            }
+            // What is due there may not concern it yet.
+            Ok(()) => self.finish_commit(c, id),
+            Err(CommitError::SessionBusy) if !is_prepared => self.give_up(c, id),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whoever had to wait for the session wants to commit nothing any more.
+    fn give_up(&mut self, c: usize, session: SessionId) -> Result<(), Violation> {
+        let now = self.now;
+        let Some(process) = &mut self.clients[c].process else { return Ok(()) };
+        process.record(now, &Input::Finish { session, applied: false });
+        if process.node.finish(now, session, false).is_some() {
+            return Err(Violation::new("V2", format!("session {session} finishes a commit that was not prepared")));
+        }
+        self.after(c)
+    }
+
+    /// A commit that is too large: so many events, of so many bytes.
+    fn unwelcome(&mut self, c: usize, events: usize, bytes: usize) -> Result<(), Violation> {
+        let Some(&id) = self.clients[c].sessions.keys().next() else { return Ok(()) };
+        let event = Said { name: "v1.Append".into(), args: format!("\"{}\"", "x".repeat(bytes)).into(), client_only: false };
+        match self.prepare(c, id, &vec![event; events].into())? {
+            Ok(()) => Err(Violation::new("V5", format!("a commit of {events} events with {bytes} bytes each is taken"))),
+            Err(_) => Ok(()),
+        }
     }
 
     // Commits.
@@ -271,7 +325,12 @@ impl World {
                 }
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                if let Some(mark) = variants::commit_error(&error) {
+                    self.reach.mark(mark);
+                }
+                Err(error)
+            }
         };
         self.after(c)?;
         Ok(answer)
@@ -347,7 +406,7 @@ impl World {
         Ok(())
     }
 
-    fn close(&mut self, c: usize) -> Result<(), Violation> {
+    pub(crate) fn close(&mut self, c: usize) -> Result<(), Violation> {
         for id in self.clients[c].sessions.keys().copied().collect::<Vec<_>>() {
             self.close_session(c, id)?;
         }
@@ -378,15 +437,14 @@ impl World {
     }
 
     pub(crate) fn noticed(&mut self, notice: &Notice) {
-        match notice {
-            Notice::Stuck { .. } => self.reach.mark("stuck"),
-            Notice::Released { .. } => self.reach.mark("released by an echo"),
-            Notice::Reseeding { .. } => self.reach.mark("session seeded anew"),
-            Notice::BackendLogBroken { .. } => self.reach.mark("gap seen again"),
-            Notice::BackendIdMismatch { expected, received } if *expected != *received && !received.starts_with('b') => {
-                self.reach.mark("truncation noticed");
-            }
-            _ => {}
+        if let Some(mark) = variants::notice(notice) {
+            self.reach.mark(mark);
+        }
+        if let Notice::BackendIdMismatch { expected, received } = notice
+            && *expected != *received
+            && !received.starts_with('b')
+        {
+            self.reach.mark("truncation noticed");
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod awaiting;
 mod credentials;
+mod dead;
+mod encrypted;
 mod faults;
 mod place;
 mod same;

@@ -9,6 +9,7 @@ mod api;
 mod attaching;
 mod barriers;
 mod failures;
+mod gate;
 mod limits;
 mod policies;
 mod positions;

@@ -20,6 +20,7 @@ on_both_drivers!(
     temporary_trouble_is_no_failure,
     a_failure_says_what_is_certain_and_where_the_events_are,
     restart_proof,
+    a_confirmed_commit_costs_its_row,
 );
 
 fn place(receipt: &CommitReceipt) -> u64 {
@@ -242,4 +243,32 @@ fn restart_proof(at: &Place) {
     assert_eq!(place(&live), 2);
     let unknown = countersign::CommitId { ordinal: 77, ..pending.id() };
     assert!(store.receipt(unknown).unwrap().is_none());
+}
+
+// Receipt rule 8: what makes a receipt restart-proof costs nothing for each confirmed event beyond its row.
+// Verifies: R7, V5
+fn a_confirmed_commit_costs_its_row(at: &Place) {
+    let backend = at.backend();
+    let store = at.synced("a.db", &backend);
+    let rows = || -> Vec<(String, i64)> {
+        let file = rusqlite::Connection::open_with_flags(at.path("a.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let names =
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name <> 'journal' ORDER BY 1";
+        let mut names = file.prepare(names).unwrap();
+        let names = names.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let count = |name: &str| file.query_row(&format!("SELECT count(*) FROM \"{name}\""), [], |row| row.get(0)).unwrap();
+        names.map(|name| name.unwrap()).map(|name| (name.clone(), count(&name))).collect()
+    };
+    let commit = |commits: usize| {
+        (0..commits).for_each(|n| drop(store.commit(note(n)).unwrap()));
+        store.barrier(countersign::Stage::Backend).wait().unwrap();
+        until("it is pulled", || store.status().pending_events == 0 && store.status().stored);
+        rows()
+    };
+    let (few, many) = (commit(10), commit(300));
+    for ((name, few), (_, many)) in few.iter().zip(&many) {
+        let expected = if name == "countersign_eventlog" { few + 300 } else { *few };
+        assert_eq!(*many, expected, "rows of {name}");
+    }
+    assert!(few.iter().any(|(name, rows)| name == "countersign_eventlog" && *rows == 10), "{few:?}");
 }

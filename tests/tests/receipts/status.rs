@@ -1,16 +1,20 @@
 //! What a receipt says of itself while it is open.
 
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use countersign::testing::TestClock;
-use countersign::{Class, Config, ReceiptStatus, Stage, SyncState, Why};
+use countersign::{Class, Config, ReceiptStatus, Schema, Stage, Store, SyncError, SyncState, Why};
 use futures_lite::{StreamExt as _, future};
-use tests::todos::{config, note, settled, todo, until};
+use tests::todos::{LONG, Noted, config, note, settled, todo, until};
 
 use crate::drivers::Place;
+use crate::gate::{Gate, Gated};
 
 on_both_drivers!(
     an_outage_with_its_attempts_and_the_next_one,
+    the_disk_and_what_is_wrong_with_it,
+    pulling_pushing_and_withdrawing,
     stuck_and_fenced_behind_it,
     what_is_ahead_of_it,
     updates_come_as_a_stream_and_to_a_thread,
@@ -43,6 +47,66 @@ fn an_outage_with_its_attempts_and_the_next_one(at: &Place) {
     clock.advance(Duration::from_secs(2));
     settled(&receipt.backend_sync).unwrap();
     assert_eq!((receipt.status().stage(), receipt.status().waiting), (None, None));
+}
+
+fn the_disk_and_what_is_wrong_with_it(at: &Place) {
+    let (there, is_there) = mpsc::channel();
+    let (go_on, may_go) = mpsc::channel();
+    let (there, may_go) = (Mutex::new(there), Mutex::new(may_go));
+    let schema = Schema::builder(1)
+        .state_sql("CREATE TABLE journal (line INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT")
+        .event::<Noted>(move |db, note| {
+            if note.text == "slow" && std::thread::current().name() == Some("countersign-storage") {
+                there.lock().unwrap().send(()).unwrap();
+                may_go.lock().unwrap().recv().unwrap();
+            }
+            db.execute("INSERT INTO journal (text) VALUES (?1)", [note.text]).map(drop)
+        })
+        .build()
+        .unwrap();
+    let store = at.open(Store::open(at.path("a.db")).schema(schema).config(config()));
+    let slow = store.commit(note("slow")).unwrap();
+    is_there.recv().unwrap();
+    let behind = store.commit(note("behind")).unwrap();
+    for (receipt, ahead) in [(&slow, 0), (&behind, 1)] {
+        let status = receipt.status();
+        assert_eq!((status.stage(), status.why(), status.ahead()), (Some(Stage::Leader), Some(&Why::Persisting), ahead));
+        assert_eq!((status.attempt(), status.next_retry(), status.last_error()), (0, None, None));
+    }
+    go_on.send(()).unwrap();
+    settled(&behind.leader_sync).unwrap();
+
+    if cfg!(unix) {
+        std::fs::remove_file(at.path("a.db")).unwrap();
+        let lost = store.commit(note("lost")).unwrap();
+        until("it is noticed", || matches!(lost.status().why(), Some(Why::StorageBroken { .. })));
+        assert_eq!(lost.status().last_error().map(|error| error.class), Some(Class::Defect));
+        let report = store.close(LONG);
+        assert_eq!(report.unpersisted.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [lost.id()], "it is handed back");
+        assert_eq!(lost.leader_sync.wait(), Err(SyncError::Closed { durable: false }));
+    }
+}
+
+// Verifies: R1, L6 (what is on its way when it is withdrawn, and is taken, stays confirmed)
+fn pulling_pushing_and_withdrawing(at: &Place) {
+    let gate = Gate::default();
+    gate.set(|closed| closed.pulls = true);
+    let store = at.open(at.opener("a.db").backend(Gated(at.backend(), gate.clone())));
+    let (first, second) = (store.commit(note("first")).unwrap(), store.commit(note("second")).unwrap());
+    settled(&second.leader_sync).unwrap();
+    assert_eq!(first.status().why(), Some(&Why::Pulling), "what others have written comes first");
+    gate.set(|closed| (closed.pulls, closed.pushes) = (false, true));
+    until("they are on their way", || gate.has_a_push());
+    for (receipt, ahead) in [(&first, 0), (&second, 1)] {
+        let status = receipt.status();
+        assert_eq!((status.stage(), status.why(), status.ahead()), (Some(Stage::Backend), Some(&Why::Pushing), ahead));
+    }
+    store.withdraw(first.id());
+    assert_eq!(first.status().why(), Some(&Why::Withdrawing), "nobody knows yet what becomes of it");
+    assert_eq!(first.backend_sync.peek(), None);
+    gate.set(|closed| closed.pushes = false);
+    assert_eq!(settled(&first.backend_sync).unwrap().position().unwrap().global, 1);
+    assert_eq!(settled(&second.backend_sync).unwrap().position().unwrap().global, 2);
 }
 
 // Verifies: L5

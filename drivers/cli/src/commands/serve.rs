@@ -19,11 +19,9 @@ use crate::failure::{Failure, Result};
 use crate::output::Output;
 
 /// Files that are open beside connections and logs.
-const OTHER_FILES: u64 = 64;
+const OTHER_FILES: usize = 64;
 /// Files of an open log: two connections to it, and their side files.
-const FILES_A_STORE: u64 = 8;
-/// Stores that are reckoned to be open at once.
-const STORES_AT_ONCE: u64 = 256;
+const FILES_A_STORE: usize = 8;
 
 #[derive(Serialize)]
 struct Serving<'a> {
@@ -43,8 +41,8 @@ struct Ended {
 
 pub(crate) fn run(args: args::Serve, output: &mut Output) -> Result<Exit> {
     begin_log(&args.log)?;
-    let limits = limits(&args);
-    raise_open_files(&limits);
+    let mut limits = limits(&args);
+    fit_open_files(&mut limits);
     // Before there is a server: a signal from here on is for it.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
         .map_err(|error| Failure::machine("signals", format!("can't listen for signals: {error}")))?;
@@ -89,7 +87,9 @@ fn limits(args: &args::Serve) -> Limits {
         (&mut limits.connections, args.max_connections),
         (&mut limits.connections_per_address, args.max_connections_per_address),
         (&mut limits.stores, args.max_stores),
+        (&mut limits.open_stores, args.max_open_stores),
         (&mut limits.message_bytes, args.max_message),
+        (&mut limits.arriving_bytes, args.max_arriving),
         (&mut limits.unsent_bytes, args.max_unsent),
     ] {
         *limit = given.unwrap_or(*limit);
@@ -97,15 +97,31 @@ fn limits(args: &args::Serve) -> Limits {
     limits
 }
 
-/// The system's default is fewer than the connections that are allowed here.
-fn raise_open_files(limits: &Limits) {
-    let wanted = u64::try_from(limits.connections).unwrap_or(u64::MAX);
-    let wanted = wanted.saturating_add(FILES_A_STORE * STORES_AT_ONCE + OTHER_FILES);
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(granted) if granted >= wanted => {}
-        Ok(granted) => tracing::warn!(granted, wanted, "fewer files may be open than all connections need; raise `ulimit -n`"),
-        Err(error) => tracing::warn!(%error, wanted, "the limit on open files could not be raised"),
+/// The system's default is fewer files than the connections and stores that are allowed here. If it allows no more, they are: who comes
+/// when there is no file left could not even be told so.
+fn fit_open_files(limits: &mut Limits) {
+    let files = |limits: &Limits| {
+        limits.connections.saturating_add(limits.open_stores.saturating_mul(FILES_A_STORE)).saturating_add(OTHER_FILES)
+    };
+    let wanted = files(limits);
+    let granted = match rlimit::increase_nofile_limit(wanted as u64) {
+        Ok(granted) => usize::try_from(granted).unwrap_or(usize::MAX),
+        Err(error) => return tracing::warn!(%error, wanted, "the limit on open files could not be raised"),
+    };
+    if granted >= wanted {
+        return;
     }
+    // Half of them for each.
+    let room = granted.saturating_sub(OTHER_FILES) / 2;
+    limits.open_stores = limits.open_stores.min(room / FILES_A_STORE).max(1);
+    limits.connections = limits.connections.min(granted.saturating_sub(OTHER_FILES + limits.open_stores * FILES_A_STORE)).max(1);
+    tracing::warn!(
+        granted,
+        wanted,
+        connections = limits.connections,
+        open_stores = limits.open_stores,
+        "fewer files may be open than wanted, so fewer connections and stores are taken; raise `ulimit -n`"
+    );
 }
 
 fn begin_log(filter: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use countersign::core::{Pos, Seq, Status};
-use countersign::{Stage, SyncState, WaitingFor};
+use countersign::{Reader, Stage, SyncState, WaitingFor};
 use serde::Serialize;
 
 use crate::args;
@@ -27,9 +27,11 @@ struct View {
 }
 
 pub(crate) fn run(args: &args::Sync, output: &mut Output) -> Result<Exit> {
+    // Opened, it is synced at once.
+    let before = Reader::open(&args.store).ok().and_then(|mut reader| reader.status().ok()).map(|status| status.heads.upstream);
     let store = work::open(&args.store, output)?;
     let began = Instant::now();
-    let before = store.status().upstream_head.global;
+    let before = before.unwrap_or_else(|| store.status().upstream_head.global);
     let mut progress = Progress::new(output.json);
     let patience = args.for_time.unwrap_or(args.timeout);
     let seen = store.wait_until(patience, |status| {

@@ -43,7 +43,7 @@ fn another_backend_fails_the_stage_and_mixes_nothing() {
     assert_eq!((&failed["state"], &failed["events"], &failed["class"]), (&"failed".into(), &"queued".into(), &"rejected".into()));
     let done = folder.run(&["sync", "s.db", "--json"]);
     assert_eq!((done.status, &objects(&done.out)[0]["state"]), (4, &"failed".into()));
-    assert!(done.error()["message"].as_str().unwrap().contains("another backend"));
+    assert!(done.error()["message"].as_str().unwrap().contains("but this store has been syncing with"));
     let people = folder.run_with(&["commit", "s.db", "--stdin", "--wait", "backend"], &created(3));
     assert!(
         people.status == 4 && people.out.contains("failed: ") && people.out.contains("it stays in the queue"),

@@ -1,22 +1,28 @@
-//! `kill -9` in the middle of pushes, again and again.
+//! `kill -9` in the middle of pushes, again and again: 20 times, or as often as `KILLS` says.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use countersign::{Settled, Waited};
 
-use crate::support::{LONG, Noted, Server, log, store, until};
+use crate::support::{LONG, Noted, Server, log, store, store_over, until};
 
-const KILLS: usize = 10;
+/// The first is over HTTP.
 const STORES: usize = 3;
 
 // Verifies: R4, R5, L4, L6, V3
 #[test]
 fn nothing_that_was_acknowledged_is_lost_and_nothing_is_stored_twice() {
+    let kills = std::env::var("KILLS").map_or(20, |kills| kills.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let logs = dir.path().join("logs");
     let mut serving = Server::start(&logs, "127.0.0.1:0", &["--no-auth"]);
     let addr = serving.addr;
-    let stores: Vec<_> = (0..STORES).map(|n| store(&dir.path().join(format!("{n}.db")), addr)).collect();
+    let stores: Vec<_> = (0..STORES)
+        .map(|n| {
+            let path = dir.path().join(format!("{n}.db"));
+            if n == 0 { store_over("http", &path, addr) } else { store(&path, addr) }
+        })
+        .collect();
     let (is_over, committed) = (AtomicBool::new(false), AtomicUsize::new(0));
     let confirmed = AtomicUsize::new(0);
     let confirmations: Vec<(String, u64)> = std::thread::scope(|scope| {
@@ -51,9 +57,9 @@ fn nothing_that_was_acknowledged_is_lost_and_nothing_is_stored_twice() {
                 })
             })
             .collect();
-        for kill in 0..KILLS {
+        for kill in 0..kills {
             // At another point of what goes on each time.
-            let target = confirmed.load(Ordering::SeqCst) + 20 + 7 * kill;
+            let target = confirmed.load(Ordering::SeqCst) + 20 + 7 * (kill % 10);
             until("pushes are taken", || confirmed.load(Ordering::SeqCst) >= target);
             serving.kill();
             serving = Server::start(&logs, &addr.to_string(), &["--no-auth"]);

@@ -4,5 +4,6 @@
 
 mod idle;
 mod killing;
+mod secrets;
 mod starting;
 mod support;

@@ -73,6 +73,41 @@ fn people_are_told_where_it_is_and_what_to_do_next() {
     assert!(log.contains("the server listens") && log.contains("the server stops"), "{log}");
 }
 
+/// Where the system allows few open files, there are fewer places, and everybody is told so who gets none.
+#[test]
+fn few_open_files_are_few_places_and_no_silence() {
+    use std::io::{Read as _, Write as _};
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("logs");
+    let mut limited = Command::new("sh");
+    let inner = command(&logs, "127.0.0.1:0", &["--no-auth"]);
+    limited.args(["-c", "ulimit -n 200; exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
+    let serving = Server::spawn(limited);
+    let mut kept = Vec::new();
+    let (mut taken, mut told) = (0, 0);
+    for n in 0..150 {
+        let mut stream = std::net::TcpStream::connect(serving.addr).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let upgrade = format!(
+            "GET /?storeId=s{n}&transport=ws HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(upgrade.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        match &answer {
+            b"HTTP/1.1 101" => taken += 1,
+            b"HTTP/1.1 503" => told += 1,
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+        kept.push(stream);
+    }
+    assert!(taken >= 5 && told >= 5, "{taken} {told}");
+    drop(kept);
+    serving.signal("-TERM");
+    assert_eq!(serving.ended().1.code(), Some(0));
+}
+
 /// What was acknowledged when the signal came is in the log once; what was not is taken by the next server.
 // Verifies: R4, R5, L4, L6
 #[test]

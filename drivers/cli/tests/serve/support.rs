@@ -32,7 +32,11 @@ pub(crate) fn command(dir: &Path, listen: &str, more: &[&str]) -> Command {
 
 impl Server {
     pub(crate) fn start(dir: &Path, listen: &str, more: &[&str]) -> Self {
-        let mut child = command(dir, listen, more).spawn().unwrap();
+        Self::spawn(command(dir, listen, more))
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -85,6 +89,10 @@ impl EventType for Noted {
 
 /// A store that syncs with this server.
 pub(crate) fn store(path: &Path, addr: SocketAddr) -> Store {
+    store_over("ws", path, addr)
+}
+
+pub(crate) fn store_over(scheme: &str, path: &Path, addr: SocketAddr) -> Store {
     let schema = Schema::builder(1)
         .state_sql("CREATE TABLE notes (text TEXT PRIMARY KEY) STRICT")
         .event::<Noted>(|db, note| db.execute("INSERT INTO notes (text) VALUES (?1)", [note.text]).map(drop))
@@ -92,7 +100,7 @@ pub(crate) fn store(path: &Path, addr: SocketAddr) -> Store {
         .unwrap();
     // Retries soon: outages here are short.
     let config = Config { backoff_min: Duration::from_millis(20), backoff_max: Duration::from_millis(100), ..Config::default() };
-    let backend = LiveStoreBackend::new(&format!("ws://{addr}")).unwrap();
+    let backend = LiveStoreBackend::new(&format!("{scheme}://{addr}")).unwrap().poll_interval(Duration::from_millis(50));
     Store::open(path).schema(schema).config(config).store_id("notes").backend(backend).blocking().unwrap()
 }
 

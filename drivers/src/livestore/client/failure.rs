@@ -93,6 +93,16 @@ pub(crate) fn of_status(status: u16, body: &str, sent: bool) -> BackendFailure {
             let what = "which is no answer of a sync server: is this its address, and does it know this store and payload?";
             unreachable(format!("the server answered {status}, {what}{said}"), sent)
         }
+        300..=399 => {
+            let to = body.trim().split(['?', '#']).next().map(clip).unwrap_or_default();
+            let to = if to.is_empty() { String::new() } else { format!(" ({to})") };
+            let what = "another address, and is not followed there with what it must not be told: use that address";
+            unreachable(format!("the server answered {status}: it points to {what}{to}"), sent)
+        }
+        414 | 431 => {
+            let what = "the token, the payload or the headers are too long for it: use shorter ones";
+            unreachable(format!("the server answered {status}: {what}{said}"), false)
+        }
         // Whoever refuses a request with one of these has not carried it out.
         404 | 405 | 413 | 421 | 424 | 426 | 429 => unreachable(format!("the server answered {status}{said}"), false),
         _ => unreachable(format!("the server answered {status}{said}"), sent),

@@ -10,4 +10,4 @@ mod tests;
 
 pub(crate) use failure::{of_status, unreachable};
 pub(crate) use pull::{Pace, PullClient};
-pub(crate) use push::{PushCalls, read_pages};
+pub(crate) use push::{PushCalls, read_first_pages, read_pages};

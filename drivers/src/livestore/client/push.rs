@@ -118,6 +118,37 @@ pub(crate) fn read_pages(request: u64, bytes: &[u8], after: u64) -> Result<Vec<P
     Err(unreachable("the backend's answer to a pull is not complete", false))
 }
 
+/// The pages at the beginning of an answer that broke off, as far as they are whole and follow what was asked for; nothing if there is none.
+pub(crate) fn read_first_pages(request: u64, bytes: &[u8], after: u64) -> Option<Vec<Page>> {
+    // An end is put to what is there: it says nothing that was not said.
+    let end = r#"{"_tag":"Exit","requestId":"","exit":{"_tag":"Success"}}]"#.replace(r#""""#, &format!("\"{request}\""));
+    let whole = [bytes.get(..whole_messages(bytes)?)?, b",", end.as_bytes()].concat();
+    let pages = read_pages(request, &whole, after).ok()?;
+    pages.iter().any(|page| !page.events.is_empty()).then_some(pages)
+}
+
+/// The length of the beginning of an array that holds whole messages only; nothing if there is none.
+fn whole_messages(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut in_text, mut escaped, mut end) = (0_usize, false, false, None);
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 1 {
+                    end = Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    end
+}
+
 fn pushed(client: &ClientId, own: &OwnEvent, parent: u64) -> PulledEvent {
     PulledEvent {
         seq: parent + 1,

@@ -38,10 +38,27 @@ async fn encrypt<N: Net>(settings: &Settings, socket: N::Socket, until: Instant)
                     Woken::Interrupted => return Err("interrupted".to_owned()),
                 }
             }
-            Err(error) => return Err(format!("no encrypted connection: {error}")),
+            Err(error) => return Err(unencrypted(&settings.address.host, &error)),
         }
     }
     Ok(Stream::Tls(Box::new(stream)))
+}
+
+/// Why there is no encrypted connection, and what to do.
+fn unencrypted(host: &str, error: &io::Error) -> String {
+    let why = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match why {
+        Some(rustls::Error::InvalidCertificate(why)) => format!(
+            "no encrypted connection: the server's certificate is not accepted ({why:?}): it has to be one for {host}, of an authority that is \
+             trusted here, or be trusted by name: root certificates can be given"
+        ),
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "no encrypted connection: what answers there does not speak TLS: is this the right port, and has it a certificate? Without \
+             encryption it is ws:// or http://"
+                .to_owned()
+        }
+        _ => format!("no encrypted connection: {error}"),
+    }
 }
 
 /// Tries the addresses of the host one after the other, each with its share of the time.

@@ -1,14 +1,14 @@
 //! The pull lane over HTTP: asks, and when there is nothing, asks again a little later.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use countersign_core::{BackendFailure, BackendId, Page, Pull};
 
-use super::super::client::{read_pages, unreachable};
+use super::super::client::{read_first_pages, read_pages, unreachable};
 use super::super::protocol::{Cursor, Transport, pull_call};
 use super::net::{Net, Pulls, Woken};
-use super::request::Requests;
+use super::request::{Body, Requests};
 use super::settings::{Credentials, Settings};
 
 pub(super) struct HttpPull<N: Net> {
@@ -20,6 +20,8 @@ pub(super) struct HttpPull<N: Net> {
     next: u64,
     /// Pages of the last answer that nobody has asked for yet.
     ready: VecDeque<Page>,
+    /// Whether that answer was only the beginning of what there is.
+    cut_short: bool,
     /// Where the page that was handed out last ends, and when the backend was asked last.
     stream: Option<(u64, Instant)>,
 }
@@ -27,7 +29,7 @@ pub(super) struct HttpPull<N: Net> {
 impl<N: Net> HttpPull<N> {
     pub(super) fn new(net: N, settings: Settings) -> Self {
         let requests = Requests::new(net.clone(), settings.clone());
-        Self { net, settings, requests, tried: None, next: 1, ready: VecDeque::new(), stream: None }
+        Self { net, settings, requests, tried: None, next: 1, ready: VecDeque::new(), cut_short: false, stream: None }
     }
 }
 
@@ -44,7 +46,8 @@ impl<N: Net> Pulls for HttpPull<N> {
             return Ok(self.hand_out(page, pull.after));
         }
         loop {
-            if self.net.sleep(asked + self.settings.timeouts.poll).await == Woken::Interrupted {
+            let wait = if self.cut_short { Duration::ZERO } else { self.settings.timeouts.poll };
+            if self.net.sleep(asked + wait).await == Woken::Interrupted {
                 return Err(unreachable("the pull was interrupted", false));
             }
             let page = self.ask(pull).await?;
@@ -62,7 +65,7 @@ impl<N: Net> Pulls for HttpPull<N> {
 
 impl<N: Net> HttpPull<N> {
     fn hand_out(&mut self, mut page: Page, after: u64) -> Page {
-        page.more = !self.ready.is_empty();
+        page.more = !self.ready.is_empty() || self.cut_short;
         let end = page.events.iter().fold(after, |end, event| if event.parent == end { event.seq } else { end });
         self.stream = Some((end, Instant::now()));
         page
@@ -72,7 +75,7 @@ impl<N: Net> HttpPull<N> {
     async fn ask(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
         self.tried = None;
         let credentials = self.settings.credentials()?;
-        let pages = match self.ask_with(pull, credentials).await {
+        let (pages, cut_short) = match self.ask_with(pull, credentials).await {
             Err(refused @ BackendFailure::NeedsAuth { .. }) => {
                 let others = self.settings.others(self.tried.as_ref()).ok_or(refused)?;
                 self.ask_with(pull, others).await
@@ -81,12 +84,14 @@ impl<N: Net> HttpPull<N> {
         }?;
         // What the page before it said of more is known better now; empty ones in between say nothing.
         self.ready = pages.into();
+        self.cut_short = cut_short;
         let first = self.ready.pop_front().ok_or_else(|| unreachable("the backend answered without a page", false))?;
         self.ready.retain(|page| !page.events.is_empty());
         Ok(first)
     }
 
-    async fn ask_with(&mut self, pull: &Pull, credentials: Credentials) -> Result<Vec<Page>, BackendFailure> {
+    /// The pages of the answer, and whether they are only the first of them.
+    async fn ask_with(&mut self, pull: &Pull, credentials: Credentials) -> Result<(Vec<Page>, bool), BackendFailure> {
         let credentials = &*self.tried.insert(credentials);
         let request = self.next;
         self.next += 1;
@@ -94,8 +99,15 @@ impl<N: Net> HttpPull<N> {
         let cursor = cursor.map(|id: &BackendId| Cursor { backend_id: id.clone(), event_sequence_number: pull.after });
         let payload = credentials.0.as_ref();
         let call = pull_call(Transport::Http, request, &self.settings.store_id, payload, false, cursor);
-        let body = self.requests.post(credentials, call, false).await?;
+        let Body { bytes, broken } = self.requests.post(credentials, call, false).await?;
+        let pages = match broken {
+            None => read_pages(request, &bytes, pull.after).map(|pages| (pages, false)),
+            Some(broken) => match read_first_pages(request, &bytes, pull.after) {
+                Some(pages) => Ok((pages, true)),
+                None => Err(unreachable(format!("{}: {broken}", self.settings.address), false)),
+            },
+        };
         let secrets = self.settings.secrets(credentials);
-        read_pages(request, &body, pull.after).map_err(|failure| secrets.hide_in(failure))
+        pages.map_err(|failure| secrets.hide_in(failure))
     }
 }

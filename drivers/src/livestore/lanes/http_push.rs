@@ -33,7 +33,7 @@ impl<N: Net> HttpPush<N> {
             self.next += 1;
             let body = self.requests.post(credentials, call, true).await.map_err(|failure| calls.failed(failure))?;
             let none = || Err(unreachable("the backend's answer says nothing of the push", true));
-            let answer = calls.answer(request, &body).unwrap_or_else(none);
+            let answer = calls.answer(request, &body.bytes).unwrap_or_else(none);
             answer.map_err(|failure| secrets.hide_in(failure))?;
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! An open WebSocket.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use countersign_core::BackendFailure;
+use http::header::LOCATION;
 use tungstenite::client::{IntoClientRequest as _, client_with_config};
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::WebSocketConfig;
@@ -12,6 +13,7 @@ use tungstenite::{Error, HandshakeError, Message, WebSocket};
 use super::super::client::{of_status, unreachable};
 use super::dial::dial;
 use super::net::{Net, Socket, Woken};
+use super::request::no_http;
 use super::settings::{Credentials, Settings};
 use super::stream::Stream;
 
@@ -68,27 +70,40 @@ impl<S: Socket> Link<S> {
                     }
                 }
                 Err(HandshakeError::Failure(Error::Http(response))) => {
-                    let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                    let said = match response.headers().get(LOCATION).filter(|_| response.status().is_redirection()) {
+                        Some(location) => Some(location.as_bytes()),
+                        None => response.body().as_deref(),
+                    };
+                    let body = said.map(String::from_utf8_lossy).unwrap_or_default();
                     return Err(of_status(response.status().as_u16(), &hidden.hide(&body), false));
                 }
                 Err(HandshakeError::Failure(Error::Io(error))) => return Err(failed(format!("no connection: {error}"))),
+                Err(HandshakeError::Failure(Error::Protocol(ProtocolError::HttparseError(error)))) => {
+                    return Err(failed(format!("the server did not upgrade: {}", no_http(&error))));
+                }
                 Err(HandshakeError::Failure(error)) => return Err(failed(format!("the server did not upgrade: {error}"))),
             };
         }
     }
 
-    /// Sends a message whole, whoever interrupts. If the future is dropped, the rest of the message goes out before whatever is sent next.
+    /// Sends a message whole, whoever interrupts, as long as the peer takes some of it within each `patience`. If the future is dropped, the rest of the message goes out before whatever is sent next.
     ///
     /// # Errors
     ///
     /// If it may not have been sent. The connection is of no more use.
-    pub(super) async fn send(&mut self, text: String, until: Instant) -> Result<(), String> {
+    pub(super) async fn send(&mut self, text: String, patience: Duration) -> Result<(), String> {
         let mut sent = self.socket.send(Message::text(text));
+        let (mut taken, mut until) = (self.socket.get_mut().socket().sent(), Instant::now() + patience);
         loop {
             match sent {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.ready(until, false).await? == Woken::Late {
                         return Err("the server takes no more bytes".to_owned());
+                    }
+                    // A slow line is no dead one.
+                    let now_taken = self.socket.get_mut().socket().sent();
+                    if now_taken > taken {
+                        (taken, until) = (now_taken, Instant::now() + patience);
                     }
                 }
                 sent => return sent.map_err(|error| said(&error)),

@@ -45,6 +45,9 @@ pub(super) trait Socket: Read + Write + Send + Sync + 'static {
 
     /// How many bytes have come in.
     fn received(&self) -> u64;
+
+    /// How many bytes the system has taken. It takes no more while the peer's end is full.
+    fn sent(&self) -> u64;
 }
 
 /// Why a wait is over.

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use countersign_core::BackendFailure;
+use http::header::{CONTENT_ENCODING, LOCATION};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult, state::RecvBody, state::RecvResponse};
 use ureq_proto::http::Request;
 
@@ -14,8 +15,8 @@ use super::net::{Net, Socket, Woken};
 use super::settings::{Credentials, Settings};
 use super::stream::Stream;
 
-/// All pages of a pull come in one answer, and are held in memory at once.
-const ANSWER_MAX: usize = 256 << 20;
+/// The largest page is less than a megabyte, and the answer to a push much less: whoever sends more is no sync server.
+const ANSWER_MAX: usize = 16 << 20;
 /// Of the head of an answer.
 const HEAD_MAX: usize = 64 << 10;
 /// How long a connection waits for the next request.
@@ -31,10 +32,19 @@ pub(super) struct Requests<N: Net> {
     kept: Option<(Stream<N::Socket>, Instant)>,
 }
 
+/// What is answered by 200.
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    /// Why it is not whole, if it is not: only where a beginning is of use.
+    pub(super) broken: Option<String>,
+}
+
 /// What came back.
 struct Answer {
     status: u16,
     body: Vec<u8>,
+    /// Why this is only the beginning of the body.
+    broken: Option<String>,
     /// Whether the connection can carry another request.
     keeps: bool,
 }
@@ -50,12 +60,13 @@ impl<N: Net> Requests<N> {
         self.kept.as_ref().map(|(_, until)| *until)
     }
 
-    /// Posts a message, and answers the body of the answer. `is_push` says what a lost answer would leave open.
+    /// Posts a message, and answers the body of the answer. `is_push` says what a lost answer would leave open; of the answer to a pull,
+    /// the beginning is of use: all pages come in one answer, which may be larger than what is held here at once.
     ///
     /// # Errors
     ///
     /// `NeedsAuth` if the server refuses the credentials, else `Unreachable`.
-    pub(super) async fn post(&mut self, with: &Credentials, message: String, is_push: bool) -> Result<Vec<u8>, BackendFailure> {
+    pub(super) async fn post(&mut self, with: &Credentials, message: String, is_push: bool) -> Result<Body, BackendFailure> {
         let settings = &self.settings;
         let hidden = settings.secrets(with);
         let failed = |what: String, sent: bool| unreachable(format!("{}: {}", settings.address, hidden.hide(&what)), sent);
@@ -67,12 +78,15 @@ impl<N: Net> Requests<N> {
                 dial(&self.net, settings, until).await.map_err(|what| failed(what, false))?
             }
         };
-        let answered = exchange(&mut stream, settings, &head, message.as_bytes(), call).await;
-        let Answer { status, body, keeps } = answered.map_err(|what| failed(what, is_push))?;
+        let answered = exchange(&mut stream, settings, &head, message.as_bytes(), call, is_push).await;
+        let Answer { status, body, broken, keeps } = answered.map_err(|what| failed(what, is_push))?;
         if keeps {
             self.kept = Some((stream, Instant::now() + IDLE));
         }
-        if status == 200 { Ok(body) } else { Err(of_status(status, &hidden.hide(&String::from_utf8_lossy(&body)), is_push)) }
+        if status == 200 {
+            return Ok(Body { bytes: body, broken: broken.map(|broken| hidden.hide(&broken)) });
+        }
+        Err(of_status(status, &hidden.hide(&String::from_utf8_lossy(&body)), is_push))
     }
 
     /// The head of a request, and what reads its answer.
@@ -108,13 +122,16 @@ async fn exchange<S: Socket>(
     head: &[u8],
     message: &[u8],
     call: Call<RecvResponse>,
+    is_push: bool,
 ) -> Result<Answer, String> {
-    let until = Instant::now() + settings.timeouts.write;
-    let sent = match write(stream, head, until).await {
-        Ok(()) => write(stream, message, until).await,
+    let sent = match write(stream, head, settings.timeouts.write).await {
+        Ok(()) => write(stream, message, settings.timeouts.write).await,
         failed => failed,
     };
-    let reading = Reading::new(stream, settings.timeouts.answer);
+    // A pull is asked again after a while: what is silent for all of that and the answer's time is noticed within it.
+    let patience = settings.timeouts.answer;
+    let patience = if is_push { patience } else { patience.saturating_sub(settings.timeouts.poll).max(patience / 2) };
+    let reading = Reading::new(stream, patience, !is_push);
     let answered = match sent {
         Ok(()) => reading.answer(call).await,
         // Whoever hangs up on a request may have said why.
@@ -125,8 +142,14 @@ async fn exchange<S: Socket>(
     answered.map_err(|broken| broken.to_string())
 }
 
-async fn write<S: Socket>(stream: &mut Stream<S>, mut bytes: &[u8], until: Instant) -> Result<(), Broken> {
+/// Writes it all, as long as the server takes some of it within each `patience`: a slow line is no dead one.
+async fn write<S: Socket>(stream: &mut Stream<S>, mut bytes: &[u8], patience: Duration) -> Result<(), Broken> {
+    let (mut taken, mut until) = (stream.socket().sent(), Instant::now() + patience);
     loop {
+        let now_taken = stream.socket().sent();
+        if now_taken > taken {
+            (taken, until) = (now_taken, Instant::now() + patience);
+        }
         let all = bytes.is_empty();
         let done = if all { stream.flush().map(|()| 0) } else { stream.write(bytes) };
         match done {
@@ -160,12 +183,14 @@ enum Broken {
     Late,
     #[error("interrupted")]
     Interrupted,
-    #[error("the server's answer is no HTTP: {0}")]
+    #[error("{}", no_http(.0))]
     Noise(ureq_proto::Error),
     #[error("the head of the server's answer is too long")]
     LongHead,
     #[error("the server's answer has more than {} MiB", ANSWER_MAX >> 20)]
     LongBody,
+    #[error("the server's answer is encoded ({0}), which was not asked for")]
+    Encoded(String),
     #[error("the server hung up instead of an answer")]
     NoAnswer,
     #[error("the answer broke off after {0} bytes")]
@@ -181,11 +206,13 @@ struct Reading<'a, S: Socket> {
     input: Vec<u8>,
     /// How much has come since the deadline was set.
     progress: usize,
+    /// Whether the beginning of an answer is of use.
+    takes_parts: bool,
 }
 
 impl<'a, S: Socket> Reading<'a, S> {
-    fn new(stream: &'a mut Stream<S>, patience: Duration) -> Self {
-        Self { stream, patience, until: Instant::now() + patience, input: Vec::new(), progress: 0 }
+    fn new(stream: &'a mut Stream<S>, patience: Duration, takes_parts: bool) -> Self {
+        Self { stream, patience, until: Instant::now() + patience, input: Vec::new(), progress: 0, takes_parts }
     }
 
     async fn answer(mut self, mut call: Call<RecvResponse>) -> Result<Answer, Broken> {
@@ -202,16 +229,29 @@ impl<'a, S: Socket> Reading<'a, S> {
             }
         };
         let status = response.status().as_u16();
-        let (body, must_close) = match call.proceed() {
-            Some(RecvResponseResult::RecvBody(call)) => self.body(call).await?,
-            Some(RecvResponseResult::Cleanup(call)) => (Vec::new(), call.must_close_connection()),
-            Some(RecvResponseResult::Redirect(_)) | None => (Vec::new(), true),
+        let header = |name| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        if let Some(coding) = header(CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(Broken::Encoded(coding));
+        }
+        let mut body = Vec::new();
+        let must_close = match call.proceed() {
+            Some(RecvResponseResult::RecvBody(call)) => match self.body(call, &mut body).await {
+                Err(broken) if self.takes_parts && status == 200 && !matches!(broken, Broken::Interrupted) => {
+                    return Ok(Answer { status, body, broken: Some(broken.to_string()), keeps: false });
+                }
+                read => read?,
+            },
+            Some(RecvResponseResult::Cleanup(call)) => call.must_close_connection(),
+            Some(RecvResponseResult::Redirect(_)) | None => {
+                body = header(LOCATION).unwrap_or_default().into_bytes();
+                true
+            }
         };
-        Ok(Answer { status, body, keeps: !must_close && self.input.is_empty() })
+        Ok(Answer { status, body, broken: None, keeps: !must_close && self.input.is_empty() })
     }
 
-    async fn body(&mut self, mut call: Call<RecvBody>) -> Result<(Vec<u8>, bool), Broken> {
-        let mut body = Vec::new();
+    /// Reads a body to its end. Answers whether the connection has to be closed.
+    async fn body(&mut self, mut call: Call<RecvBody>, body: &mut Vec<u8>) -> Result<bool, Broken> {
         let mut output = vec![0; 16 << 10];
         let mut ended = false;
         loop {
@@ -240,8 +280,8 @@ impl<'a, S: Socket> Reading<'a, S> {
             ended = self.more().await? == 0;
         }
         Ok(match call.proceed() {
-            Some(RecvBodyResult::Cleanup(call)) => (body, call.must_close_connection()),
-            Some(RecvBodyResult::Redirect(_)) | None => (body, true),
+            Some(RecvBodyResult::Cleanup(call)) => call.must_close_connection(),
+            Some(RecvBodyResult::Redirect(_)) | None => true,
         })
     }
 
@@ -264,6 +304,11 @@ impl<'a, S: Socket> Reading<'a, S> {
             }
         }
     }
+}
+
+/// What answers does not speak HTTP, and what to do.
+pub(super) fn no_http(what: &dyn std::fmt::Display) -> String {
+    format!("its answer is no HTTP ({what}): is this the right port, or does it want encryption (wss:// or https://)?")
 }
 
 /// The connection, unless the server has hung up meanwhile or the time is over: noticed before anything is sent over it.

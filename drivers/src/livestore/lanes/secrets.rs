@@ -3,7 +3,7 @@
 use countersign_core::BackendFailure;
 use serde_json::Value;
 
-use super::super::protocol::encode_payload;
+use super::super::protocol::{encode_component, encode_payload};
 
 /// Anything shorter is no secret, and would tear every text apart.
 const SHORTEST: usize = 4;
@@ -26,6 +26,18 @@ impl Secrets {
             }
         }
         secrets.retain(|secret| secret.len() >= SHORTEST);
+        // As texts of JSON, and as parts of a query encoded once or twice.
+        for i in 0..secrets.len() {
+            let json = Value::from(secrets[i].as_str()).to_string();
+            secrets.push(json.trim_matches('"').to_owned());
+            for text in [secrets[i].clone(), json.trim_matches('"').to_owned()] {
+                let once = encode_component(&text);
+                secrets.push(encode_component(&once));
+                secrets.push(once);
+            }
+        }
+        secrets.sort();
+        secrets.dedup();
         // The longest first: one may hold another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self(secrets)
@@ -33,7 +45,17 @@ impl Secrets {
 
     /// The text without them.
     pub(super) fn hide(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
+        let mut text = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"));
+        // A long text was cut, perhaps in the middle of one.
+        if let Some(cut) = text.strip_suffix('…') {
+            let begins = |secret: &&String| {
+                (SHORTEST..secret.len()).rev().find(|end| secret.get(..*end).is_some_and(|part| cut.ends_with(part)))
+            };
+            if let Some(part) = self.0.iter().filter_map(|secret| begins(&secret)).max() {
+                text = format!("{}…", &cut[..cut.len() - part]);
+            }
+        }
+        text
     }
 
     /// The failure without them.
@@ -75,5 +97,12 @@ mod tests {
         let encoded = encode_payload(&payload);
         let said = format!("bad token sesame open (abcdef) in ?payload={encoded}, a pity");
         assert_eq!(secrets.hide(&said), "bad token … (…) in ?payload=…, a pity");
+        for said in ["sesame open", "sesame%20open", "sesame%2520open", "ab sesame o…", "ab sesa…"] {
+            assert!(!secrets.hide(said).contains("sesa"), "{}", secrets.hide(said));
+        }
+        let quoted = Secrets::of(Some(&json!({"authToken": "se\"same\\é/+"})), []);
+        for said in [r#"{"authToken":"se\"same\\é/+"}"#, "se%22same%5C%C3%A9%2F%2B", "se%2522same%255C%25C3%25A9%252F%252B"] {
+            assert!(!quoted.hide(said).contains("same"), "{}", quoted.hide(said));
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(in super::super) struct Settings {
 pub(in super::super) struct Timeouts {
     /// From a name to an open, encrypted, upgraded connection.
     pub(in super::super) dial: Duration,
-    /// To write a message.
+    /// To take some more of a message.
     pub(in super::super) write: Duration,
     /// To answer a push, or a request over HTTP.
     pub(in super::super) answer: Duration,

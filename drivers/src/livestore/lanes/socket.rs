@@ -20,6 +20,7 @@ pub(super) struct ThreadSocket {
     events: Events,
     interrupt: Arc<Interrupt>,
     received: u64,
+    sent: u64,
 }
 
 impl ThreadSocket {
@@ -29,7 +30,7 @@ impl ThreadSocket {
         interrupt.wake_by(Arc::new(Waker::new(poll.registry(), WAKER)?));
         let mut tcp = TcpStream::connect(to)?;
         poll.registry().register(&mut tcp, SOCKET, Interest::READABLE | Interest::WRITABLE)?;
-        let mut socket = Self { tcp, poll, events: Events::with_capacity(4), interrupt, received: 0 };
+        let mut socket = Self { tcp, poll, events: Events::with_capacity(4), interrupt, received: 0, sent: 0 };
         loop {
             if socket.wait(until, true)? != Woken::Ready {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -71,6 +72,10 @@ impl Socket for ThreadSocket {
     fn received(&self) -> u64 {
         self.received
     }
+
+    fn sent(&self) -> u64 {
+        self.sent
+    }
 }
 
 impl Read for ThreadSocket {
@@ -83,7 +88,9 @@ impl Read for ThreadSocket {
 
 impl Write for ThreadSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        again(|| self.tcp.write(bytes))
+        let written = again(|| self.tcp.write(bytes))?;
+        self.sent += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

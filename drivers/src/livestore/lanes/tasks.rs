@@ -27,7 +27,7 @@ impl Net for Tasks {
         let tcp = before(until, Async::<TcpStream>::connect(to)).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
         // Acknowledgements are small, and waited for.
         tcp.get_ref().set_nodelay(true)?;
-        Ok(TaskSocket { tcp, reads: false, writes: false, received: 0 })
+        Ok(TaskSocket { tcp, reads: false, writes: false, received: 0, sent: 0 })
     }
 
     /// Looking a name up blocks: it is left to a thread that ends when the system has given up.
@@ -55,6 +55,7 @@ pub(super) struct TaskSocket {
     reads: bool,
     writes: bool,
     received: u64,
+    sent: u64,
 }
 
 impl Socket for TaskSocket {
@@ -80,6 +81,10 @@ impl Socket for TaskSocket {
     fn received(&self) -> u64 {
         self.received
     }
+
+    fn sent(&self) -> u64 {
+        self.sent
+    }
 }
 
 impl Read for TaskSocket {
@@ -95,6 +100,7 @@ impl Write for TaskSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = again(|| self.tcp.get_ref().write(bytes));
         self.writes |= would_block(&written);
+        self.sent += written.as_ref().map_or(0, |written| *written as u64);
         written
     }
 

@@ -83,8 +83,7 @@ impl<S: Socket> Line<S> {
         loop {
             // Before a page is handed out: it is acknowledged by then.
             while let Some(frame) = self.client.poll_frame() {
-                let until = Instant::now() + settings.timeouts.write;
-                self.link.send(frame, until).await.map_err(|what| over(&self.hidden, what))?;
+                self.link.send(frame, settings.timeouts.write).await.map_err(|what| over(&self.hidden, what))?;
             }
             if let Some(page) = self.client.poll_page() {
                 return Ok(Some(page));

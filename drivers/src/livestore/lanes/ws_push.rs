@@ -90,7 +90,7 @@ impl<N: Net> WsPush<N> {
             let request = self.next;
             let Some(call) = calls.next(Transport::Ws, request, &self.settings.store_id, payload) else { return Ok(()) };
             self.next += 1;
-            link.send(call, Instant::now() + timeouts.write).await.map_err(|what| unreachable(what, true))?;
+            link.send(call, timeouts.write).await.map_err(|what| unreachable(what, true))?;
             let until = Instant::now() + timeouts.answer;
             loop {
                 let heard = link.read(until).await.map_err(|what| unreachable(what, true))?;

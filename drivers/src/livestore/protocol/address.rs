@@ -137,8 +137,12 @@ pub(crate) fn is_store_id(text: &str) -> bool {
 
 /// Encoded twice: once as LiveStore does by itself, once as part of a query.
 pub(crate) fn encode_payload(payload: &Value) -> String {
-    let once = utf8_percent_encode(&payload.to_string(), COMPONENT).to_string();
-    utf8_percent_encode(&once, COMPONENT).to_string()
+    encode_component(&encode_component(&payload.to_string()))
+}
+
+/// As JavaScript's `encodeURIComponent` does.
+pub(crate) fn encode_component(text: &str) -> String {
+    utf8_percent_encode(text, COMPONENT).to_string()
 }
 
 /// What a client says in the query of its URL.

@@ -20,11 +20,13 @@ mod outcome;
 mod page;
 mod parse;
 mod peer_json;
+#[cfg(feature = "fuzz")]
+mod round_trip;
 #[cfg(test)]
 mod tests;
 
 pub use address::AddressError;
-pub(crate) use address::{Address, Query, Transport, Unreadable, encode_payload, is_store_id};
+pub(crate) use address::{Address, Query, Transport, Unreadable, encode_component, encode_payload, is_store_id};
 pub(crate) use batch::{MESSAGE_BYTES, MESSAGE_EVENTS, split};
 pub(crate) use error::{DecodeError, EncodeError, Problem};
 pub(crate) use event::{encode_event, encode_void_event};
@@ -36,3 +38,5 @@ pub(crate) use from_server::{Chunk, ServerMessage, chunk, decode_server, defect,
 pub(crate) use id::RequestId;
 pub(crate) use outcome::{Cause, Dialect, Exit, Fail, Ours, SuccessValue};
 pub(crate) use page::{PageInfo, PullResponse, encode_item};
+#[cfg(feature = "fuzz")]
+pub(crate) use round_trip::round_trip;

@@ -27,6 +27,10 @@ const INFO: &str = "This is a sync server of Countersign. LiveStore's clients an
 /// What a browser is told once may be asked without asking again for so long, in seconds.
 const CORS_AGE: &str = "86400";
 
+/// What is said while there is no room for a message.
+pub(super) const NO_ROOM: &str =
+    "the server has no room for a message of this size right now; try again later, or send fewer events at once";
+
 /// A client that is about to get its WebSocket.
 pub(super) struct Seat {
     pub(super) upgrade: OnUpgrade,
@@ -55,6 +59,11 @@ pub(super) fn text(status: StatusCode, what: impl std::fmt::Display) -> Response
     let mut response = Response::new(Answer::text(format!("{what}\n")));
     *response.status_mut() = status;
     with(response, CONTENT_TYPE, "text/plain; charset=utf-8")
+}
+
+/// The answer while there is no room for what is sent.
+pub(super) fn no_room() -> Response<Answer> {
+    with(text(StatusCode::SERVICE_UNAVAILABLE, NO_ROOM), RETRY_AFTER, "5")
 }
 
 /// The answer while the log of a store can't be used.
@@ -130,6 +139,10 @@ fn not_open(host: &Host, store_id: &str, refusal: &OpenRefusal) -> Response<Answ
             host.metrics.refusals.stores.add(1);
             tracing::warn!(store = store_id, reason = %refusal, "made no store");
             text(StatusCode::INSUFFICIENT_STORAGE, refusal)
+        }
+        OpenRefusal::TooManyOpen(_) => {
+            host.metrics.refusals.open_stores.add(1);
+            with(text(StatusCode::SERVICE_UNAVAILABLE, refusal), RETRY_AFTER, "10")
         }
         OpenRefusal::Trouble(error) => {
             host.metrics.refusals.storage.add(1);

@@ -6,14 +6,17 @@ mod gate;
 mod poll;
 mod pull;
 mod push;
+mod room;
 mod socket;
 mod stream;
 mod visitor;
+mod work;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
-use futures_lite::future::or;
+use futures_lite::future::{FutureExt as _, or};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,6 +32,7 @@ use hyper::service::service_fn;
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 pub(super) use gate::Gate;
+pub(super) use room::Room;
 
 use self::body::Answer;
 use self::door::{Seat, answer, turn_away};
@@ -43,6 +47,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const TURNED_AWAY: usize = 64;
 /// For one of those.
 const TURN_AWAY_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client may go on sending what nobody reads any more, or take to answer a close frame.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes of the header of a request, and of what is read ahead of its body. The header holds the sync payload.
 const HEADER_BYTES: usize = 16 * 1024;
 
@@ -64,7 +70,7 @@ pub(super) async fn accept(host: Arc<Host>, executor: Weak<LocalExecutor<'static
         let Some(executor) = executor.upgrade() else { return };
         let host = host.clone();
         match host.gate.enter(peer.ip(), &host.limits, &host.metrics) {
-            Ok(place) => executor.spawn(serve(host, stream, peer, place)).detach(),
+            Ok(place) => executor.spawn(guarded(serve(host, stream, peer, place), peer)).detach(),
             Err(full) => {
                 let refusals = &host.metrics.refusals;
                 if full == Full::InAll { &refusals.connections } else { &refusals.per_address }.add(1);
@@ -79,6 +85,13 @@ pub(super) async fn accept(host: Arc<Host>, executor: Weak<LocalExecutor<'static
                 }
             }
         }
+    }
+}
+
+/// A fault in what serves one connection is the end of that connection, and of no other.
+async fn guarded(serving: impl Future<Output = ()>, peer: SocketAddr) {
+    if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+        tracing::error!(%peer, "serving a connection has panicked, which is a fault in the server: the connection is closed");
     }
 }
 

@@ -6,28 +6,35 @@ use countersign_core::BackendFailure;
 use futures_lite::stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 
 use super::super::patience::within;
+use super::FAREWELL;
 use super::body::Answer;
-use super::door::{out_of_order, text};
+use super::door::{no_room, out_of_order, text};
 use super::pull::{Pull, Said};
 use super::push::{OutOfOrder, die, ended, may_not, push};
+use super::room::Share;
 use super::visitor::Visitor;
+use super::work::decoded;
 use crate::livestore::protocol::{
-    Call, ClientMessage, Dialect, Exit, PullCall, Request as Asked, RequestId, SuccessValue, decode_client, defect, exit,
-    http_body, pong,
+    Call, ClientMessage, Dialect, Exit, PullCall, Request as Asked, RequestId, SuccessValue, defect, exit, http_body, pong,
 };
+
+/// So much of a body has to arrive within the time that there is for it: less is no progress.
+const PROGRESS: usize = 64 << 10;
 
 /// Answers one call.
 pub(super) async fn poll(visitor: Visitor, request: Request<Incoming>) -> Response<Answer> {
     visitor.host.metrics.polls.add(1);
-    let body = match read(&visitor, request.into_body()).await {
+    // Until it is answered.
+    let share = visitor.host.room.share();
+    let body = match read(&visitor, request.into_body(), &share).await {
         Ok(body) => body,
         Err(refusal) => return *refusal,
     };
-    let messages = match decode_client(&body).as_deref() {
+    let messages = match decoded(body).await.as_deref() {
         Err(error) => vec![defect(&format!("SyntaxError: {error}"))],
         Ok([ClientMessage::Ping]) => vec![pong()],
         Ok([ClientMessage::Request(asked)]) => return call(visitor, asked.clone()).await,
@@ -37,24 +44,65 @@ pub(super) async fn poll(visitor: Visitor, request: Request<Incoming>) -> Respon
     json(Answer::text(http_body(&messages)))
 }
 
-async fn read(visitor: &Visitor, body: Incoming) -> Result<Bytes, Box<Response<Answer>>> {
-    let limits = &visitor.host.limits;
-    match within(limits.transfer, Limited::new(body, limits.message_bytes).collect()).await {
-        Some(Ok(body)) => Ok(body.to_bytes()),
-        Some(Err(error)) if error.is::<LengthLimitError>() => {
-            visitor.host.metrics.refusals.too_large.add(1);
+async fn read(visitor: &Visitor, mut body: Incoming, share: &Share) -> Result<Bytes, Box<Response<Answer>>> {
+    let (limits, refusals) = (&visitor.host.limits, &visitor.host.metrics.refusals);
+    let mut read = Vec::new();
+    let why = loop {
+        let enough = read.len().saturating_add(PROGRESS);
+        match within(limits.transfer, read_to(&mut body, &mut read, enough, limits.message_bytes, share)).await {
+            Some(Ok(false)) => {}
+            Some(Ok(true)) => return Ok(read.into()),
+            Some(Err(why)) => break why,
+            None => break Unread::Late,
+        }
+    };
+    drop(read);
+    share.give_back();
+    let refusal = match why {
+        Unread::TooLarge => {
+            refusals.too_large.add(1);
             let most = limits.message_bytes;
-            Err(Box::new(text(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format_args!("a request may have {most} bytes: send fewer events at once"),
-            )))
+            text(StatusCode::PAYLOAD_TOO_LARGE, format_args!("a request may have {most} bytes: send fewer events at once"))
         }
-        Some(Err(_)) => Err(Box::new(text(StatusCode::BAD_REQUEST, "the request has broken off"))),
-        None => {
-            visitor.host.metrics.refusals.silent.add(1);
-            Err(Box::new(text(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")))
+        Unread::NoRoom => {
+            refusals.no_room.add(1);
+            no_room()
         }
+        Unread::BrokenOff => return Err(Box::new(text(StatusCode::BAD_REQUEST, "the request has broken off"))),
+        Unread::Late => {
+            refusals.silent.add(1);
+            return Err(Box::new(text(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")));
+        }
+    };
+    // Closing with something unread would take the answer back.
+    within(FAREWELL, async { while let Some(Ok(_)) = body.frame().await {} }).await;
+    Err(Box::new(refusal))
+}
+
+/// Why a body is not read.
+enum Unread {
+    TooLarge,
+    NoRoom,
+    BrokenOff,
+    Late,
+}
+
+/// Reads on until there is so much. Answers whether that is all.
+async fn read_to(body: &mut Incoming, read: &mut Vec<u8>, enough: usize, most: usize, share: &Share) -> Result<bool, Unread> {
+    while read.len() < enough {
+        let data = match body.frame().await {
+            None => return Ok(true),
+            Some(frame) => frame.map_err(|_| Unread::BrokenOff)?.into_data().unwrap_or_default(),
+        };
+        if data.len() > most.saturating_sub(read.len()) {
+            return Err(Unread::TooLarge);
+        }
+        if !share.take(data.len()) {
+            return Err(Unread::NoRoom);
+        }
+        read.extend_from_slice(&data);
     }
+    Ok(false)
 }
 
 async fn call(visitor: Visitor, Asked { id, call }: Asked) -> Response<Answer> {

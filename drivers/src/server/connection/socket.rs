@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use async_io::Timer;
 use async_tungstenite::WebSocketStream;
@@ -20,22 +19,27 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error as WsError, Message};
 
 use super::super::patience::within;
+use super::FAREWELL;
+use super::door::NO_ROOM;
 use super::pull::{Pull, Said};
 use super::push::{OutOfOrder, die, ended, may_not, push};
 use super::stream::Stream;
 use super::visitor::Visitor;
+use super::work::decoded;
 use crate::livestore::protocol::{
-    Call, Cause, ClientMessage, Dialect, Exit, Request, RequestId, SuccessValue, decode_client, defect, exit, pong,
+    Call, Cause, ClientMessage, Dialect, Exit, Request, RequestId, SuccessValue, defect, exit, pong,
 };
 
 /// What is read at once: an idle connection holds a buffer of this size.
 const READ_BYTES: usize = 4096;
 /// Messages are sent in frames of this size: the library keeps a buffer as large as the largest frame.
 const FRAME_BYTES: usize = 16 * 1024;
+/// Messages of one frame before others have their turn.
+const MESSAGES_A_TURN: usize = 32;
+/// So much of a message has to arrive between two looks: less is no sign of life.
+const PROGRESS: u64 = 16 << 10;
 /// Unreadable messages in a row before the connection is closed.
 const UNREADABLE: u32 = 16;
-/// How long a client may take to answer a close frame.
-const FAREWELL: Duration = Duration::from_secs(2);
 /// A close frame has room for 123 bytes.
 const REASON_BYTES: usize = 123;
 
@@ -47,13 +51,22 @@ pub(super) async fn run(stream: Stream, read: Vec<u8>, visitor: Visitor, peer: S
         .write_buffer_size(0)
         .max_message_size(limit)
         .max_frame_size(limit);
-    let ws = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
+    let ws = WebSocketStream::from_partially_read(stream.with(visitor.host.room.share()), read, Role::Server, Some(config)).await;
     let edition = visitor.log.published().1;
     let timer = Timer::interval(visitor.host.limits.silence);
     let host = visitor.host.clone();
     host.metrics.sockets.up();
-    let mut socket =
-        Socket { ws, visitor, pulls: Vec::new(), timer, is_silent: false, was_pinged: false, unreadable: 0, edition };
+    let mut socket = Socket {
+        ws,
+        visitor,
+        pulls: Vec::new(),
+        timer,
+        is_silent: false,
+        was_pinged: false,
+        unreadable: 0,
+        received: 0,
+        edition,
+    };
     let goodbye = match socket.serve().await {
         Ok(never) => match never {},
         Err(goodbye) => goodbye,
@@ -91,6 +104,8 @@ struct Socket {
     is_silent: bool,
     was_pinged: bool,
     unreadable: u32,
+    /// How many bytes had come when the timer went last.
+    received: u64,
     /// The log's edition when the connection began.
     edition: u64,
 }
@@ -129,6 +144,7 @@ impl Socket {
                     self.is_silent = false;
                     self.was_pinged = false;
                     self.frame(frame).await?;
+                    self.ws.get_ref().is_dealt_with();
                 }
                 Wake::News => {}
                 Wake::Tick => self.tick().await?,
@@ -195,19 +211,21 @@ impl Socket {
             Some(Err(error)) => return Err(self.broken(&error)),
             Some(Ok(frame)) => frame,
         };
-        let bytes = match &frame {
-            Message::Text(text) => text.as_bytes(),
+        let bytes: Bytes = match frame {
+            Message::Text(text) => text.into(),
             Message::Binary(bytes) => bytes,
             Message::Close(_) => return Err(Goodbye::Closed),
             // Answered by the library.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
         };
-        let messages = match decode_client(bytes) {
+        let messages = match decoded(bytes).await {
             Ok(messages) => messages,
             Err(error) => return self.unreadable(&format!("SyntaxError: {error}")).await,
         };
-        drop(frame);
-        for message in messages {
+        for (i, message) in messages.into_iter().enumerate() {
+            if i % MESSAGES_A_TURN == MESSAGES_A_TURN - 1 {
+                yield_now().await;
+            }
             self.look_around()?;
             self.message(message).await?;
         }
@@ -283,6 +301,11 @@ impl Socket {
     }
 
     async fn tick(&mut self) -> Result<(), Goodbye> {
+        let received = self.ws.get_ref().received();
+        if received - self.received >= PROGRESS {
+            (self.is_silent, self.was_pinged) = (false, false);
+        }
+        self.received = received;
         if self.is_silent && self.was_pinged {
             self.visitor.host.metrics.refusals.silent.add(1);
             return Err(Goodbye::Close(CloseCode::Away, "nothing was heard from the client for too long".into()));
@@ -324,6 +347,10 @@ impl Socket {
                 refusals.slow.add(1);
                 tracing::warn!(store = %self.visitor.store_id, "a client takes nothing of what is sent, and is cut off");
                 Goodbye::Gone
+            }
+            WsError::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+                refusals.no_room.add(1);
+                close(CloseCode::Again, NO_ROOM.to_owned())
             }
             WsError::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
                 refusals.too_large.add(1);

@@ -1,4 +1,5 @@
-//! A connection's bytes, encrypted or not. A peer that takes nothing of what is sent for too long is an error.
+//! A connection's bytes, encrypted or not. A peer that takes nothing of what is sent for too long is an error, and one that sends without
+//! end lets others have their turn.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -11,9 +12,20 @@ use async_io::{Async, Timer};
 use futures_lite::{AsyncRead, AsyncWrite};
 use futures_rustls::server::TlsStream;
 
+use super::room::Share;
+
+/// Reads in a row before others have their turn: whoever sends faster than what he sends is handled would never let them.
+const READS_A_TURN: u32 = 4;
+
 /// What a connection is made of.
 pub(super) struct Stream {
     io: Io,
+    /// Reads in a row that did not have to wait.
+    reads: u32,
+    /// What was read and not dealt with.
+    share: Option<Share>,
+    /// How many bytes have come in.
+    received: u64,
     /// How long nothing may be taken.
     patience: Duration,
     /// Runs while something waits to be taken.
@@ -27,11 +39,32 @@ enum Io {
 
 impl Stream {
     pub(super) fn plain(stream: Async<TcpStream>, patience: Duration) -> Self {
-        Self { io: Io::Plain(stream), patience, runs_out: None }
+        Self::over(Io::Plain(stream), patience)
     }
 
     pub(super) fn tls(stream: TlsStream<Async<TcpStream>>, patience: Duration) -> Self {
-        Self { io: Io::Tls(Box::new(stream)), patience, runs_out: None }
+        Self::over(Io::Tls(Box::new(stream)), patience)
+    }
+
+    fn over(io: Io, patience: Duration) -> Self {
+        Self { io, reads: 0, share: None, received: 0, patience, runs_out: None }
+    }
+
+    /// What is read takes room of this share from now on.
+    pub(super) fn with(self, share: Share) -> Self {
+        Self { share: Some(share), ..self }
+    }
+
+    /// All that was read has been dealt with.
+    pub(super) fn is_dealt_with(&self) {
+        if let Some(share) = &self.share {
+            share.give_back();
+        }
+    }
+
+    /// How many bytes have come in.
+    pub(super) fn received(&self) -> u64 {
+        self.received
     }
 
     fn within_patience<T>(
@@ -61,10 +94,23 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        match &mut self.io {
+        if self.reads >= READS_A_TURN {
+            self.reads = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let read = match &mut self.io {
             Io::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Io::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        };
+        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
+        if let Poll::Ready(Ok(read)) = read {
+            self.received += read as u64;
+            if self.share.as_ref().is_some_and(|share| !share.take(read)) {
+                return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+            }
         }
+        read
     }
 }
 

@@ -163,7 +163,13 @@ impl Eventlog {
     ) -> Result<(), BackendFailure> {
         let log = self.usable(handle, Mode::Write)?;
         let start = Instant::now();
-        log.append(expected, parent, drafts)?;
+        if let Err(failure) = log.append(expected, parent, drafts) {
+            // It may be ahead by events that were stored and could not be published: who is told so has to find them.
+            if matches!(failure, BackendFailure::ServerAhead { head } if head > self.published().0) {
+                self.publish(log)?;
+            }
+            return Err(failure);
+        }
         self.metrics.append.observe(start.elapsed());
         // Whatever fails from here on, the batch is stored: an answer that says so for sure needs its publication.
         self.publish(log).map_err(|failure| {

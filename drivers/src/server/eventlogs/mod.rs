@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use blocking::unblock;
 use countersign_core::BackendFailure;
 
 pub(super) use eventlog::{Eventlog, Served};
 
+use super::limits::Limits;
 use super::metrics::Metrics;
 use crate::backend::sqlite_file::Mode;
 use crate::livestore::protocol::is_store_id;
@@ -34,6 +36,8 @@ pub(super) enum OpenRefusal {
     Missing,
     #[error("there are {0} stores here, which is the limit: no other one is made")]
     TooMany(usize),
+    #[error("this server has {0} stores open, which is the limit; try again later")]
+    TooManyOpen(usize),
     /// Not for clients: it names files.
     #[error("{0}")]
     Trouble(Arc<str>),
@@ -53,6 +57,7 @@ pub(super) struct Eventlogs {
     dir: PathBuf,
     metrics: Arc<Metrics>,
     limit: usize,
+    open_limit: usize,
     /// Files there are.
     stores: Arc<AtomicUsize>,
     open: Mutex<BTreeMap<Arc<str>, Open>>,
@@ -65,12 +70,13 @@ struct Open {
 }
 
 impl Eventlogs {
-    pub(super) fn new(dir: PathBuf, limit: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub(super) fn new(dir: PathBuf, limits: &Limits, metrics: Arc<Metrics>) -> io::Result<Self> {
         let mut stores = 0;
         for entry in fs::read_dir(&dir)? {
             stores += usize::from(entry?.file_name().to_str().is_some_and(|name| name.ends_with(ENDING)));
         }
-        Ok(Self { dir, metrics, limit, stores: Arc::new(AtomicUsize::new(stores)), open: Mutex::default() })
+        let (limit, open_limit, stores) = (limits.stores, limits.open_stores, Arc::new(AtomicUsize::new(stores)));
+        Ok(Self { dir, metrics, limit, open_limit, stores, open: Mutex::default() })
     }
 
     /// The log of this store, made if it is not there and may be.
@@ -78,13 +84,11 @@ impl Eventlogs {
         if store_id.len() > STORE_ID_BYTES || !is_store_id(store_id) {
             return Err(OpenRefusal::StoreId);
         }
-        let log = {
-            let mut open = self.lock();
-            let made = || Open { log: Arc::new(Eventlog::new(self.path(store_id), self.metrics.clone())), idle: None };
-            let known = open.entry(store_id.into()).or_insert_with(made);
-            known.idle = None;
-            known.log.clone()
-        };
+        let (log, closed) = self.find(store_id)?;
+        if closed.is_some() {
+            // Before another one takes its place in what the system allows.
+            unblock(move || drop(closed)).await;
+        }
         let (stores, limit) = (self.stores.clone(), self.limit);
         let opened = log.open(move |path| mode(path, may_make, &stores, limit)).await;
         if opened.is_err() {
@@ -95,6 +99,26 @@ impl Eventlogs {
             }
         }
         opened.map(|()| log)
+    }
+
+    /// The log of this store, open or not; and, if there is only so room for it, one that nobody uses, taken out.
+    fn find(&self, store_id: &str) -> Result<(Arc<Eventlog>, Option<Arc<Eventlog>>), OpenRefusal> {
+        let mut open = self.lock();
+        if let Some(known) = open.get_mut(store_id) {
+            known.idle = None;
+            return Ok((known.log.clone(), None));
+        }
+        let mut closed = None;
+        if open.len() >= self.open_limit {
+            let unused = open.iter().filter(|(_, open)| Arc::strong_count(&open.log) == 1);
+            // Not yet found to be idle is later than any moment.
+            let longest = unused.min_by_key(|(_, open)| (open.idle.is_none(), open.idle)).map(|(store_id, _)| store_id.clone());
+            let longest = longest.ok_or(OpenRefusal::TooManyOpen(self.open_limit))?;
+            closed = open.remove(&longest).map(|open| open.log);
+        }
+        let log = Arc::new(Eventlog::new(self.path(store_id), self.metrics.clone()));
+        open.insert(store_id.into(), Open { log: log.clone(), idle: None });
+        Ok((log, closed))
     }
 
     /// Those that nobody has used for this long, taken out: to be dropped where that may block.

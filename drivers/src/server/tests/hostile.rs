@@ -1,5 +1,7 @@
 //! Bytes that no client would send: they cost their sender the connection at most.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 
 use super::*;
@@ -26,6 +28,42 @@ fn noise_costs_its_sender_the_connection_and_nobody_else_anything() {
     assert_eq!(site.client("a").push(&batch(1..=1)), success());
     assert_eq!(seqs_of(&witness.hears()), [1]);
     assert!(witness.is_well());
+}
+
+/// Whoever sends without end, and faster than it can be handled, has his turn and no more.
+#[test]
+fn floods_keep_nobody_else_from_being_heard() {
+    let site = Site::new();
+    let ping = frame(br#"{"_tag":"Ping"}"#);
+    let floods = [
+        ping.repeat(2_000),
+        // One message of very many.
+        frame(format!("[{}]", [r#"{"_tag":"Ping"}"#; 20_000].join(",")).as_bytes()),
+        // A message that goes on and on, and gets no longer.
+        [&[0x01, 0x80, 0, 0, 0, 0][..], &[0x00, 0x80, 0, 0, 0, 0].repeat(5_000)].concat(),
+        // Pings of the protocol below.
+        [0x89, 0x80, 0, 0, 0, 0].repeat(5_000),
+    ];
+    for flood in floods {
+        let is_over = AtomicBool::new(false);
+        let dialled = site.client("flood").socket.into_inner();
+        let (mut sends, mut reads) = (dialled.try_clone().unwrap(), dialled.try_clone().unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // All that follows the first part of a fragmented message is more of it.
+                let mut part = &flood[..];
+                while !is_over.load(Ordering::SeqCst) && sends.write_all(part).is_ok() {
+                    part = if flood[0] == 0x01 { &flood[6..] } else { &flood[..] };
+                }
+            });
+            scope.spawn(|| while reads.read(&mut [0; 64 << 10]).is_ok_and(|read| read > 0) {});
+            for _ in 0..20 {
+                assert!(site.client("a").is_well());
+            }
+            is_over.store(true, Ordering::SeqCst);
+            let _ = dialled.shutdown(std::net::Shutdown::Both);
+        });
+    }
 }
 
 #[test]
@@ -102,6 +140,25 @@ fn arguments_that_are_nested_very_deep_come_back_as_they_came() {
     client.pulls(false, None);
     let page = client.socket.read().unwrap().into_text().unwrap();
     assert!(page.contains(&deep), "{page}");
+}
+
+/// A text message, masked with zeros.
+fn frame(text: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match u16::try_from(text.len()) {
+        Ok(length @ ..126) => frame.push(0x80 | length as u8),
+        Ok(length) => {
+            frame.push(0x80 | 126);
+            frame.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            frame.push(0x80 | 127);
+            frame.extend((text.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(text);
+    frame
 }
 
 /// Marsaglia's xorshift: noise that is the same in every run.

@@ -16,8 +16,68 @@ fn a_message_that_is_too_large_ends_its_connection_with_a_word() {
     assert!(other.is_well());
     let (status, text) = post(site.addr(), "a", &" ".repeat(1_000_001));
     assert!(status == 413 && text.contains("1000000 bytes"), "{status} {text}");
+    // Also if far more was to come.
+    let (status, text) = post(site.addr(), "a", &" ".repeat(20_000_000));
+    assert!(status == 413 && text.contains("1000000 bytes"), "{status} {text}");
     let padded = format!("{PING}{}", " ".repeat(1_000_000 - PING.len()));
     assert_eq!(post(site.addr(), "a", &padded).1, r#"[{"_tag":"Pong"}]"#);
+}
+
+/// What many clients send at once has a limit too, and who asks for little is served all the same.
+#[test]
+fn messages_that_arrive_at_once_have_room_for_all_of_them_together() {
+    let limits = Limits { message_bytes: 1_000_000, arriving_bytes: 2_000_000, ..Limits::default() };
+    let site = Site::with(|server| server.no_auth().limits(limits).metrics(local()));
+    // A frame of a million bytes, of which the last ones do not come.
+    let part = [&[0x81, 0xff, 0, 0, 0, 0, 0, 0x0f, 0x42, 0x40, 0, 0, 0, 0][..], &vec![b' '; 900_000]].concat();
+    let mut hoarders: Vec<Client> = (0..2).map(|_| site.client("a")).collect();
+    for hoarder in &mut hoarders {
+        hoarder.socket.get_mut().write_all(&part).unwrap();
+    }
+    let no_room = "countersign_refusals_total{reason=\"no_room\"}";
+    until("there is no room left", || {
+        let _ = site.client("b").socket.get_mut().write_all(&part);
+        site.figure(no_room) > 0.0
+    });
+    let before = site.figure(no_room);
+    let (status, text) = post(site.addr(), "a", &" ".repeat(900_000));
+    assert!(status == 503 && text.contains("no room"), "{status} {text}");
+    assert_eq!(site.figure(no_room), before + 1.0);
+    assert_eq!(site.client("a").push(&batch(1..=10)), success());
+    // Who gets on gives back.
+    hoarders.clear();
+    until("there is room again", || post(site.addr(), "a", &format!("{PING}{}", " ".repeat(900_000))).0 == 200);
+}
+
+/// A line that is slow is not one that is dead.
+#[test]
+fn a_message_may_take_longer_than_a_silence() {
+    let silence = Duration::from_secs(2);
+    let site = Site::limited(|limits| (limits.silence, limits.transfer) = (silence, silence));
+    let message = format!("{PING}{}", " ".repeat(900_000 - PING.len()));
+    let mut frame = vec![0x81, 0xff, 0, 0, 0, 0];
+    frame.extend(900_000_u32.to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(message.as_bytes());
+    let mut client = site.client("a");
+    let head = format!(
+        "POST /?storeId=a&transport=http HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        message.len()
+    );
+    let request = [head.as_bytes(), message.as_bytes()].concat();
+    let mut stream = tcp(site.addr());
+    let began = Instant::now();
+    let parts = 100;
+    for n in 0..parts {
+        let part = |all: &[u8]| all[n * all.len() / parts..(n + 1) * all.len() / parts].to_vec();
+        client.socket.get_mut().write_all(&part(&frame)).unwrap();
+        stream.write_all(&part(&request)).unwrap();
+        // The slow line itself.
+        std::thread::sleep(silence / 32);
+    }
+    assert!(began.elapsed() > 3 * silence);
+    assert_eq!(client.hears()["_tag"], "Pong");
+    assert_eq!(answer(&mut stream), (200, r#"[{"_tag":"Pong"}]"#.to_owned()));
 }
 
 #[test]
@@ -52,6 +112,21 @@ fn stores_are_counted() {
     assert!(status == 507 && text.contains("2 stores"), "{status} {text}");
     assert!(site.client("b").is_well());
     assert_eq!(files(&site.logs(), ".eventlog"), ["a.eventlog", "b.eventlog"]);
+}
+
+#[test]
+fn stores_that_are_open_are_counted_and_those_that_nobody_uses_make_room() {
+    let site = Site::limited(|limits| limits.open_stores = 2);
+    let (first, mut second) = (site.client("a"), site.client("b"));
+    let (status, text) = Client::dial(site.addr(), "c", None).err().unwrap();
+    assert!(status == 503 && text.contains("2 stores open") && text.contains("try again later"), "{status} {text}");
+    let (status, text) = post(site.addr(), "c", PING);
+    assert!(status == 503 && text.contains("2 stores open"), "{status} {text}");
+    assert!(site.client("a").is_well() && second.is_well());
+    drop(first);
+    until("there is room for another one", || Client::dial(site.addr(), "c", None).is_ok());
+    assert!(second.is_well());
+    assert_eq!(files(&site.logs(), ".eventlog"), ["a.eventlog", "b.eventlog", "c.eventlog"]);
 }
 
 #[test]

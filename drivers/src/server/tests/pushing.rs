@@ -132,6 +132,36 @@ fn a_log_that_can_t_be_used_is_no_refusal() {
     assert_eq!(site.client("a").history().len(), 3);
 }
 
+/// What has come into the log without being published is found by who is told of it: else nobody could push there any more.
+// Verifies: V1, L4
+#[test]
+fn a_client_that_is_told_of_events_that_were_not_published_can_pull_them() {
+    let site = Site::new();
+    let mut client = site.client("a");
+    assert_eq!(client.push(&batch(1..=2)), success());
+    let id = client.pulls(true, None);
+    assert_eq!(seqs_of(&client.hears()), [1, 2]);
+    client.acks(&id);
+    let insert = "INSERT INTO eventlog VALUES (3, 2, 'c', 's', 'v1.Noted', 'null', NULL, NULL, NULL, NULL, 0)";
+    rusqlite::Connection::open(site.logs().join("a.eventlog")).unwrap().execute(insert, []).unwrap();
+    let push = client.pushes(&[plain(3, "x")]);
+    let (mut pulled, mut ahead) = (false, false);
+    while !(pulled && ahead) {
+        let heard = client.hears();
+        match heard["_tag"].as_str() {
+            Some("Chunk") => {
+                assert_eq!(seqs_of(&heard), [3]);
+                pulled = true;
+            }
+            _ => {
+                assert_eq!((&heard["requestId"], &error(&heard["exit"])["minimumExpectedNum"]), (&json!(push), &json!(3)));
+                ahead = true;
+            }
+        }
+    }
+    assert_eq!(client.push(&[plain(4, "x")]), success());
+}
+
 /// The events' positions come from their clients: whoever is told that the log has moved on tries again behind it.
 // Verifies: L1, L4
 #[test]

@@ -3,7 +3,7 @@
 mod rows;
 mod screen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,25 +34,27 @@ fn watch(args: &args::Watch, store: Option<&Store>, output: &mut Output) -> Resu
     let mut reader = Reader::open(&args.store)?;
     let deadline = args.for_time.map(|time| Instant::now() + time);
     let mut screen = Screen::new(output);
-    let mut seen: BTreeMap<CommitId, Row> = BTreeMap::new();
+    // In the order in which they wait.
+    let mut before: Vec<Row> = Vec::new();
     let mut worst = Exit::Reached;
     loop {
         let (rows, more) = rows::look(&mut reader, store, &args.store)?;
-        let now: BTreeMap<CommitId, Row> = rows.iter().map(|row| (row.id, row.clone())).collect();
+        let now: BTreeSet<CommitId> = rows.iter().map(|row| row.id).collect();
+        let seen: BTreeMap<CommitId, &Row> = before.iter().map(|row| (row.id, row)).collect();
         for row in rows.iter().filter(|row| seen.get(&row.id) != Some(row)) {
             screen.changed(row, output)?;
         }
-        // Beyond those that are looked at, what is not there may only have moved out of sight.
-        for id in seen.keys().filter(|id| !now.contains_key(*id) && !more) {
-            if let Some(view) = rows::settled(&mut reader, store, *id)? {
+        // What has not settled has only moved out of sight, beyond those that are looked at.
+        for gone in before.iter().filter(|row| !now.contains(&row.id)) {
+            if let Some(view) = rows::settled(&mut reader, store, gone.id)? {
                 worst = worst.max(view.exit(Wait::Backend));
                 screen.settled(&view, output)?;
             }
         }
         screen.table(&rows, more, output)?;
         output.flush()?;
-        let is_empty = now.is_empty();
-        seen = now;
+        let is_empty = rows.is_empty();
+        before = rows;
         let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
         if is_over || (is_empty && deadline.is_none()) {
             screen.end(is_empty, output)?;

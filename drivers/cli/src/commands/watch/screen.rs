@@ -8,7 +8,7 @@ use countersign::core::Seq;
 use super::rows::Row;
 use crate::age::Age;
 use crate::failure::Result;
-use crate::output::Output;
+use crate::output::{Output, Paint};
 use crate::progress::{count, counted};
 use crate::stage::ReceiptView;
 
@@ -54,29 +54,8 @@ impl Screen {
             return Ok(());
         }
         self.clear(output)?;
-        let paint = output.paint;
-        if !rows.is_empty() {
-            let line = format!("{:<30}  {:>7}  {:<12}  {:>6}  {:>5}  waits for", "commit", "events", "at", "age", "tried");
-            output.line(paint.bold(line))?;
-            self.drawn += 1;
-        }
-        for row in rows.iter().take(SHOWN) {
-            let tried = row.attempt.map_or_else(|| "?".to_owned(), |attempt| attempt.to_string());
-            let id = row.id.to_string();
-            output.line(format_args!(
-                "{id:<30}  {:>7}  {:<12}  {:>6}  {tried:>5}  {}{}",
-                row.events,
-                places(row),
-                Age(row.at),
-                row.reason,
-                again(row)
-            ))?;
-            self.drawn += 1;
-        }
-        let hidden = rows.len().saturating_sub(SHOWN);
-        if hidden > 0 || more {
-            let text = format!("and {}{} more", count(hidden as u64), if more { " or" } else { "" });
-            output.line(paint.dim(text))?;
+        for line in lines(rows, more, output.paint) {
+            output.line(one_line(line))?;
             self.drawn += 1;
         }
         Ok(())
@@ -99,6 +78,31 @@ impl Screen {
     }
 }
 
+fn lines(rows: &[Row], more: bool, paint: Paint) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !rows.is_empty() {
+        let line = format!("{:<30}  {:>7}  {:<12}  {:>6}  {:>5}  waits for", "commit", "events", "at", "age", "tried");
+        lines.push(paint.bold(line).to_string());
+    }
+    for row in rows.iter().take(SHOWN) {
+        let tried = row.attempt.map_or_else(|| "?".to_owned(), |attempt| attempt.to_string());
+        let (id, places, age, again) = (row.id.to_string(), places(row), Age(row.at), again(row));
+        lines.push(format!("{id:<30}  {:>7}  {places:<12}  {age:>6}  {tried:>5}  {}{again}", row.events, row.reason));
+    }
+    let hidden = rows.len().saturating_sub(SHOWN);
+    if hidden > 0 || more {
+        lines.push(paint.dim(format!("and {}{} more", count(hidden as u64), if more { " or" } else { "" })).to_string());
+    }
+    lines
+}
+
+/// Text that a terminal cuts off at its edge: as many lines are taken away again as were drawn, so none may become two.
+fn one_line(text: String) -> String {
+    const CUT: &str = "\x1b[?7l";
+    const WRAP: &str = "\x1b[?7h";
+    format!("{CUT}{}{WRAP}", text.replace(['\n', '\r'], " "))
+}
+
 fn places(row: &Row) -> String {
     let Row { from, to, .. } = row;
     let Seq { pos: first, .. } = from;
@@ -116,5 +120,18 @@ fn again(row: &Row) -> String {
     match row.next.and_then(|at| at.duration_since(SystemTime::now()).ok()) {
         None => String::new(),
         Some(wait) => format!("; tried again in {:.0} s", wait.as_secs_f64().ceil()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_table_stays_one() {
+        assert_eq!(one_line("what a server says\r\nin two".to_owned()), "\x1b[?7lwhat a server says  in two\x1b[?7h");
+        let plain = Paint { on: false };
+        assert_eq!(lines(&[], false, plain), [""; 0]);
+        assert_eq!(lines(&[], true, plain), ["and 0 or more"]);
     }
 }

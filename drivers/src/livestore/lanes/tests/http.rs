@@ -31,6 +31,17 @@ fn serve(listener: &TcpListener, status: &str, answer: impl FnOnce(RequestId, Ca
     stream.write_all((head + &body).as_bytes()).unwrap();
 }
 
+/// One request, answered by these bytes, on a connection of its own.
+fn serve_raw(listener: &TcpListener, answer: impl FnOnce(RequestId, Call) -> String) {
+    let mut stream = tcp(listener);
+    let head = read_head(&mut stream).to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    let Some(ClientMessage::Request(Request { id, call: Ok(call) })) = decode_client(&body).unwrap().pop() else { panic!() };
+    stream.write_all(answer(id, call).as_bytes()).unwrap();
+}
+
 fn after(call: Call) -> u64 {
     match call {
         Call::Pull(PullCall { live: false, cursor, .. }) => cursor.map_or(0, |cursor| cursor.event_sequence_number),
@@ -147,6 +158,68 @@ fn answers_over_http_come_in_their_classes() {
         let (message, applied) = unreachable(push());
         assert!(message.contains(part) && applied == maybe_applied, "{part}: {message}");
     }
+    server.done();
+}
+
+/// A history that is larger than one answer may be, or that a connection does not live to bring whole, is got all the same.
+// Verifies: V1
+#[test]
+fn an_answer_that_breaks_off_counts_as_far_as_it_came() {
+    let server = Fake::new(move |listener| {
+        for dialect in BOTH {
+            serve_raw(listener, |id, call| {
+                assert_eq!(after(call), 0);
+                let whole = pages(&[(vec![1, 2], true), (vec![3], true), (vec![4], false)], dialect)(id);
+                // In the middle of the third page.
+                let cut = whole.rfind("pageInfo").unwrap();
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{}", whole.len(), &whole[..cut])
+            });
+            serve(listener, "200 OK", |id, call| {
+                assert_eq!(after(call), 3);
+                pages(&[(vec![4], false)], dialect)(id)
+            });
+        }
+        serve_raw(listener, |id, _| {
+            let whole = pages(&[(vec![1], false)], Dialect::Tree)(id);
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{}", whole.len(), &whole[..40])
+        });
+    });
+    // Whoever knows that there is more does not wait.
+    let backend = server.backend("http").poll_interval(LONG * 20);
+    for _ in BOTH {
+        let mut lane = lanes(&backend).pull;
+        for (after, expected, more) in [(0, vec![1, 2], true), (2, vec![3], true), (3, vec![4], false)] {
+            let page = lane.pull(&pull(after, after == 0)).unwrap();
+            assert_eq!((seqs(&page), page.more), (expected, more));
+        }
+    }
+    let (message, _) = unreachable(lanes(&backend).pull.pull(&pull(0, true)));
+    assert!(message.contains("broke off after 40 bytes"), "{message}");
+    server.done();
+}
+
+#[test]
+fn what_is_in_the_place_of_a_server_is_told_with_what_to_do() {
+    let server = Fake::new(move |listener| {
+        for answer in [
+            "HTTP/1.1 308 Elsewhere\r\nlocation: https://new.example/sync?payload=hidden-value\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 431 Too Large\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc",
+        ] {
+            serve_raw(listener, |_, _| answer.to_owned());
+        }
+        let mut stream = tcp(listener);
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 301 Moved\r\nlocation: wss://new.example/\r\ncontent-length: 0\r\n\r\n").unwrap();
+    });
+    let backend = server.backend("http");
+    for part in ["308: it points to another address", "too long for it: use shorter ones", "encoded (gzip)"] {
+        let (message, _) = unreachable(lanes(&backend).push.push(&push(0, 1)));
+        assert!(message.contains(part) && !message.contains("hidden"), "{message}");
+        assert!(part != "308: it points to another address" || message.contains("(https://new.example/sync)"), "{message}");
+    }
+    let (message, maybe_applied) = unreachable(lanes(&server.backend("ws")).push.push(&push(0, 1)));
+    assert!(message.contains("(wss://new.example/)") && !maybe_applied, "{message}");
     server.done();
 }
 

@@ -18,13 +18,16 @@ impl EventType for Noted {
     const NAME: &'static str = "v1.Noted";
 }
 
-fn store(dir: &std::path::Path, name: &str, backend: LiveStoreBackend) -> Store {
-    let schema = Schema::builder(1)
+fn schema() -> Schema {
+    Schema::builder(1)
         .state_sql("CREATE TABLE notes (text TEXT NOT NULL) STRICT")
         .event(|db, noted: Noted| db.execute("INSERT INTO notes (text) VALUES (?1)", [&noted.text]).map(drop))
         .build()
-        .unwrap();
-    open(Store::open(dir.join(name)).schema(schema).backend(backend).store_id("store-1"))
+        .unwrap()
+}
+
+fn store(dir: &std::path::Path, name: &str, backend: LiveStoreBackend) -> Store {
+    open(Store::open(dir.join(name)).schema(schema()).backend(backend).store_id("store-1"))
 }
 
 fn settled(waited: Waited) {
@@ -38,11 +41,14 @@ struct Server {
     keeps_ids: bool,
     /// The token that it takes, if it wants one.
     token: Mutex<Option<String>>,
+    /// It takes no batch with this in it, and does not say for how long.
+    dislikes: Mutex<Option<String>>,
 }
 
 impl Server {
     fn start(dialect: Dialect, keeps_ids: bool) -> (Arc<Self>, LiveStoreBackend) {
-        let server = Arc::new(Self { log: Mutex::default(), dialect, keeps_ids, token: Mutex::default() });
+        let server =
+            Arc::new(Self { log: Mutex::default(), dialect, keeps_ids, token: Mutex::default(), dislikes: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let backend = LiveStoreBackend::new(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
         let serving = server.clone();
@@ -113,7 +119,11 @@ impl Server {
             ClientMessage::Request(Request { id, call: Ok(Call::Push(push)) }) => {
                 let mut log = self.log.lock().unwrap();
                 let (head, parent) = (log.len() as u64, push.events[0].parent);
-                let answer = if parent == head {
+                let disliked = self.dislikes.lock().unwrap().clone();
+                let is_disliked = disliked.is_some_and(|part| push.events.iter().any(|event| event.event.args.contains(&part)));
+                let answer = if parent == head && is_disliked {
+                    Exit::fail(Fail::Unknown { message: "rejected by onPush".into(), ours: None })
+                } else if parent == head {
                     log.extend(
                         push.events.into_iter().map(|event| PulledEvent { ids: event.ids.filter(|_| self.keeps_ids), ..event }),
                     );
@@ -238,6 +248,40 @@ fn a_user_who_says_so_is_not_kept_waiting() {
     token.replace("sesame-2");
     store.tell(crate::News::Authenticated);
     store.wait_until(LONG, |status| status.sync == crate::SyncState::Synced).unwrap();
+}
+
+// Verifies: L5, R5, R6 (LiveStore's UnknownError: the culprit is found, shown and fenced, and what is before it goes on)
+#[test]
+fn what_a_server_keeps_refusing_without_saying_for_ever_is_isolated() {
+    for dialect in BOTH {
+        let (server, backend) = Server::start(dialect, false);
+        *server.dislikes.lock().unwrap() = Some("bad".to_owned());
+        let dir = tempfile::tempdir().unwrap();
+        let ms = Duration::from_millis;
+        let config = crate::Config { backoff_min: ms(5), backoff_max: ms(20), ..crate::Config::default() };
+        let opener = Store::open(dir.path().join("s.db")).schema(schema()).backend(backend).store_id("store-1").config(config);
+        let store = open(opener);
+        let commit = |text: &str| store.commit(Noted { text: text.into() }).unwrap();
+        let (before, culprit, behind) = (commit("before"), commit("bad"), commit("behind"));
+        settled(before.backend_sync.wait_timeout(LONG));
+        let status = store.wait_until(LONG, |status| status.stuck.is_some()).unwrap();
+        let (stuck, message) = status.stuck.unwrap();
+        assert!(stuck == culprit.id() && message.contains("rejected by onPush"), "{stuck} {message}");
+        assert_eq!((culprit.backend_sync.peek(), behind.backend_sync.peek()), (None, None), "neither has failed");
+        let why = behind.status().to_string();
+        assert!(why.contains(&culprit.id().to_string()) && why.contains("rejected by onPush"), "{why}");
+        // It goes on when the server takes it after all, or when the user gives it up.
+        if dialect == Dialect::Tree {
+            *server.dislikes.lock().unwrap() = None;
+            settled(culprit.backend_sync.wait_timeout(LONG));
+        } else {
+            store.withdraw(culprit.id());
+            assert!(matches!(culprit.backend_sync.wait_timeout(LONG), Waited::Settled(Err(_))));
+        }
+        settled(behind.backend_sync.wait_timeout(LONG));
+        let log = server.log.lock().unwrap();
+        assert_eq!(log.len(), if dialect == Dialect::Tree { 3 } else { 2 });
+    }
 }
 
 // Verifies: L3, S1, V4 (what can't be read is no reason to stop: it has its place, without effect, and is shown)

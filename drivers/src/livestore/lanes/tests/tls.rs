@@ -86,7 +86,40 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
         });
         let url = format!("{scheme}://localhost:{}/sync", server.port);
         let (message, maybe_applied) = unreachable(lanes(&LiveStoreBackend::new(&url).unwrap()).push.push(&push(0, 1)));
-        assert!(message.contains("ertificate") && !maybe_applied, "{message}");
+        assert!(message.contains("certificate is not accepted (UnknownIssuer)") && !maybe_applied, "{message}");
+        assert!(message.contains("for localhost") && message.contains("root certificates"), "{message}");
+        server.done();
+    }
+}
+
+#[test]
+fn who_wants_encryption_is_told_so() {
+    for scheme in ["ws", "http"] {
+        let (config, _) = server_config();
+        let server = Fake::new(move |listener| {
+            let mut stream = encrypted(&config, listener);
+            // The library answers with an alert.
+            let _ = stream.read_to_end(&mut Vec::new());
+            let _ = stream.conn.write_tls(&mut stream.sock);
+        });
+        let url = format!("{scheme}://localhost:{}/sync", server.port);
+        let (message, _) = unreachable(lanes(&LiveStoreBackend::new(&url).unwrap()).push.push(&push(0, 1)));
+        assert!(message.contains("no HTTP") && message.contains("wss:// or https://"), "{message}");
+        server.done();
+    }
+}
+
+#[test]
+fn who_does_not_speak_tls_is_told_so() {
+    for scheme in ["wss", "https"] {
+        let server = Fake::new(|listener| {
+            let mut stream = tcp(listener);
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let url = format!("{scheme}://localhost:{}/sync", server.port);
+        let (message, maybe_applied) = unreachable(lanes(&LiveStoreBackend::new(&url).unwrap()).push.push(&push(0, 1)));
+        assert!(message.contains("does not speak TLS") && message.contains("ws:// or http://") && !maybe_applied, "{message}");
         server.done();
     }
 }

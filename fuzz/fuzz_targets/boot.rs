@@ -1,0 +1,4 @@
+//! Machines that start from damaged data.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::run("boot", bytes));
