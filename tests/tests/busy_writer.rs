@@ -267,7 +267,7 @@ impl World {
         while world.node.status().pending_events > 0 || !world.node.status().stored {
             world.step();
             let seconds = (world.now - began) / 1_000_000;
-            assert!(seconds < 20 + pending / 500, "still {} pending after {seconds} s", world.node.status().pending_events);
+            assert!(seconds < 20 + pending / 500, "after {seconds} s: {:#?}\n{:?}", world.node.status(), world.work);
         }
         assert_eq!(world.node.check(), Ok(()));
         let ours = world.backend.iter().filter(|event| *event.client == *"client").count() as u64;

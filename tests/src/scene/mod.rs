@@ -17,7 +17,7 @@ use countersign_core::Batch;
 
 use crate::driver::Driver;
 use crate::world::Violation;
-pub use named::NAMED;
+pub use named::{NAMED, Named};
 pub use told::Told;
 
 /// Something that happens. The first number is the client.

@@ -5,8 +5,11 @@ use countersign_core::{Batch, Event};
 use super::{Deed, Scene};
 use crate::world::state::{self, FORBIDDEN, STUCK};
 
+/// A scene, and its name.
+pub type Named = (&'static str, fn() -> Scene);
+
 /// Every scene with a name. As a file name it says what happens.
-pub const NAMED: [(&str, fn() -> Scene); 18] = [
+pub const NAMED: [Named; 18] = [
     ("plain_commit", || scene(1, vec![commit(0, append(1))])),
     ("several_events_and_none", || scene(1, vec![commit(0, [append(1), append(2)].concat()), commit(0, Vec::new())])),
     ("client_only", || scene(1, vec![commit(0, ui(1)), commit(0, [ui(2), append(1)].concat())])),

@@ -69,11 +69,12 @@ fn act(deed: &Deed, stage: &mut impl Stage, teller: &mut Teller) -> Result<(), V
             teller.commits.push((*client, id, String::new()));
         }
         Deed::Open(client) => stage.open_session(*client)?,
-        Deed::Withdraw(number) => match teller.commits.get(*number) {
-            Some(&(client, Some(id), _)) => stage.withdraw(client, id)?,
-            // It was not taken: there is nothing to withdraw.
-            _ => {}
-        },
+        Deed::Withdraw(number) => {
+            // One that was not taken can't be withdrawn.
+            if let Some(&(client, Some(id), _)) = teller.commits.get(*number) {
+                stage.withdraw(client, id)?;
+            }
+        }
         Deed::Offline(client) => stage.go(*client, false)?,
         Deed::Online(client) => stage.go(*client, true)?,
         Deed::Restart(client) => stage.restart(*client)?,
