@@ -3,7 +3,7 @@
 //!
 //! The world here is as small as can be, so that it is fast: storage and session count the rows that they write and take back, and
 //! need time for each.
-#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops at any failure, and tells what it has measured")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -272,7 +272,8 @@ impl World {
         assert_eq!(world.node.check(), Ok(()));
         let ours = world.backend.iter().filter(|event| *event.client == *"client").count() as u64;
         assert_eq!((ours, world.confirmed), (pending, pending), "each once");
-        assert_eq!(world.log.len(), world.backend.len());
+        // The newest of the other writer's may be on its way.
+        assert_eq!(world.log.len() as u64, world.node.status().upstream_head.global);
         let seconds = (world.now - began) as f64 / 1e6;
         let foreign = world.backend.len() as u64 - ours;
         println!("{pending} pending, {foreign} of the other writer, through in {seconds:.1} s: {:?}", world.work);
