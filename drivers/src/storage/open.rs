@@ -5,19 +5,17 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use countersign_core::{Boot, ClientId, Pos, Skip, StorageFailure};
+use countersign_core::{Boot, ClientId, Pos, StorageFailure};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::apply::{Care, Halt};
 use super::boot;
 use super::error::{OpenError, Result, Trouble, failure};
-use super::eventlog::{self, Eventlog, int};
+use super::eventlog::{Eventlog, int};
 use super::fault::{Point, fault};
 use super::format::{self, Kind};
 use super::ledger::Ledger;
 use super::lock::{LockError, StoreLock, owner_only};
-use super::materialise::commit;
-use super::replay::replay;
+use super::rebuild::{Rebuilt, rebuild};
 use super::settings::{self, Settings};
 use super::{Durability, OpenFile, Progress, Storage};
 use crate::clock::Clock;
@@ -53,17 +51,6 @@ pub(crate) struct OpenReport {
     pub(crate) created: bool,
     /// The state was built anew, since the schema is another one.
     pub(crate) rebuilt: Option<Rebuilt>,
-}
-
-/// What building the state anew came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rebuilt {
-    /// Events in the log.
-    pub(crate) events: u64,
-    /// Own events that still wait for the backend and no longer apply: without effect here, pushed all the same.
-    pub(crate) pending_skipped: Vec<Skip>,
-    /// Other entries without effect.
-    pub(crate) skipped: Vec<Skip>,
 }
 
 impl Storage {
@@ -313,77 +300,12 @@ pub(super) fn read_client(conn: &Connection) -> Result<ClientId> {
     Ok(Arc::from(client))
 }
 
-fn stored_schema(conn: &Connection) -> Result<Option<String>> {
+pub(super) fn stored_schema(conn: &Connection) -> Result<Option<String>> {
     Ok(conn.query_row("SELECT schema_hash FROM countersign_identity WHERE id = 1", [], |row| row.get(0))?)
 }
 
-fn hash_text(schema: &Schema) -> String {
+pub(super) fn hash_text(schema: &Schema) -> String {
     format!("{:016x}", schema.hash())
-}
-
-/// Builds the state anew under another schema, in one transaction: interrupted, nothing has changed.
-fn rebuild(
-    path: &Path,
-    conn: &Connection,
-    log: &mut Eventlog,
-    schema: &Schema,
-    guard: &Guard,
-    progress: &mut dyn FnMut(Progress),
-) -> std::result::Result<(Tables, Option<Rebuilt>), OpenError> {
-    let mut care = Care::default();
-    loop {
-        let attempt = attempt_rebuild(path, conn, log, schema, guard, &care, progress);
-        if !conn.is_autocommit() {
-            conn.execute_batch("ROLLBACK").map_err(|error| OpenError::sqlite(path, &error))?;
-        }
-        log.forget();
-        let halt = match attempt {
-            Ok(done) => return Ok(done),
-            Err(Stopped::Open(error)) => return Err(error),
-            Err(Stopped::Halt(halt)) => halt,
-        };
-        care.learn(halt).map_err(|halt| match halt {
-            Halt::Trouble(trouble) => OpenError::trouble(path, trouble),
-            halt => OpenError::trouble(path, Trouble::defect(format!("the state can't be built anew: {halt:?}"))),
-        })?;
-    }
-}
-
-enum Stopped {
-    Open(OpenError),
-    Halt(Halt),
-}
-
-impl<E: Into<Halt>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        Self::Halt(error.into())
-    }
-}
-
-fn attempt_rebuild(
-    path: &Path,
-    conn: &Connection,
-    log: &mut Eventlog,
-    schema: &Schema,
-    guard: &Guard,
-    care: &Care,
-    progress: &mut dyn FnMut(Progress),
-) -> std::result::Result<(Tables, Option<Rebuilt>), Stopped> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
-    let fresh = stored_schema(conn)?.is_none();
-    let mut ledger = Ledger::read(conn)?;
-    Tables::drop_all(conn)?;
-    let tables = Tables::create(conn, schema, guard).map_err(|error| Stopped::Open(OpenError::schema(path, error)))?;
-    let total = eventlog::count(conn)?;
-    ledger.forgotten = ledger.mark;
-    let skips = replay(conn, &tables, log, &mut ledger, care, true, &mut |done| progress(Progress { done, total }))?;
-    ledger.write(conn)?;
-    conn.prepare_cached("UPDATE countersign_identity SET schema_version = ?1, schema_hash = ?2 WHERE id = 1")?
-        .execute(params![schema.version(), hash_text(schema)])?;
-    commit(conn)?;
-    let (pending_skipped, skipped) = skips.into_iter().partition(|skip: &Skip| skip.at > ledger.heads.settled);
-    let rebuilt = (!fresh).then_some(Rebuilt { events: total, pending_skipped, skipped });
-    Ok((tables, rebuilt))
 }
 
 /// After a crash SQLite also finds transactions that were written and not yet synced. Before anybody is told of them, they have to be:
