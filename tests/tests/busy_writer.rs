@@ -3,7 +3,7 @@
 //!
 //! The world here is as small as can be, so that it is fast: storage and session count the rows that they write and take back, and
 //! need time for each.
-#![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops at any failure, and tells what it has measured")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -267,12 +267,13 @@ impl World {
         while world.node.status().pending_events > 0 || !world.node.status().stored {
             world.step();
             let seconds = (world.now - began) / 1_000_000;
-            assert!(seconds < 20 + pending / 500, "still {} pending after {seconds} s", world.node.status().pending_events);
+            assert!(seconds < 20 + pending / 500, "after {seconds} s: {:#?}\n{:?}", world.node.status(), world.work);
         }
         assert_eq!(world.node.check(), Ok(()));
         let ours = world.backend.iter().filter(|event| *event.client == *"client").count() as u64;
         assert_eq!((ours, world.confirmed), (pending, pending), "each once");
-        assert_eq!(world.log.len(), world.backend.len());
+        // The newest of the other writer's may be on its way.
+        assert_eq!(world.log.len() as u64, world.node.status().upstream_head.global);
         let seconds = (world.now - began) as f64 / 1e6;
         let foreign = world.backend.len() as u64 - ours;
         println!("{pending} pending, {foreign} of the other writer, through in {seconds:.1} s: {:?}", world.work);

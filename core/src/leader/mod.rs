@@ -169,6 +169,10 @@ impl Leader {
     /// Does whatever can be done now.
     pub(crate) fn settle(&mut self, config: &Config, out: &mut Outbox) {
         self.apply_policies(config);
+        if config.backend && self.may_go_ahead() {
+            // First: whether a rebase can wait depends on it.
+            self.push(config, out);
+        }
         self.persist(config, out);
         if config.backend {
             self.pull(config, out);

@@ -63,18 +63,29 @@ impl Leader {
         }
         let changed = planned.beyond || planned.upstream != self.tail.upstream() || self.tail.unstored_settled() > 0;
         // A rebase costs as much as is pending: while more pages are on their way, it waits until they are as many.
-        changed && (self.closing || !(planned.beyond && self.more_is_coming() && self.room_for_pages(config)))
+        changed && !(self.rebase_may_wait(config) && self.more_is_coming()) && !self.rebase_waits(config)
+    }
+
+    fn rebase_may_wait(&self, config: &Config) -> bool {
+        self.tail.planned().beyond && !self.closing && self.room_for_pages(config)
+    }
+
+    /// Whether a rebase is not worth its cost yet, and nothing waits for it.
+    fn rebase_waits(&self, config: &Config) -> bool {
+        self.rebase_may_wait(config) && self.gets_on_without_rebase()
     }
 
     /// Whether an acknowledgement has waited long enough for something else to be stored with.
     fn acknowledgement_is_due(&self, config: &Config) -> bool {
         self.tail.planned().acknowledged < self.tail.acknowledged()
+            && !self.rebase_waits(config)
             && (self.closing || self.persisting.acknowledged.is_none_or(|at| at.after(config.acknowledgement_delay) <= self.now))
     }
 
     /// When an acknowledgement gets a transaction of its own.
     pub(super) fn acknowledgement_deadline(&self, config: &Config) -> Option<Time> {
         let waits = self.tail.planned().acknowledged < self.tail.acknowledged() && self.persisting.flights.is_empty();
+        let waits = waits && !self.rebase_waits(config);
         let at = self.persisting.acknowledged.filter(|_| waits && self.persisting.can_write())?;
         Some(at.after(config.acknowledgement_delay))
     }

@@ -109,6 +109,11 @@ impl Leader {
         pulling.more && (pulling.outstanding.is_some() || pulling.retry.at.is_none() && self.may_sync())
     }
 
+    /// Whether what the backend has is being asked for, and the answer is going to come or to fail.
+    pub(super) fn is_catching_up(&self) -> bool {
+        !self.pulling.caught_up() && self.pulling.retry.at.is_none() && self.may_sync()
+    }
+
     /// Orders the next pull, if one is due.
     pub(super) fn pull(&mut self, config: &Config, out: &mut Outbox) {
         if self.closing || !self.may_sync() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
@@ -277,6 +282,9 @@ impl Leader {
             self.confirm_first(acked);
         }
         if taken < events.len() {
+            if self.pulling.caught_up() && self.tail.stored().beyond {
+                self.pushing.outrun();
+            }
             self.take_others(events, taken, (first, acked), &moved, out);
         }
         true

@@ -22,8 +22,12 @@ use super::Leader;
 use super::persisting::count_before;
 use super::tail::Tail;
 
-/// Pushing goes ahead of the disk after this many refusals in a row: else a busy log could starve a client (V6).
+/// Pushing goes ahead of the disk after this many times in a row that others were faster, the backend's refusals among them: else a busy
+/// log could starve a client (V6). It does so until the disk has caught up.
 const AHEAD_STREAK: u32 = 2;
+
+/// A rebase costs as much as is pending. While pushes get on without it, it waits until this part of that has been pulled.
+const WORTH_A_REBASE: u64 = 4;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct InFlight {
@@ -95,6 +99,11 @@ impl Pushing {
         self.upstream_moved();
     }
 
+    /// Others were faster than storage: it does not hold yet what they have moved before.
+    pub(super) fn outrun(&mut self) {
+        self.ahead_streak += 1;
+    }
+
     pub(super) fn upstream_moved(&mut self) {
         self.ahead_without_news = 0;
     }
@@ -141,9 +150,9 @@ impl Leader {
         let ahead = !self.tail.in_place(first + 1);
         let end = if !ahead {
             stored.pending
-        } else if self.pushing.ahead_streak >= AHEAD_STREAK && !self.persisting.decides_any() {
-            // A rebase that is lost is found again at the backend; a withdrawal that is lost would put a commit behind later ones.
-            stored.durable
+        } else if self.may_go_ahead() {
+            // Client-only events may have settled before they were stored.
+            stored.durable.max(first)
         } else {
             return;
         };
@@ -167,6 +176,19 @@ impl Leader {
             stream: self.pulling.stream(),
             overtaken: false,
         });
+    }
+
+    /// Whether a push may be sent though storage does not hold yet what it stands on.
+    pub(super) fn may_go_ahead(&self) -> bool {
+        // A rebase that is lost is found again at the backend; a withdrawal that is lost would put a commit behind later ones.
+        self.pushing.ahead_streak >= AHEAD_STREAK && !self.persisting.decides_any()
+    }
+
+    /// Whether pushes get on without the disk, so that a rebase can wait until it is worth its cost.
+    pub(super) fn gets_on_without_rebase(&self) -> bool {
+        let pulled = self.tail.unstored_settled();
+        let gets_on = self.pushing.in_flight.is_some() || self.is_catching_up();
+        gets_on && self.may_go_ahead() && pulled * WORTH_A_REBASE < self.tail.pending().len() as u64
     }
 
     fn batch(&self, config: &Config, first: u64, end: u64, ahead: bool) -> Option<Batch> {
@@ -230,7 +252,9 @@ impl Leader {
         self.reached(out);
         self.pushing.retry.reset();
         self.pushing.last_error = None;
-        self.pushing.ahead_streak = 0;
+        if self.tail.in_place(0) {
+            self.pushing.ahead_streak = 0;
+        }
         self.pushing.refused = None;
         self.pushing.refusals = 0;
         self.pushing.stuck = None;
