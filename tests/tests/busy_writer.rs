@@ -290,8 +290,11 @@ fn a_hundred_thousand_pending_events_get_through_against_a_busy_writer() {
         (world.work.stored as f64 / each, world.work.applied as f64 / each)
     };
     let (few, many) = (cost(10_000), cost(100_000));
-    assert!(
-        many.0 < 2.0 * few.0.max(4.0) && many.1 < 2.0 * few.1.max(4.0),
-        "ten times as many cost more than ten times: {few:?}, {many:?}"
-    );
+    // As measured: 12 each. A rebase for each event of the other writer would be hundreds, and no event would get through.
+    for (pending, (stored, applied)) in [("10 000", few), ("100 000", many)] {
+        assert!(
+            stored < 24.0 && applied < 24.0,
+            "with {pending} pending, each cost {stored:.1} rows and {applied:.1} in the session"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! What fuzzers kept, tried again on every compiler; then changes of it, as many as there is time for.
 //!
-//! `FUZZ_SECONDS=n` gives each target that long (a second, if not set); `FUZZ_SEED=n` changes it in other ways. With cargo-fuzz on a
+//! `FUZZ_SECONDS=n` gives each target that long (a second, if not set), `FUZZ_TARGET=name` only that one; `FUZZ_SEED=n` changes it in
+//! other ways. With cargo-fuzz on a
 //! nightly compiler, the same targets are led by what they reach: `cargo +nightly fuzz run node`.
 
 use std::fs;
@@ -67,7 +68,8 @@ fn changed(corpus: &[(String, Vec<u8>)], choices: &mut Choices) -> Vec<u8> {
 fn what_fuzzers_kept_holds_and_so_do_changes_of_it() {
     let time = Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(1));
     let mut choices = Choices::new(number("FUZZ_SEED").unwrap_or(1));
-    for target in TARGETS {
+    let only = std::env::var("FUZZ_TARGET").ok();
+    for target in TARGETS.into_iter().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name)) {
         let corpus = corpus(target.0);
         assert!((3..=40).contains(&corpus.len()), "{}: {} files", target.0, corpus.len());
         for (path, bytes) in &corpus {

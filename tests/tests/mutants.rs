@@ -20,19 +20,15 @@ const SEEDS: u64 = 2_000;
 /// How many are tried in each turn.
 const IN_TURN: usize = 3;
 
-/// Those whose turn it is: machine and storage have one order.
+/// Those whose turn it is: machine and storage have one order. All of them without `TURN`, or if it is `all`.
 fn chosen() -> (Vec<Mutant>, Vec<StorageMutant>) {
-    let (machine, storage) = (Mutant::ALL.len(), StorageMutant::ALL.len());
-    let turn = std::env::var("TURN").ok().map(|text| text.parse::<usize>().expect("TURN has to be a number"));
-    let is_on = |place: usize| {
-        turn.is_none_or(|turn| {
-            (place + (machine + storage) - (turn * IN_TURN) % (machine + storage)) % (machine + storage) < IN_TURN
-        })
-    };
-    let some = Mutant::ALL.into_iter().enumerate().filter(|&(place, _)| is_on(place)).map(|(_, mutant)| mutant);
-    let others =
-        StorageMutant::ALL.into_iter().enumerate().filter(|&(place, _)| is_on(machine + place)).map(|(_, mutant)| mutant);
-    (some.collect(), others.collect())
+    let all = Mutant::ALL.len() + StorageMutant::ALL.len();
+    let turn = std::env::var("TURN").ok().filter(|text| text != "all");
+    let turn = turn.map(|text| text.parse::<usize>().unwrap_or_else(|_| panic!("TURN is a number or all, and not {text:?}")));
+    let is_on = |place: usize| turn.is_none_or(|turn| (place + all - turn % all * IN_TURN % all) % all < IN_TURN);
+    let machine = Mutant::ALL.into_iter().enumerate().filter(|&(place, _)| is_on(place));
+    let storage = StorageMutant::ALL.into_iter().enumerate().filter(|&(place, _)| is_on(Mutant::ALL.len() + place));
+    (machine.map(|(_, mutant)| mutant).collect(), storage.map(|(_, mutant)| mutant).collect())
 }
 
 /// The first world in which a bug shows.

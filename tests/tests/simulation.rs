@@ -46,6 +46,15 @@ fn what_must_hold_holds_in_every_world() {
     }
 }
 
+// Verifies: V5, V1, V4, S1, S4 (a month of faults; machines are as large at its end as in its middle)
+#[test]
+fn a_month_goes_by() {
+    for seed in 0..12 {
+        let soaked = sim::soak(seed, 30).unwrap_or_else(|violation| panic!("soak {seed}: {violation}"));
+        assert!(soaked.inputs > 1_000, "soak {seed}: {soaked}");
+    }
+}
+
 /// Seeds that once failed. What they show changes with the generator; what they showed is told here.
 // Verifies: S3, V1, V4
 #[test]

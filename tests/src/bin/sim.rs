@@ -1,20 +1,30 @@
 //! Runs simulated worlds, for people.
 //!
-//! `sim --seed N` tells one in full; `sim --seeds N [--from M]` runs many, and shrinks the first that fails; `sim --replay FILE`
-//! tells a trace; `sim --exhaustive [STEPS]` goes through every interleaving of small worlds.
+//! `sim --seed N` tells one in full; `sim --seeds N [--from M] [--jobs J]` runs many, and shrinks the first that fails; `sim --replay FILE`
+//! tells a trace; `sim --exhaustive [STEPS]` goes through every interleaving of small worlds; `sim --soaks N [--days D]` has worlds live
+//! for so long. It ends with status 1 if something does not hold, or if so many worlds miss a situation that they are to meet.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use tests::world::{Reach, Trace};
 use tests::{exhaustive, sim};
 
 const USAGE: &str = "sim --seed N [--lines N]
-sim --seeds N [--from N] [--keep-going] [--lines N]
+sim --seeds N [--from N] [--jobs N] [--keep-going] [--lines N]
 sim --replay FILE [--lines N]
-sim --exhaustive [STEPS]";
+sim --exhaustive [STEPS]
+sim --soaks N [--from N] [--days N]";
+
+/// So many worlds meet every situation.
+const MEET_ALL: u64 = 2_000;
+/// How often it is told how far it has come, in worlds.
+const TOLD: u64 = 1_000;
 
 fn main() -> ExitCode {
     if std::env::var_os("RUST_BACKTRACE").is_none() {
@@ -43,6 +53,9 @@ struct Options {
     keep_going: bool,
     replay: Option<PathBuf>,
     exhaustive: Option<u32>,
+    soaks: u64,
+    days: Option<u64>,
+    jobs: Option<usize>,
 }
 
 fn options() -> Option<Options> {
@@ -53,6 +66,9 @@ fn options() -> Option<Options> {
         match argument.as_str() {
             "--seed" => options.seed = Some(number()?),
             "--seeds" => options.seeds = number()?,
+            "--soaks" => options.soaks = number()?,
+            "--days" => options.days = Some(number()?),
+            "--jobs" => options.jobs = Some(usize::try_from(number()?).ok()?),
             "--from" => options.from = number()?,
             "--lines" => options.lines = Some(usize::try_from(number()?).ok()?),
             "--keep-going" => options.keep_going = true,
@@ -65,6 +81,7 @@ fn options() -> Option<Options> {
         }
     }
     let any = options.seed.is_some() || options.seeds > 0 || options.replay.is_some() || options.exhaustive.is_some();
+    let any = any || options.soaks > 0;
     any.then_some(options)
 }
 
@@ -79,6 +96,9 @@ impl Options {
         }
         if let Some(steps) = self.exhaustive {
             return self.exhaustive(steps);
+        }
+        if self.soaks > 0 {
+            return self.soaks();
         }
         if let Some(seed) = self.seed {
             if sim::run(seed).violation.is_none() {
@@ -102,32 +122,96 @@ impl Options {
         Ok(all)
     }
 
-    fn seeds(&self) -> Result<bool, Box<dyn std::error::Error>> {
-        let start = Instant::now();
-        let (mut reach, mut inputs, mut elapsed, mut failed) = (Reach::default(), 0, 0, 0_u64);
-        for done in 0..self.seeds {
-            let seed = self.from + done;
-            let report = sim::run(seed);
-            (inputs, elapsed) = (inputs + report.inputs, elapsed + report.elapsed);
-            reach.add(&report.reach);
-            if let Some(violation) = report.violation {
-                failed += 1;
-                if !self.keep_going {
-                    write!(io::stdout(), "{}", sim::failure(seed, self.lines))?;
-                    return Ok(false);
+    fn soaks(&self) -> Result<bool, Box<dyn std::error::Error>> {
+        let (mut all, days) = (true, self.days.unwrap_or(30));
+        for seed in self.from..self.from + self.soaks {
+            let began = Instant::now();
+            let soaked = sim::soak(seed, days);
+            let took = began.elapsed().as_secs_f64();
+            match soaked {
+                Ok(soaked) => writeln!(io::stdout(), "soak {seed}: {days} days, {soaked}, in {took:.1} s")?,
+                Err(violation) => {
+                    writeln!(io::stdout(), "soak {seed}: {violation}\nagain: sim --soaks 1 --from {seed} --days {days}")?;
+                    all = false;
                 }
-                let what: String = violation.to_string().chars().take(160).collect();
-                writeln!(io::stdout(), "{seed} {}", what.replace('\n', " "))?;
-            }
-            if (done + 1) % 1_000 == 0 || done + 1 == self.seeds {
-                let spent = start.elapsed().as_secs_f64();
-                let (rate, hours) = (inputs as f64 / spent, elapsed as f64 / 3.6e9);
-                writeln!(io::stderr(), "{} seeds, {inputs} inputs, {rate:.0} inputs/s, {hours:.0} h simulated", done + 1)?;
             }
         }
-        for (name, count) in reach.counts() {
+        Ok(all)
+    }
+
+    fn seeds(&self) -> Result<bool, Box<dyn std::error::Error>> {
+        let sum = Mutex::new(Sum::default());
+        let next = AtomicU64::new(0);
+        let jobs = self.jobs.unwrap_or(1).max(1);
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let work = || {
+                loop {
+                    let done = next.fetch_add(1, Ordering::Relaxed);
+                    if done >= self.seeds || !self.take(self.from + done, start, &sum) {
+                        // The others stop, too.
+                        next.fetch_max(self.seeds, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            };
+            for _ in 0..jobs {
+                scope.spawn(work);
+            }
+        });
+        let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        sum.tell(start)?;
+        for (name, count) in sum.reach.counts() {
             writeln!(io::stderr(), "{count:>10} {name}")?;
         }
-        Ok(failed == 0)
+        if let (Some(seed), false) = (sum.failed, self.keep_going) {
+            write!(io::stdout(), "{}", sim::failure(seed, self.lines))?;
+            return Ok(false);
+        }
+        let missing = sum.reach.missing();
+        if self.seeds >= MEET_ALL && !missing.is_empty() {
+            writeln!(io::stdout(), "so many worlds should have met: {}", missing.join("; "))?;
+            return Ok(false);
+        }
+        Ok(sum.failed.is_none())
+    }
+
+    /// Runs one world; tells whether to go on.
+    fn take(&self, seed: u64, start: Instant, sum: &Mutex<Sum>) -> bool {
+        let report = sim::run(seed);
+        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.worlds += 1;
+        (sum.inputs, sum.elapsed) = (sum.inputs + report.inputs, sum.elapsed + report.elapsed);
+        sum.reach.add(&report.reach);
+        if let Some(violation) = report.violation {
+            let what: String = violation.to_string().chars().take(160).collect();
+            // If not even this can be said, the status still says it.
+            let _ = writeln!(io::stdout(), "{seed} {}", what.replace('\n', " "));
+            sum.failed = Some(sum.failed.map_or(seed, |failed| failed.min(seed)));
+        }
+        if sum.worlds.is_multiple_of(TOLD) {
+            let _ = sum.tell(start);
+        }
+        self.keep_going || sum.failed.is_none()
+    }
+}
+
+/// What many worlds have come to.
+#[derive(Default)]
+struct Sum {
+    worlds: u64,
+    inputs: u64,
+    elapsed: u64,
+    reach: Reach,
+    /// The first seed that failed.
+    failed: Option<u64>,
+}
+
+impl Sum {
+    fn tell(&self, start: Instant) -> io::Result<()> {
+        let spent = start.elapsed().as_secs_f64();
+        let (rate, hours) = (self.inputs as f64 / spent, self.elapsed as f64 / 3.6e9);
+        let Self { worlds, inputs, .. } = self;
+        writeln!(io::stderr(), "{worlds} seeds, {inputs} inputs, {rate:.0} inputs/s, {hours:.0} h simulated, {spent:.0} s")
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of sequence numbers, rebases or batches: only commits, their events, and the truth of the backend's log.
 
+mod answers;
 mod judge;
 mod rest;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use shrink::{Shrunk, shrink};
 
-use crate::world::{Choices, Mutant, Report, Trace, Violation, World};
+use crate::world::{Choices, Mutant, Report, Soaked, Trace, Violation, World};
 
 /// Lines of the transcript that a failure shows.
 const LINES: usize = 60;
@@ -34,6 +34,16 @@ pub fn run_with(seed: u64, mutant: Option<Mutant>) -> Report {
 #[must_use]
 pub fn play(trace: &Trace, mutant: Option<Mutant>) -> Report {
     run_world(&mut World::played(trace).with_mutant(mutant))
+}
+
+/// Has the world of a seed live for so many days.
+///
+/// # Errors
+///
+/// What does not hold; a panic of the machine counts.
+pub fn soak(seed: u64, days: u64) -> Result<Soaked, Violation> {
+    catch_unwind(|| World::new(seed).soak(days))
+        .unwrap_or_else(|_| Err(Violation { id: "panic", what: "the machine panicked".to_owned() }))
 }
 
 fn run_world(world: &mut World) -> Report {

@@ -9,6 +9,8 @@ use super::{Event, Step, Violation, World};
 
 /// How long a world may take to come to rest, in microseconds.
 const REST: u64 = 1_800_000_000;
+/// After so many inputs the machine is asked again how things stand.
+const ASKED: u64 = 16;
 /// More inputs than anything takes that comes to rest.
 const BUSY: u64 = 60_000;
 /// How often users look after what waits for them, in microseconds.
@@ -19,7 +21,24 @@ impl World {
     pub(crate) fn check_step(&mut self, c: usize) -> Result<(), Violation> {
         let Some(node) = self.clients[c].node() else { return Ok(()) };
         self.check_limits(c, &node.status())?;
+        if self.inputs.is_multiple_of(ASKED) {
+            self.check_answers(c)?;
+        }
         self.check_sessions(c)
+    }
+
+    /// What the machine answers when it is asked.
+    fn check_answers(&self, c: usize) -> Result<(), Violation> {
+        let client = &self.clients[c];
+        let Some(process) = &client.process else { return Ok(()) };
+        for &session in client.sessions.keys() {
+            self.model.judge_answers(&process.node, session, process.deadline.map(|(at, _)| at))?;
+            let (applied, stored) = (process.node.applied(session), client.disk.heads.upstream);
+            if applied.is_none_or(|applied| applied > stored) {
+                return Err(Violation::new("L3", format!("session {session} has e{applied:?}, and the file ends at e{stored}")));
+            }
+        }
+        Ok(())
     }
 
     fn check_limits(&self, c: usize, status: &Status) -> Result<(), Violation> {
@@ -75,10 +94,7 @@ impl World {
     /// Faults stop: everything has to come to rest, everything has to be known.
     pub(crate) fn liveness(&mut self) -> Result<(), Violation> {
         self.transcript.line(self.now, "", || "FAULTS STOP".into());
-        self.choices.begin(Step::Rest);
-        self.heal()?;
-        self.rest()?;
-        self.check_rest()?;
+        self.come_to_rest()?;
         self.fresh_commits()?;
         self.rest()?;
         self.check_rest()?;
@@ -87,6 +103,14 @@ impl World {
             self.replay(c)?;
         }
         Ok(())
+    }
+
+    /// Faults stop, and everything comes to rest.
+    pub(super) fn come_to_rest(&mut self) -> Result<(), Violation> {
+        self.choices.begin(Step::Rest);
+        self.heal()?;
+        self.rest()?;
+        self.check_rest()
     }
 
     fn heal(&mut self) -> Result<(), Violation> {
@@ -199,6 +223,13 @@ impl World {
                 return Err(Violation::new("S4", format!("{} has another state than {}", client.name, self.clients[0].name)));
             }
             for (id, local) in &client.sessions {
+                if client.config.backend && !local.dead && node.applied(*id) != Some(self.backend.head()) {
+                    let (here, there) = (node.applied(*id), self.backend.head());
+                    return Err(Violation::new(
+                        "S3",
+                        format!("at rest, session {id} has up to {here:?}, and the backend e{there}"),
+                    ));
+                }
                 if local.seeded && !local.dead && local.db.state != client.disk.state {
                     return Err(Violation::new("S3", format!("at rest, session {id} has another state than its leader")));
                 }

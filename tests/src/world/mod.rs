@@ -12,6 +12,7 @@ mod finish;
 mod lanes;
 mod network;
 mod reach;
+mod soak;
 pub(crate) mod state;
 pub(crate) mod swarm;
 mod trace;
@@ -30,6 +31,7 @@ pub use choices::Choices;
 use client::{Client, Process, PullLane};
 pub(crate) use disk::Disk;
 pub use reach::{MARKS, Reach};
+pub use soak::Soaked;
 use swarm::Swarm;
 pub use trace::{Step, Taken, Trace, TraceError};
 use transcript::{Hash, Transcript};
@@ -320,19 +322,7 @@ impl World {
         self.transcript.line(self.now, "", || format!("{swarm:?}"));
         self.choices.begin(Step::Start);
         self.start()?;
-        self.schedule(0, Event::User);
-        while self.actions < self.swarm.actions && !self.choices.is_over(Step::User) {
-            let Some(event) = self.next() else { break };
-            self.dispatch(event)?;
-            if self.swarm.crash_anywhere > 0 {
-                self.choices.begin(Step::Kill);
-            }
-            if self.choices.chance(self.swarm.crash_anywhere) && self.choices.chance(10) {
-                let c = self.choices.index(self.clients.len());
-                self.crash(c)?;
-            }
-        }
-        Ok(())
+        self.act()
     }
 
     pub(crate) fn next(&mut self) -> Option<Event> {

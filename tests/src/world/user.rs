@@ -166,7 +166,7 @@ impl World {
     }
 
     fn noise(&mut self, c: usize) -> Result<(), Violation> {
-        let input = match self.choices.below(8) {
+        let input = match self.choices.below(9) {
             0 => Input::PushOk { id: EffectId(1_000_000 + self.choices.below(9)) },
             1 => Input::Timer,
             2 => Input::Seeded { id: EffectId(0), seed: None },
@@ -174,6 +174,10 @@ impl World {
             5 => return self.unwelcome(c, 120, 10),
             6 => return self.prepare(c, SessionId([0xee; 16]), &vec![state::event("v1.Append", 0, 0, false)].into()).map(drop),
             7 => return self.impatient(c),
+            8 => {
+                self.news(c);
+                Input::Refresh
+            }
             _ => {
                 let old = &self.clients[c].old_answers;
                 let Some(answer) = old.get(self.choices.index(old.len())).cloned() else { return Ok(()) };
