@@ -3,6 +3,7 @@
 //! `FUZZ_SECONDS=n` gives each target that long (a second, if not set), `FUZZ_TARGET=name` only that one; `FUZZ_SEED=n` changes it in
 //! other ways. With cargo-fuzz on a
 //! nightly compiler, the same targets are led by what they reach: `cargo +nightly fuzz run node`.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops at any failure, and tells how much was tried")]
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
