@@ -194,7 +194,7 @@ impl Leader {
         offer(self.acknowledgement_deadline(config), Reason::Acknowledgement);
         if config.backend && self.may_sync() && !self.closing {
             offer(self.pulling.retry.at, Reason::PullRetry);
-            offer(self.pushing.retry.at.filter(|_| self.wants_push()), Reason::PushRetry);
+            offer(self.next_push(), Reason::PushRetry);
         }
         offer(self.offline_deadline(config), Reason::OfflineDeadline);
         offer(self.stuck_deadline(config), Reason::StuckPolicy);

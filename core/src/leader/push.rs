@@ -136,6 +136,11 @@ impl Leader {
         ready && !self.closing && self.tail.acked() < self.tail.pending_end()
     }
 
+    /// When a push that has failed is tried again, if there is still something to push.
+    pub(super) fn next_push(&self) -> Option<Time> {
+        self.pushing.retry.at.filter(|_| self.wants_push())
+    }
+
     /// Orders the next push, if one is due.
     pub(super) fn push(&mut self, config: &Config, out: &mut Outbox) {
         if !self.wants_push() || !self.pushing.retry.try_now(self.now) {

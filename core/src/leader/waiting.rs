@@ -39,7 +39,7 @@ impl Leader {
         let ahead = ahead.unwrap_or_else(|| earlier.map_or(0, |(_, count)| count));
         let (push, pull) = (&self.pushing.retry, &self.pulling.retry);
         let (push_error, pull_error) = (self.pushing.last_error.as_ref(), self.pulling.last_error.as_ref());
-        let soonest = [push.at, pull.at].into_iter().flatten().min();
+        let soonest = [self.next_push(), pull.at].into_iter().flatten().min();
         let (attempts, last) = (push.attempt.max(pull.attempt), push_error.or(pull_error).cloned());
         let (why, attempt, next, error) = match self.hindrance() {
             Some(Hindrance::Storage(message)) => {
@@ -69,7 +69,7 @@ impl Leader {
                 let (push_error, pull_error) = (push_error.cloned(), pull_error.cloned());
                 match self.why_not_pushed(commit, is_accepted, earlier.map(|(first, _)| first)) {
                     Why::Pulling => (Why::Pulling, pull.attempt, pull.at, pull_error),
-                    why => (why, push.attempt, push.at, push_error),
+                    why => (why, push.attempt, self.next_push(), push_error),
                 }
             }
         };

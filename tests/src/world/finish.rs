@@ -33,7 +33,10 @@ impl World {
         let Some(process) = &client.process else { return Ok(()) };
         for &session in client.sessions.keys() {
             self.model.judge_answers(&process.node, session, process.deadline.map(|(at, _)| at))?;
-            let (applied, stored) = (process.node.applied(session), client.disk.heads.upstream);
+            // Without a backend, what has settled is the log.
+            let heads = &client.disk.heads;
+            let stored = if client.config.backend { heads.upstream } else { heads.settled.global };
+            let applied = process.node.applied(session);
             if applied.is_none_or(|applied| applied > stored) {
                 return Err(Violation::new("L3", format!("session {session} has e{applied:?}, and the file ends at e{stored}")));
             }
