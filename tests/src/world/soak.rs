@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::client::Client;
 use super::{Event, Step, Time, Violation, World};
 
 /// A day, in microseconds.
@@ -33,7 +34,7 @@ impl World {
             (self.swarm, self.healed, self.actions, self.backend.sticky) = (swarm.clone(), false, 0, true);
             self.act()?;
             self.come_to_rest()?;
-            sizes.push(self.clients.iter().filter_map(|client| client.node()).map(|node| format!("{node:?}").len()).sum());
+            sizes.push(self.clients.iter().map(size).sum());
             self.now = self.now.max(Time(day * DAY));
         }
         let soaked = Soaked { inputs: self.inputs, sizes };
@@ -59,6 +60,14 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// How much a client's machine prints, but for the failed commits of unknown fate: those are kept until somebody decides, and nobody does.
+fn size(client: &Client) -> usize {
+    let Some(node) = client.node() else { return 0 };
+    let undecided: usize =
+        client.disk.boot(&client.name).uncertain.iter().map(|quarantined| format!("{quarantined:?}").len()).sum();
+    format!("{node:?}").len().saturating_sub(undecided)
 }
 
 impl Soaked {
