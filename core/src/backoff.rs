@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::time::Time;
 
 /// `SplitMix64`: small, fast, and good enough to keep clients from retrying in step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Jitter(pub(crate) u64);
 
 impl Jitter {
@@ -19,7 +19,7 @@ impl Jitter {
 }
 
 /// One thing that is tried again and again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Backoff {
     /// Failures since it last worked.
     pub(crate) attempt: u32,

@@ -12,7 +12,7 @@ use crate::time::Time;
 use crate::txn::Heads;
 
 /// Where a machine starts from: read from the file by storage, before any effect.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Boot {
     /// The client that the file belongs to.
     pub client: ClientId,
@@ -70,7 +70,7 @@ impl Boot {
 }
 
 /// What was loaded can't be a store's state: the file is damaged, or was changed by hand.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootError {
     /// The confirmed event at the cursor is missing.

@@ -8,7 +8,7 @@ use crate::input::IdentityPolicy;
 use crate::mutant::Mutant;
 
 /// How a machine behaves. `Default` suits an application on a desktop or a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Config {
     /// Whether there is a sync backend. Without one nothing is ever pending, and `backend_sync` does not apply.
     pub backend: bool,
@@ -64,7 +64,7 @@ pub struct Config {
 }
 
 /// What happens to an isolated commit that the backend keeps refusing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StuckPolicy {
     /// It stays, and what is behind it waits, until somebody withdraws it.
@@ -75,7 +75,7 @@ pub enum StuckPolicy {
 }
 
 /// When an outage counts as final for those who wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OfflinePolicy {
     /// After how long; never if not set. Counted from the first failure.
     pub deadline: Option<Duration>,

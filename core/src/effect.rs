@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::txn::{SessionTxn, Skip, Txn};
 
 /// What [`crate::Node::poll`] answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Output {
     /// An order to the world, to be answered once.
@@ -36,7 +36,7 @@ pub enum Output {
 }
 
 /// An order to the world. Each belongs to a lane; within a lane orders are carried out in the order given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Effect {
     /// Storage lane: one transaction on the file. Answered by `Materialised`.
@@ -65,7 +65,7 @@ pub enum Effect {
 }
 
 /// A batch for the backend: to be appended whole if `parent` is its head, else not at all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Push {
     /// The backend's head, as this client knows it.
     pub parent: u64,
@@ -76,7 +76,7 @@ pub struct Push {
 }
 
 /// Asks for the next page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pull {
     /// The page starts after this event.
     pub after: u64,
@@ -87,7 +87,7 @@ pub struct Pull {
 }
 
 /// Stages that have settled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Resolution {
     /// `leader_sync` is Ok for every commit of the session up to here that has not failed.
@@ -121,7 +121,7 @@ pub enum Resolution {
 }
 
 /// A commit that the backend has accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Confirmed {
     /// The commit's ordinal in its session.
     pub commit: u64,
@@ -141,7 +141,7 @@ pub enum Stage {
 }
 
 /// Something that a user may want to see. Never needed for correctness.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Notice {
     /// Pending events were renumbered behind others' events.
@@ -221,7 +221,7 @@ pub enum Notice {
 }
 
 /// Why the machine wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Reason {
     /// Push again after a failure.

@@ -12,7 +12,7 @@ use crate::txn::Heads;
 /// What happened, as the application said it. Shared, never changed.
 ///
 /// `args` is canonical JSON text (RFC 8785), made in the driver: the machine compares bytes. No arguments are `null`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Event {
     /// The event's name in the schema, such as `v1.TodoCreated`.
     pub name: Arc<str>,
@@ -42,7 +42,7 @@ impl Event {
 }
 
 /// An event of this client, and the commit it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OwnEvent {
     /// Its identity.
     pub id: EventId,
@@ -71,7 +71,7 @@ impl OwnEvent {
 }
 
 /// An event as a backend sends it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PulledEvent {
     /// Its place in the global order.
     pub seq: u64,
@@ -88,7 +88,7 @@ pub struct PulledEvent {
 }
 
 /// The part of an event's identity that only some backends keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WireIds {
     /// The event's ordinal in its session.
     pub ordinal: u64,
@@ -99,7 +99,7 @@ pub struct WireIds {
 }
 
 /// Whose event a log entry is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Origin {
     /// Committed by a session of this store file.
     Own {
@@ -127,7 +127,7 @@ pub enum Origin {
 }
 
 /// How firmly an entry stands in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Standing {
     /// In the global order; never moves again, so no undo is kept.
     Confirmed,
@@ -138,7 +138,7 @@ pub enum Standing {
 }
 
 /// One row of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// Where it stands.
     pub seq: Seq,

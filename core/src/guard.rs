@@ -15,7 +15,7 @@ use crate::event::Event;
 ///
 /// A commit with a guard is pushed only from where storage has checked it, so what the backend accepts stands exactly where its guard
 /// held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Guard {
     /// The guard's name in the schema, such as `v1.SeatFree`.
     pub name: Arc<str>,
@@ -32,7 +32,7 @@ impl Guard {
 }
 
 /// What a commit consists of: events, in order, and what has to hold for them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Batch {
     /// The events.
     pub events: Vec<Event>,

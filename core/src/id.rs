@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -56,7 +57,7 @@ impl fmt::Debug for SessionId {
 }
 
 /// The text is not an identity of this kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("not an identity: expected 26 letters and digits, then -1 for the session's first commit, and so on")]
 pub struct ParseIdError;
 
@@ -126,9 +127,16 @@ serde_as_notation!(SessionId);
 serde_as_notation!(CommitId);
 
 /// Names an order to the world, so that its answer can be told from a stale one. Never used twice by one machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EffectId(pub u64);
+
+/// Written as a signed number, as nothing else is in a machine: a hasher can tell these names, which say nothing of how things stand.
+impl Hash for EffectId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i64(self.0.cast_signed());
+    }
+}
 
 #[cfg(test)]
 mod tests {

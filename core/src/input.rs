@@ -13,7 +13,7 @@ use crate::txn::{Materialised, Seed, SessionApplied};
 /// Everything that a machine can be told. Any input may come at any time: what does not fit is counted and ignored.
 ///
 /// A recorded run is a list of `(Time, Input)`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Input {
     /// A session wants to commit; the recorded form of [`crate::Node::prepare`].
@@ -117,7 +117,7 @@ pub enum Input {
 }
 
 /// What to do when a backend is not the one that this store has been syncing with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum IdentityPolicy {
     /// Push and pull nothing until somebody decides. Receipts that wait for the backend fail; the events stay queued.
@@ -130,7 +130,7 @@ pub enum IdentityPolicy {
 }
 
 /// A page of a pull: the events after the cursor, or after the last page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Page {
     /// The events, in order.
     pub events: Vec<PulledEvent>,

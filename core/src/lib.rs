@@ -39,6 +39,7 @@ mod outbox;
 mod seq;
 mod session;
 mod status;
+mod tally;
 mod time;
 mod txn;
 mod waiting;

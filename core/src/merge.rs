@@ -40,7 +40,7 @@ pub enum Upstream<'a, I> {
 }
 
 /// What follows from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Delta {
     /// Nothing moves.
     Advance {
@@ -61,7 +61,7 @@ pub enum Delta {
 }
 
 /// The upstream breaks the contract. LiveStore dies here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum MergeError {
     /// Events are not in strictly ascending order.
     #[error("events must be in strictly ascending order: number {index} stands at {at}, after {before}")]

@@ -11,7 +11,7 @@ use crate::id::{CommitId, SessionId};
 use crate::txn::Txn;
 
 /// From the leader to sessions. Marks and names are taken when they arrive; only the events of [`Down::Stored`] may wait.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Down {
     /// To all: this is on disk. What was not yet stored is not told.
     Stored(Arc<Txn>),

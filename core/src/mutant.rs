@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A bug that can be put back into the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(not(feature = "mutants"), expect(unreachable_pub, reason = "it is public where it is of use"))]
 pub enum Mutant {
     /// The leader stage is said to be Ok as soon as the transaction is ordered.

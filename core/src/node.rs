@@ -29,10 +29,11 @@ use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::session::{Ledger, Prepared, Session};
 use crate::status::Status;
+use crate::tally::Tally;
 use crate::time::Time;
 
 /// The machine: one leader and its sessions. A value, without any connection to the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     pub(crate) config: Config,
     pub(crate) leader: Leader,
@@ -42,8 +43,8 @@ pub struct Node {
     told: bool,
     pub(crate) now: Time,
     closing: bool,
-    stale_answers: u64,
-    leader_ahead: u64,
+    stale_answers: Tally,
+    leader_ahead: Tally,
 }
 
 impl Node {
@@ -72,8 +73,8 @@ impl Node {
             told: false,
             now: Time::ZERO,
             closing: false,
-            stale_answers: 0,
-            leader_ahead: 0,
+            stale_answers: Tally::default(),
+            leader_ahead: Tally::default(),
         };
         node.settle();
         Ok(node)
@@ -168,7 +169,7 @@ impl Node {
         let open = || self.sessions.values().filter(|session| session.is_open());
         let closed = self.sessions.len() - open().count();
         let sessions = (open().count(), closed, open().filter(|session| session.is_behind()).count());
-        let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers, self.leader_ahead, self.now);
+        let mut status = Status::new(&self.leader, &self.config, sessions, self.stale_answers.0, self.leader_ahead.0, self.now);
         status.drained &= self.sessions.values().all(Session::is_drained);
         status
     }
@@ -337,7 +338,7 @@ impl Node {
 }
 
 /// Which stages of a receipt are open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OpenStages {
     /// The leader has not stored the commit.
     pub leader: bool,

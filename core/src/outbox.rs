@@ -4,17 +4,18 @@ use alloc::collections::VecDeque;
 
 use crate::effect::{Effect, Notice, Output, Resolution};
 use crate::id::EffectId;
+use crate::tally::Tally;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Outbox {
-    next: u64,
+    next: Tally,
     queue: VecDeque<Output>,
 }
 
 impl Outbox {
     pub(crate) fn effect(&mut self, effect: Effect) -> EffectId {
         self.next += 1;
-        let id = EffectId(self.next);
+        let id = EffectId(self.next.0);
         self.queue.push_back(Output::Effect { id, effect });
         id
     }

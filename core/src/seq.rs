@@ -110,7 +110,7 @@ impl fmt::Display for Seq {
 }
 
 /// The text is not a sequence number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("not a sequence number: expected e5, e5.1 or e5r2")]
 pub struct ParseSeqError;
 

@@ -15,7 +15,7 @@ use crate::seq::{Pos, Seq};
 use crate::time::Time;
 
 /// Where a machine stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Status {
     /// The last place in the log, pending events included.
@@ -70,7 +70,7 @@ pub struct Status {
 }
 
 /// What syncing is doing, or why it waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SyncState {
     /// There is no backend.

@@ -1,6 +1,7 @@
 //! The machine's only notion of time: a number that the driver hands in.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,9 +9,16 @@ use serde::{Deserialize, Serialize};
 /// A moment, in microseconds since an origin that the driver chooses and keeps.
 ///
 /// The machine never reads a clock. A `now` that goes backwards is ignored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(pub u64);
+
+/// Written as a signed number of 128 bits, as nothing else is in a machine: a hasher can take moments from any other.
+impl Hash for Time {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i128(i128::from(self.0));
+    }
+}
 
 impl Time {
     /// The origin.

@@ -16,7 +16,7 @@ use crate::seq::Pos;
 ///
 /// It stands on the transaction `number - 1`: storage compares the number in the file inside the transaction, and answers
 /// [`Materialised::Stale`] if it differs. So a queued transaction can't commit over one that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Txn {
     /// The number that the file carries afterwards.
     pub number: u64,
@@ -41,7 +41,7 @@ pub struct Txn {
 }
 
 /// What the file says about where it stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Heads {
     /// The last event that is confirmed by a pull: the cursor. What is after it in the log is pending, or local.
     pub upstream: u64,
@@ -69,7 +69,7 @@ pub struct Heads {
 }
 
 /// How a transaction ended. Answers [`crate::Effect::Materialise`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Materialised {
     /// Done, to the durability that the store was opened with.
     Committed {
@@ -93,7 +93,7 @@ pub enum Materialised {
 }
 
 /// An entry without effect on the state: the backend has it, and it can't be applied here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Skip {
     /// Where it stands.
     pub at: Pos,
@@ -102,7 +102,7 @@ pub struct Skip {
 }
 
 /// One transaction on a session's database, whose undoable part is a stack of units, one an event. Carried out in the order of the fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SessionTxn {
     /// Undo this many of the newest units.
     pub undo: usize,
@@ -113,7 +113,7 @@ pub struct SessionTxn {
 }
 
 /// An event to apply to a session's database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Unit {
     /// What it says.
     pub event: Arc<Event>,
@@ -129,7 +129,7 @@ pub struct Unit {
 }
 
 /// How a session's transaction ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SessionApplied {
     /// Done, whatever had to be left out.
     Done,
@@ -141,7 +141,7 @@ pub enum SessionApplied {
 }
 
 /// What a session's database was seeded with. Answers [`crate::Effect::Snapshot`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seed {
     /// The transaction number of the file when the snapshot was taken.
     pub number: u64,

@@ -12,7 +12,7 @@ use crate::node::Node;
 use crate::time::Time;
 
 /// What an open receipt waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Waiting {
     /// The first of its stages that is open.
@@ -38,7 +38,7 @@ impl Waiting {
 }
 
 /// What an attempt met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LastError {
     /// What can be done about it.
@@ -54,7 +54,7 @@ impl LastError {
 }
 
 /// Why a stage is open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Why {
     /// It is being written, or waits for its turn at the disk.

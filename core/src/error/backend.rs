@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::BackendId;
 
 /// How a backend answers when it does not do what it was asked: in classes, not in texts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BackendFailure {
     /// No connection, no answer in time, or the server is in trouble. Tried again for ever; burns no attempts.
     Unreachable {

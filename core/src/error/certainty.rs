@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What is certain about the events of a failed commit, with respect to the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Certainty {
     /// The backend does not hold them and never will.
@@ -18,7 +18,7 @@ pub enum Certainty {
 }
 
 /// Where the events of a failed commit are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Whereabouts {
     /// Still in the log, still going to be pushed.
@@ -30,7 +30,7 @@ pub enum Whereabouts {
 }
 
 /// What a caller can do about a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Class {
     /// It may work later, as it is.

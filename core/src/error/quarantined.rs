@@ -8,7 +8,7 @@ use super::SyncError;
 use crate::id::CommitId;
 
 /// What a failed or withdrawn commit leaves in quarantine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Quarantined {
     /// The commit.
     pub commit: CommitId,

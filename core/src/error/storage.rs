@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// Why storage could not apply one commit. The machine turns it into a [`SyncError`](super::SyncError) with its certainty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Poison {
     /// A materialiser, its SQL or a constraint refused an event.
     Materialise {
@@ -24,7 +24,7 @@ pub enum Poison {
 }
 
 /// What storage met, if not a commit that can't be applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StorageFailure {
     /// What kind of trouble.
     pub class: StorageClass,
@@ -33,7 +33,7 @@ pub struct StorageFailure {
 }
 
 /// Kinds of trouble with storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StorageClass {
     /// The disk, or the file's page limit, is full.

@@ -10,7 +10,7 @@ use crate::id::BackendId;
 use crate::seq::Pos;
 
 /// Why a push was not taken. The family keeps the names of LiveStore's proposal (livestore#723).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPush {
     /// The backend has events that this client has not pulled. Recovered from inside; never ends a receipt.
@@ -40,7 +40,7 @@ pub enum InvalidPush {
 }
 
 /// How a stage of a receipt fails.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncError {
     /// The push can't be taken by this backend.

@@ -9,7 +9,7 @@ use super::persisting::count_before;
 
 /// Marks on the pending events, by their counts: from this one on they were admitted no earlier than then. One mark stands for what
 /// came within a small part of the limit, so there are never many.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ages {
     marks: VecDeque<(u64, Time)>,
 }

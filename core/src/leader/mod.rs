@@ -52,7 +52,7 @@ pub(crate) use tail::Tail;
 /// Failures since something last worked, and the last of them.
 type Attempts = (u32, Option<Arc<str>>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
     client: ClientId,
     tail: Tail,
@@ -229,7 +229,7 @@ impl Leader {
     }
 
     pub(crate) fn server_ahead_count(&self) -> u64 {
-        self.pushing.server_ahead
+        self.pushing.server_ahead.0
     }
 
     /// Failed attempts to push and to pull since each last worked, and what they met.

@@ -16,7 +16,7 @@ use crate::txn::Txn;
 use super::tail::Tail;
 
 /// A commit that is admitted and not yet stored, as counts of the tail.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Admission {
     pub(super) commit: CommitId,
     pub(super) events: usize,
@@ -28,7 +28,7 @@ pub(super) struct Admission {
 }
 
 /// Something that has to be stored beside the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Decision {
     /// A commit's backend stage has failed.
     Fail {
@@ -52,7 +52,7 @@ impl Decision {
 }
 
 /// A transaction under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Flight {
     /// Not set while it waits to be asked for again, its outcome being unknown.
     pub(super) effect: Option<EffectId>,
@@ -64,7 +64,7 @@ pub(super) struct Flight {
     pub(super) decisions: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Persisting {
     /// The transaction number of the file.
     pub(super) number: u64,

@@ -20,14 +20,14 @@ use super::push::Stuck;
 use super::{Leader, Tail};
 
 /// Another backend than the one known, or one that lost history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mismatch {
     expected: BackendId,
     received: BackendId,
     policy: IdentityPolicy,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Policy {
     pub(super) mismatch: Option<Mismatch>,
     /// The backend wants other credentials.
@@ -43,7 +43,7 @@ pub(super) struct Policy {
 }
 
 /// What decides whether a withdrawal is due: the ends of the tail, how much of it is stored, and the push under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Looked {
     settled_end: u64,
     pending: (u64, u64),
@@ -52,7 +52,7 @@ struct Looked {
 }
 
 /// What keeps a leader from syncing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Hindrance {
     Mismatch { expected: BackendId, received: BackendId, ignored: bool },
     NeedsAuth(Arc<str>),

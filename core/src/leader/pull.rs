@@ -25,7 +25,7 @@ use super::page::{confirmed_entry, contiguous, foreign_entry, is_anchor};
 use super::persisting::Decision;
 use super::tail::Pending;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pulling {
     outstanding: Option<Outstanding>,
     /// Whether the next pull opens a new stream.
@@ -49,7 +49,7 @@ pub(super) struct Pulling {
     pub(super) last_error: Option<LastError>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Outstanding {
     effect: EffectId,
     fresh: bool,

@@ -15,6 +15,7 @@ use crate::event::OwnEvent;
 use crate::id::{CommitId, EffectId};
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
+use crate::tally::Tally;
 use crate::time::Time;
 use crate::waiting::LastError;
 
@@ -29,7 +30,7 @@ const AHEAD_STREAK: u32 = 2;
 /// A rebase costs as much as is pending. While pushes get on without it, it waits until this part of that has been pulled.
 const WORTH_A_REBASE: u64 = 4;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct InFlight {
     effect: EffectId,
     parent: u64,
@@ -46,14 +47,14 @@ struct InFlight {
 }
 
 /// A commit that the backend refuses without saying for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Stuck {
     pub(crate) commit: CommitId,
     pub(crate) since: Time,
     pub(crate) message: Arc<str>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Pushing {
     in_flight: Option<InFlight>,
     pub(super) retry: Backoff,
@@ -69,7 +70,7 @@ pub(super) struct Pushing {
     pub(super) stuck: Option<Stuck>,
     /// Whether the policy has withdrawn a commit since a push was last accepted.
     pub(super) policy_withdrew: bool,
-    pub(crate) server_ahead: u64,
+    pub(crate) server_ahead: Tally,
     /// Where the backend said that it ends, for those that believe it: [`Mutant::PushAgainWithoutPull`].
     #[cfg(feature = "mutants")]
     believed: Option<u64>,

@@ -24,7 +24,7 @@ use super::persisting::count_before;
 pub(crate) use super::view::View;
 
 /// An own event that may still move.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pending {
     pub(crate) own: OwnEvent,
     /// Whether it is the last synced event of its commit.
@@ -37,7 +37,7 @@ pub(crate) struct Pending {
     born: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tail {
     /// Whether synced events wait for a backend. Without one everything settles at once.
     backend: bool,

@@ -1,7 +1,7 @@
 //! How much of the tail storage holds.
 
 /// What storage holds of the tail, in counts that go on for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct View {
     /// Settled entries before this one are stored where they stand.
     pub(crate) settled: u64,

@@ -12,13 +12,13 @@ use crate::id::{CommitId, SessionId};
 use crate::outbox::Outbox;
 
 /// A commit whose backend stage has not settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Open {
     ordinal: u64,
     state: State,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum State {
     /// Waiting; whether it has a synced event.
     Waiting { synced: bool },
@@ -28,7 +28,7 @@ enum State {
     Settled,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ledger {
     session: SessionId,
     open: VecDeque<Open>,

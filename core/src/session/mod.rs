@@ -28,7 +28,7 @@ use crate::txn::{Seed, SessionApplied, Txn, Unit};
 pub(crate) use ledger::Ledger;
 
 /// A commit that a session has numbered, between [`crate::Node::prepare`] and [`crate::Node::finish`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Prepared {
     /// Its identity.
     pub id: CommitId,
@@ -39,7 +39,7 @@ pub struct Prepared {
 }
 
 /// What a session is doing with its database.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Waiting for a seed.
     Seeding(EffectId),
@@ -55,7 +55,7 @@ enum Phase {
     Closed,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Session {
     id: SessionId,
     phase: Phase,

@@ -1,131 +1,119 @@
 //! Which states are the same: a hash of everything that can be told apart from inside.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug, Write};
+use std::hash::{Hash, Hasher};
 
 use super::moves::{Progress, is_late};
-use crate::world::World;
+use crate::world::{Sum, World};
 
 /// The hash of a state.
 pub(super) fn hash(world: &World, progress: &Progress) -> u128 {
-    let mut writer = Writer { now: world.now.0, hash: Sum::default(), effects: BTreeMap::new(), last: Last::Other };
+    let mut canon = Canon { now: world.now.0, sum: Sum::default(), effects: BTreeMap::new() };
     for (c, client) in world.clients.iter().enumerate() {
-        writer.effects.clear();
+        canon.effects.clear();
         // Effects get their names in this order, so what orders them best comes first.
-        writer.add(&client.storage);
-        writer.add(&(&client.push, &client.pull, &client.stream, client.storage_busy));
+        canon.add(&client.storage);
+        canon.add(&(&client.push, &client.pull, &client.stream, client.storage_busy));
         for (id, local) in &client.sessions {
-            writer.add(&(id, &local.lane, local.busy, local.dead, local.seeded, &local.prepared));
-            writer.add(&local.db);
+            canon.add(&(id, local));
         }
-        writer.add(&client.node());
-        writer.add(&(client.link, client.authorised, client.disk_full, client.closing));
+        canon.add(&client.node());
+        canon.add(&(client.link, client.authorised, client.disk_full, client.closing));
         let disk = &client.disk;
-        writer.add(&(disk.number.wrapping_sub(client.told), &disk.heads, &disk.log, &disk.state, &disk.quarantine, &disk.failed));
-        writer.add(&(&disk.marks, disk.unsettled, disk.wiped));
+        canon.add(&(disk.number.wrapping_sub(client.told), &disk.heads, &disk.log, &disk.state, &disk.quarantine, &disk.failed));
+        canon.add(&(&disk.marks, disk.unsettled, disk.wiped));
         let of_client = world.queue.iter().filter(|(_, event)| event.client() == Some(c));
         for (place, event) in of_client {
-            writer.add(event);
+            canon.add(event);
             if is_late(event) {
-                writer.add(&place.0);
+                canon.add(&place.0);
             }
         }
     }
-    writer.add(&world.backend);
-    writer.add(&world.model);
-    writer.add(&(&progress.done, progress.left));
-    writer.hash.finish()
+    canon.add(&world.backend);
+    canon.add(&world.model);
+    canon.add(&(&progress.done, progress.left));
+    canon.sum.wide()
 }
 
-/// What was written last.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    Other,
-    /// The name of the type, and then its parenthesis.
-    Effect(bool),
-    Time(bool),
-    /// The name of a field that only counts, and then its colon.
-    Counter(bool),
-}
-
-/// Takes what the states say of themselves, without the names of effects, without the time of day, and without counters that nothing
-/// depends on.
-struct Writer {
+/// Takes what the states say of themselves: without the names of orders, which are numbered anew as they are met, without the time of
+/// day, since moments count from now, and without counters that nothing depends on, which say nothing.
+struct Canon {
     now: u64,
-    hash: Sum,
-    effects: BTreeMap<u64, u64>,
-    last: Last,
+    sum: Sum,
+    effects: BTreeMap<i64, u64>,
 }
 
-impl Writer {
-    fn add(&mut self, what: &impl Debug) {
-        // Nothing here can fail.
-        let _ = write!(self, "{what:?};");
-        self.last = Last::Other;
+impl Canon {
+    fn add(&mut self, what: &impl Hash) {
+        what.hash(self);
     }
 }
 
-impl Write for Writer {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.last = match (self.last, text) {
-            (_, "EffectId") => Last::Effect(false),
-            (_, "Time") => Last::Time(false),
-            (_, "next" | "stale_answers" | "leader_ahead" | "server_ahead" | "queued") => Last::Counter(false),
-            (Last::Effect(false), "(") => Last::Effect(true),
-            (Last::Time(false), "(") => Last::Time(true),
-            (Last::Counter(false), ": ") => Last::Counter(true),
-            (Last::Effect(true), number) => {
-                let known = self.effects.len() as u64;
-                let id = number.parse().unwrap_or(u64::MAX);
-                let name = *self.effects.entry(id).or_insert(known);
-                self.hash.number(name);
-                Last::Other
-            }
-            (Last::Time(true), number) => {
-                let at: u64 = number.parse().unwrap_or(0);
-                self.hash.number(at.wrapping_sub(self.now));
-                Last::Other
-            }
-            (Last::Counter(true), _) => Last::Other,
-            _ => {
-                self.hash.bytes(text.as_bytes());
-                Last::Other
-            }
+impl Hasher for Canon {
+    /// The name of an order, as `EffectId` writes it.
+    fn write_i64(&mut self, id: i64) {
+        let known = self.effects.len() as u64;
+        let name = *self.effects.entry(id).or_insert(known);
+        self.sum.write_u64(name);
+    }
+
+    /// A moment, as `Time` writes it.
+    fn write_i128(&mut self, at: i128) {
+        self.sum.write_u64((at as u64).wrapping_sub(self.now));
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.sum.write(bytes);
+    }
+
+    fn write_u8(&mut self, word: u8) {
+        self.sum.write_u8(word);
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.sum.write_u32(word);
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.sum.write_u64(word);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.sum.write_usize(word);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.sum.write_usize(word as usize);
+    }
+
+    fn finish(&self) -> u64 {
+        self.sum.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::{EffectId, Time};
+
+    use super::*;
+
+    fn canon(now: u64) -> Canon {
+        Canon { now, sum: Sum::default(), effects: BTreeMap::new() }
+    }
+
+    #[test]
+    fn names_of_orders_and_the_time_of_day_make_no_difference_and_everything_else_does() {
+        let sum = |now: u64, what: (u64, [EffectId; 3], Time)| {
+            let mut canon = canon(now);
+            canon.add(&what);
+            canon.sum.wide()
         };
-        Ok(())
-    }
-}
-
-/// Two sums over the same words, each with its own multiplier.
-struct Sum(u64, u64);
-
-impl Default for Sum {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325, 0x9e37_79b9_7f4a_7c15)
-    }
-}
-
-impl Sum {
-    fn number(&mut self, word: u64) {
-        self.0 = (self.0 ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29);
-        self.1 = (self.1.rotate_left(31) ^ word).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for part in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..part.len()].copy_from_slice(part);
-            self.number(u64::from_le_bytes(word));
-        }
-        self.number(bytes.len() as u64);
-    }
-
-    fn finish(&self) -> u128 {
-        let mix = |mut word: u64| {
-            word ^= word >> 32;
-            word = word.wrapping_mul(0x9fb2_1c65_1e98_df25);
-            word ^ (word >> 29)
-        };
-        u128::from(mix(self.0)) << 64 | u128::from(mix(self.1))
+        let ids = |a, b, c| [EffectId(a), EffectId(b), EffectId(c)];
+        let same = sum(100, (7, ids(1, 2, 1), Time(105)));
+        assert_eq!(same, sum(900, (7, ids(8, 3, 8), Time(905))));
+        assert_ne!(same, sum(100, (7, ids(1, 2, 3), Time(105))), "another order is meant");
+        assert_ne!(same, sum(100, (7, ids(1, 2, 1), Time(106))), "later");
+        assert_ne!(same, sum(100, (8, ids(1, 2, 1), Time(105))), "another number");
     }
 }

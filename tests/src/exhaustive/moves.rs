@@ -30,7 +30,7 @@ impl Move {
 }
 
 /// How far users have come, and how many steps are left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Progress {
     pub(crate) done: Vec<usize>,
     pub(crate) left: u32,

@@ -13,7 +13,7 @@ use countersign_core::{CommitId, Config, EventId, OwnEvent, Prepared, Push, Sess
 use crate::world::{Choices, Disk, Reach, Violation};
 
 /// How a stage stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     Open,
     Ok(Vec<u64>),
@@ -22,7 +22,7 @@ pub(crate) enum Stage {
 }
 
 /// A commit and its receipt.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Commit {
     pub(crate) id: CommitId,
     pub(crate) client: usize,
@@ -50,7 +50,7 @@ impl Commit {
 }
 
 /// All commits of a world.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Model {
     commits: BTreeMap<CommitId, Commit>,
     /// The last commit of each session for which a stage was said to be Ok, in the process that lives now.

@@ -7,7 +7,7 @@ use countersign_core::{BackendFailure, BackendId, Event, EventId, OwnEvent, Page
 use super::state::{FORBIDDEN, STICKY, STUCK};
 
 /// An event in the log, with the true identity of its author even where pulls don't carry it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Held {
     pub(crate) client: Arc<str>,
     pub(crate) own: OwnEvent,
@@ -16,13 +16,13 @@ pub(crate) struct Held {
 }
 
 /// One history. A reset or a truncation starts another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Incarnation {
     pub(crate) id: BackendId,
     pub(crate) log: Vec<Held>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Backend {
     /// The last one is live.
     pub(crate) incarnations: Vec<Incarnation>,

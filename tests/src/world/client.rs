@@ -10,17 +10,17 @@ use countersign_core::{
 use super::Violation;
 use super::database::Database;
 use super::disk::Disk;
-use super::transcript::Hash;
+use super::sum::Sum;
 
 /// What storage has been told to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Job {
     Materialise(Arc<Txn>),
     Snapshot(SessionId),
 }
 
 /// An open session, as its driver sees it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Local {
     pub(crate) db: Database,
     pub(crate) lane: VecDeque<(EffectId, SessionTxn)>,
@@ -32,7 +32,7 @@ pub(crate) struct Local {
     pub(crate) seeded: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct PullLane {
     pub(crate) effect: EffectId,
     pub(crate) pull: Pull,
@@ -40,7 +40,7 @@ pub(crate) struct PullLane {
     pub(crate) parked: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Stream {
     pub(crate) cursor: u64,
     pub(crate) incarnation: usize,
@@ -56,7 +56,7 @@ pub(crate) struct Process {
     seed: u64,
     /// Nothing where lives are not played again.
     recorded: Option<Vec<(Time, Input)>>,
-    outputs: Hash,
+    outputs: Sum,
     count: u64,
     /// The deadline that was told last.
     pub(crate) deadline: Option<(Time, Reason)>,
@@ -66,7 +66,7 @@ impl Process {
     pub(crate) fn start(config: &Config, boot: Boot, seed: u64, records: bool) -> Result<Self, Violation> {
         let node = Node::new(config.clone(), boot.clone(), seed)
             .map_err(|error| Violation::new("S2", format!("the store does not open: {error}")))?;
-        Ok(Self { node, boot, seed, recorded: records.then(Vec::new), outputs: Hash::default(), count: 0, deadline: None })
+        Ok(Self { node, boot, seed, recorded: records.then(Vec::new), outputs: Sum::default(), count: 0, deadline: None })
     }
 
     pub(crate) fn record(&mut self, now: Time, input: &Input) {
@@ -94,8 +94,8 @@ impl Process {
         outputs
     }
 
-    pub(crate) fn trace(&self) -> u64 {
-        self.outputs.0
+    pub(crate) fn trace(&self) -> u128 {
+        self.outputs.wide()
     }
 
     /// Plays the life again into a fresh machine, drained after every `every` inputs: the outputs are the same.

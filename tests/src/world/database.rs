@@ -8,7 +8,7 @@ use countersign_core::{Prepared, SessionTxn, Unit};
 use super::disk::Disk;
 use super::state::{State, Undo};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Database {
     pub(crate) state: State,
     /// One an event; nothing to undo where its commit was left out.

@@ -13,14 +13,14 @@ use super::Violation;
 use super::backend::Backend;
 use super::state::{State, Undo};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Row {
     pub(crate) entry: Entry,
     pub(crate) undo: Option<Undo>,
     pub(crate) skipped: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Disk {
     pub(crate) number: u64,
     pub(crate) heads: Heads,

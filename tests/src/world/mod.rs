@@ -13,6 +13,7 @@ mod lanes;
 mod network;
 mod reach;
 mod soak;
+pub(crate) mod sum;
 pub(crate) mod state;
 pub(crate) mod swarm;
 mod trace;
@@ -22,6 +23,7 @@ mod variants;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hasher as _;
 
 use countersign_core::{Boot, Effect, EffectId, Input, Output, Page, Push, Reason, SessionId, StuckPolicy, Time};
 
@@ -34,7 +36,8 @@ pub use reach::{MARKS, Reach};
 pub use soak::Soaked;
 use swarm::Swarm;
 pub use trace::{Step, Taken, Trace, TraceError};
-use transcript::{Hash, Transcript};
+pub(crate) use sum::Sum;
+use transcript::Transcript;
 
 #[cfg(feature = "mutants")]
 pub use countersign_core::Mutant;
@@ -69,7 +72,7 @@ impl fmt::Display for Violation {
 pub(crate) type Place = (Time, u64, u64);
 
 /// Something that is going to happen. `u32` is the life of the process that it belongs to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Event {
     User,
     Storage(usize, u32),
@@ -140,7 +143,7 @@ pub struct World {
     pub(crate) model: Model,
     pub(crate) reach: Reach,
     pub(crate) transcript: Transcript,
-    trace: Hash,
+    trace: Sum,
     inputs: u64,
     sessions: u64,
     actions: u64,
@@ -218,7 +221,7 @@ impl World {
             model: Model::default(),
             reach: Reach::default(),
             transcript: Transcript::default(),
-            trace: Hash::default(),
+            trace: Sum::default(),
             inputs: 0,
             sessions: 0,
             actions: 0,
@@ -313,7 +316,7 @@ impl World {
     /// Where things stand, with what does not hold.
     #[must_use]
     pub fn report(&self, violation: Option<Violation>) -> Report {
-        let (trace, inputs, elapsed, reach) = (self.trace.0, self.inputs, self.now.0, self.reach.clone());
+        let (trace, inputs, elapsed, reach) = (self.trace.finish(), self.inputs, self.now.0, self.reach.clone());
         Report { violation, trace, inputs, elapsed, reach }
     }
 

@@ -18,14 +18,14 @@ pub(crate) const STUCK: &str = "v1.Stuck";
 pub(crate) const STICKY: &str = "v1.Sticky";
 
 /// The state tables.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) synced: BTreeMap<u64, u64>,
     pub(crate) local: BTreeMap<u64, u64>,
 }
 
 /// How to take one event back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Undo {
     local: bool,
     key: u64,

@@ -1,39 +1,12 @@
-//! What happened, as lines in event notation, and as a hash that two runs of one seed share.
+//! What happened, as lines in event notation.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::{self, Debug, Write};
 
 use countersign_core::{
     Effect, Entry, Input, Materialised, Output, OwnEvent, PulledEvent, Resolution, SessionId, Standing, Time,
 };
 
 const LINES: usize = 2_000;
-
-/// FNV-1a over whatever is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hash(pub(crate) u64);
-
-impl Default for Hash {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Write for Hash {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        Ok(())
-    }
-}
-
-impl Hash {
-    pub(crate) fn add(&mut self, what: &impl Debug) {
-        // Writing into a hash can't fail.
-        let _ = write!(self, "{what:?}");
-    }
-}
 
 /// The last lines of a run, if anybody wants them.
 #[derive(Clone, Debug, Default)]
