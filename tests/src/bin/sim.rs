@@ -1,7 +1,7 @@
 //! Runs simulated worlds, for people.
 //!
 //! `sim --seed N` tells one in full; `sim --seeds N [--from M] [--jobs J]` runs many, and shrinks the first that fails; `sim --replay FILE`
-//! tells a trace; `sim --exhaustive [STEPS]` goes through every interleaving of small worlds; `sim --soaks N [--days D]` has worlds live
+//! tells a trace; `sim --exhaustive [STEPS] [--jobs J]` goes through every interleaving of small worlds; `sim --soaks N [--days D]` has worlds live
 //! for so long. It ends with status 1 if something does not hold, or if so many worlds miss a situation that they are to meet.
 
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use tests::{exhaustive, sim};
 const USAGE: &str = "sim --seed N [--lines N]
 sim --seeds N [--from N] [--jobs N] [--keep-going] [--lines N]
 sim --replay FILE [--lines N]
-sim --exhaustive [STEPS]
+sim --exhaustive [STEPS] [--jobs N]
 sim --soaks N [--from N] [--days N]";
 
 /// So many worlds meet every situation.
@@ -112,13 +112,17 @@ impl Options {
     }
 
     fn exhaustive(&self, steps: u32) -> Result<bool, Box<dyn std::error::Error>> {
-        let mut out = io::stdout().lock();
-        let mut all = true;
-        for small in exhaustive::WORLDS {
-            let found = exhaustive::explore(small, steps, None);
-            writeln!(out, "{found}")?;
-            all &= found.violation.is_none();
-        }
+        let sum = Mutex::new((0, true));
+        exhaustive::explore_all(steps, self.jobs.unwrap_or(1).max(1), |found| {
+            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.0 += found.states;
+            sum.1 &= found.violation.is_none();
+            // If not even this can be said, the status still says it.
+            let _ = writeln!(io::stdout(), "{found}");
+            true
+        });
+        let (states, all) = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        writeln!(io::stdout(), "{states:>9} states in all")?;
         Ok(all)
     }
 

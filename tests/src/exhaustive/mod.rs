@@ -13,6 +13,8 @@ mod worlds;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 pub use worlds::{Small, WORLDS};
@@ -20,8 +22,8 @@ pub use worlds::{Small, WORLDS};
 use crate::world::{Mutant, Violation, World};
 use moves::{Move, Progress};
 
-/// How many steps are taken if nobody says.
-pub const STEPS: u32 = 4;
+/// How many steps each change is tried with.
+pub const STEPS: u32 = 6;
 
 /// What was found in a small world.
 #[derive(Clone, Debug)]
@@ -101,6 +103,19 @@ pub fn explore(small: &Small, steps: u32, mutant: Option<Mutant>) -> Found {
     }
     found.took = began.elapsed();
     found
+}
+
+/// Explores every small world, some at a time, and tells each as soon as it is done. Stops early if the answer is no.
+pub fn explore_all(steps: u32, jobs: usize, tell: impl Fn(Found) -> bool + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(small) = WORLDS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if !tell(explore(small, steps, None)) {
+                next.store(WORLDS.len(), Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
 }
 
 fn begin(small: &Small, mutant: Option<Mutant>) -> Result<World, Violation> {

@@ -1,6 +1,6 @@
 //! What can happen next in a small world, and how it happens.
 
-use countersign_core::{BackendFailure, IdentityPolicy, Input, SessionId};
+use countersign_core::{BackendFailure, Batch, IdentityPolicy, Input, SessionId};
 
 use super::worlds::{Do, Small};
 use crate::world::{Event, Place, Violation, World, state};
@@ -67,13 +67,13 @@ impl Progress {
         let Some(&next) = small.programs[program].get(self.done[program]) else { return false };
         let alive = |c: usize| world.clients[c].process.is_some();
         match next {
-            Do::Commit(c, n, ..) | Do::CommitTwo(c, n, _) => session(world, c, n).is_some_and(|id| {
+            Do::Commit(c, n, ..) | Do::CommitTwo(c, n, _) | Do::Claim(c, n, _) => session(world, c, n).is_some_and(|id| {
                 let ready = world.clients[c].node().is_some_and(|node| node.is_ready(id));
                 ready && world.clients[c].sessions.get(&id).is_some_and(|local| local.prepared.is_none())
             }),
             Do::Close(c, n) => session(world, c, n).is_some(),
             Do::Withdraw(c) => alive(c) && world.model.newest_open(c).is_some(),
-            Do::Kill(c) | Do::Open(c) | Do::StartOver(c) => alive(c),
+            Do::Kill(c) | Do::Open(c) | Do::StartOver(c) | Do::Offline(c) | Do::Online(c) => alive(c),
             Do::Truncate => world.backend.head() > 0,
             Do::Reset | Do::Others(..) => true,
         }
@@ -137,6 +137,13 @@ fn carry_out(world: &mut World, what: Do) -> Result<(), Violation> {
             }
             None => Ok(()),
         },
+        Do::Claim(c, n, key) => match session(world, c, n) {
+            Some(id) => {
+                let events = vec![state::event("v1.Insert", key, c as u64 + 1, false).into()];
+                world.commit(c, id, Batch { events, guard: Some(state::guard("v1.Free", key)) })
+            }
+            None => Ok(()),
+        },
         Do::Withdraw(c) => match world.model.newest_open(c) {
             Some(commit) => world.withdraw(c, commit),
             None => Ok(()),
@@ -163,6 +170,15 @@ fn carry_out(world: &mut World, what: Do) -> Result<(), Violation> {
         Do::StartOver(c) => {
             world.news(c);
             world.input(c, Input::Decide { decision: IdentityPolicy::Reset })
+        }
+        Do::Offline(c) => {
+            world.clients[c].link = false;
+            world.input(c, Input::Offline)
+        }
+        Do::Online(c) => {
+            world.clients[c].link = true;
+            world.news(c);
+            world.input(c, Input::Online)
         }
     }
 }

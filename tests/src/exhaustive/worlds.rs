@@ -12,6 +12,8 @@ pub(crate) enum Do {
     Commit(usize, usize, &'static str, u64),
     /// A commit of two synced events, more than a push holds in these worlds if they say so.
     CommitTwo(usize, usize, u64),
+    /// A session inserts this key by a commit under the guard that nobody has yet.
+    Claim(usize, usize, u64),
     /// The newest commit whose backend stage is open is withdrawn.
     Withdraw(usize),
     /// The process is killed, and starts again.
@@ -28,6 +30,10 @@ pub(crate) enum Do {
     Others(&'static str, u64),
     /// Somebody decides to start over with the other backend.
     StartOver(usize),
+    /// There is no network any more, and the machine is told so.
+    Offline(usize),
+    /// There is one again.
+    Online(usize),
 }
 
 /// A small world.
@@ -35,8 +41,6 @@ pub(crate) enum Do {
 pub struct Small {
     /// What it is about.
     pub about: &'static str,
-    /// How many steps each change is tried with.
-    pub steps: u32,
     pub(crate) clients: u64,
     pub(crate) sessions: u64,
     /// What is done: within each list in this order, between lists in any.
@@ -51,7 +55,6 @@ pub struct Small {
 pub const WORLDS: &[Small] = &[
     Small {
         about: "two clients commit, a reply is lost, a process is killed",
-        steps: 2,
         clients: 2,
         sessions: 1,
         programs: &[&[Do::Commit(0, 0, "v1.Append", 1)], &[Do::Commit(1, 0, "v1.Append", 1)], &[Do::Kill(0)]],
@@ -60,7 +63,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "two clients insert the same key, one of them twice",
-        steps: 2,
         clients: 2,
         sessions: 1,
         programs: &[&[Do::Commit(0, 0, "v1.Insert", 1), Do::Commit(0, 0, "v1.Append", 1)], &[Do::Commit(1, 0, "v1.Insert", 1)]],
@@ -69,7 +71,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "two sessions of one client commit, one of them slowly, and one is closed",
-        steps: 3,
         clients: 1,
         sessions: 2,
         programs: &[
@@ -82,7 +83,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "a commit is withdrawn while others follow, and a request or its reply is lost",
-        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -95,7 +95,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "client-only events between synced ones, one of them poisoned, and a process is killed",
-        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -113,7 +112,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the backend becomes another one",
-        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -128,7 +126,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the backend loses its last event",
-        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -141,7 +138,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "the disk fails or does not say what became of a transaction",
-        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -157,7 +153,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "a commit is split over two pushes, with another's event between them, and withdrawn",
-        steps: 3,
         clients: 1,
         sessions: 1,
         programs: &[
@@ -173,7 +168,6 @@ pub const WORLDS: &[Small] = &[
     },
     Small {
         about: "without a backend",
-        steps: 3,
         clients: 1,
         sessions: 2,
         programs: &[
@@ -185,6 +179,57 @@ pub const WORLDS: &[Small] = &[
         options: |swarm| {
             swarm.config.backend = false;
             swarm.disk_unknown = 1;
+        },
+    },
+    Small {
+        about: "two clients commit, one of them twice, and replies are lost",
+        clients: 2,
+        sessions: 1,
+        programs: &[
+            &[Do::Commit(0, 0, "v1.Append", 1), Do::Commit(0, 0, "v1.Append", 1)],
+            &[Do::Commit(1, 0, "v1.Append", 1)],
+        ],
+        slow_sessions: false,
+        options: |swarm| swarm.lose_reply = 1,
+    },
+    Small {
+        about: "without identities on the wire: of two equal commits one is withdrawn, a reply is lost, a process is killed",
+        clients: 1,
+        sessions: 1,
+        programs: &[
+            &[Do::Commit(0, 0, "v1.Append", 1), Do::Commit(0, 0, "v1.Append", 1)],
+            &[Do::Withdraw(0)],
+            &[Do::Others("v1.Append", 1)],
+            &[Do::Kill(0)],
+        ],
+        slow_sessions: false,
+        options: |swarm| (swarm.lose_reply, swarm.keeps_ids) = (1, false),
+    },
+    Small {
+        about: "a key is claimed under a guard by one client and by others, a process is killed, and something follows",
+        clients: 1,
+        sessions: 1,
+        programs: &[
+            &[Do::Claim(0, 0, 1), Do::Commit(0, 0, "v1.Append", 1)],
+            &[Do::Others("v1.Insert", 1), Do::Others("v1.Delete", 1)],
+            &[Do::Kill(0)],
+        ],
+        slow_sessions: false,
+        options: |swarm| swarm.lose_reply = 1,
+    },
+    Small {
+        about: "the network goes and comes, under small limits, and a reply is lost",
+        clients: 1,
+        sessions: 1,
+        programs: &[
+            &[Do::Commit(0, 0, "v1.Append", 1), Do::Commit(0, 0, "v1.Append", 1), Do::Commit(0, 0, "v1.Append", 2)],
+            &[Do::Offline(0), Do::Online(0)],
+            &[Do::Others("v1.Append", 1)],
+        ],
+        slow_sessions: false,
+        options: |swarm| {
+            swarm.lose_reply = 1;
+            (swarm.config.pending_events, swarm.config.unpersisted_events) = (2, 2);
         },
     },
 ];
