@@ -144,3 +144,6 @@ fn tell(notice: &Notice) {
         other => tracing::info!(notice = ?other, "sync"),
     }
 }
+
+#[cfg(all(test, feature = "shuttle"))]
+mod races;

@@ -9,6 +9,8 @@ mod failures;
 pub(crate) mod inside;
 mod lookup;
 mod opener;
+#[cfg(all(test, feature = "shuttle"))]
+mod races;
 mod reached;
 #[cfg(test)]
 mod remembered;
@@ -17,8 +19,7 @@ mod watch;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use countersign_core::{BackendDiffers, CommitId, Input, SessionId, Status, SyncState};
 use rusqlite::Connection;
@@ -39,6 +40,8 @@ use crate::receipt::CommitReceipt;
 use crate::session::QueryError;
 use crate::state::{Schema, ToEvents};
 use crate::storage::{ANOTHER_BACKEND, OpenError, Settings, Storage};
+use crate::sync::Mutex;
+use crate::sync::thread::JoinHandle;
 
 /// An event-sourced store in one SQLite file, open for work.
 ///

@@ -1,0 +1,266 @@
+//! Races in a whole store: its own threads and file, and the threads of an application.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_core::{CommitId, SyncError};
+use tempfile::TempDir;
+
+use super::{CommitError, Session, Store};
+use crate::backend::EmbeddedBackend;
+use crate::races::{check, schema};
+use crate::receipt::{CommitReceipt, Settled};
+use crate::state::NewEvent;
+use crate::storage::Durability;
+use crate::sync::{lock, thread, wait_until};
+use crate::testing::TestClock;
+
+/// A place for files, in memory where there is such.
+fn place() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+fn opener(place: &TempDir) -> super::Opener {
+    Store::open(place.path().join("store.db")).schema(schema()).durability(Durability::Process).clock(TestClock::new())
+}
+
+fn noted(text: impl Into<String>) -> NewEvent {
+    NewEvent::new("v1.Noted", serde_json::json!({ "text": text.into() }))
+}
+
+fn notes(session: &Session) -> Vec<String> {
+    session
+        .query(|db| {
+            let mut statement = db.prepare("SELECT text FROM notes")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        })
+        .unwrap()
+}
+
+/// Commits by a thread of its own, until the store takes no more.
+fn commits(session: &Session, who: &'static str, many: usize) -> thread::JoinHandle<Vec<(String, CommitReceipt)>> {
+    let session = session.clone();
+    thread::spawn(move || {
+        let mut taken = Vec::new();
+        for number in 0..many {
+            let text = format!("{who}{number}");
+            match session.commit(noted(text.clone())) {
+                Ok(receipt) => taken.push((text, receipt)),
+                Err(CommitError::Refused(countersign_core::CommitError::Closing)) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        taken
+    })
+}
+
+/// What is in the file of a store that is not open any more.
+fn stored(place: &TempDir) -> Vec<String> {
+    let store = opener(place).blocking().unwrap();
+    let notes = notes(&store.session);
+    assert!(store.close(Duration::MAX).persisted);
+    notes
+}
+
+/// Waits until the storage thread has let go of the file.
+fn wait_for_file(store: &Store) {
+    let (ended, news) = &store.shared().rest;
+    let mut ended = lock(ended);
+    while !ended.storage {
+        ended = wait_until(news, ended, None);
+    }
+}
+
+/// Nothing is due in it with nobody to run it.
+fn is_at_rest(session: &Session) -> bool {
+    !session.inner.cell.has_due()
+}
+
+// Verifies: R1, R2, R3, V1
+#[test]
+fn what_two_sessions_commit_is_persisted_in_order_and_both_have_it() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let other = store.session().unwrap();
+        let waits = [(&store.session, "a"), (&other, "b")].map(|(session, who)| {
+            let commits = commits(session, who, 2);
+            thread::spawn(move || {
+                let taken = commits.join().unwrap();
+                let (_, last) = taken.last().unwrap();
+                assert_eq!(last.leader_sync.wait(), Ok(Settled::Persisted));
+                for (_, receipt) in &taken {
+                    assert_eq!(receipt.leader_sync.peek(), Some(Ok(Settled::Persisted)), "in commit order");
+                    assert_eq!(receipt.backend_sync.wait(), Ok(Settled::NotApplicable));
+                }
+            })
+        });
+        waits.into_iter().for_each(|wait| wait.join().unwrap());
+        assert!(store.clone().close(Duration::MAX).persisted);
+        assert!(is_at_rest(&store.session) && is_at_rest(&other));
+        let (one, two) = (notes(&store.session), notes(&other));
+        assert_eq!((one.len(), &one), (4, &two));
+        drop((store, other));
+        assert_eq!(stored(&place), one);
+    });
+}
+
+/// What became of a commit, once every wait has ended.
+fn fate(receipt: &CommitReceipt) -> Result<Settled, SyncError> {
+    receipt.leader_sync.wait()
+}
+
+// Verifies: R1, R3, V1
+#[test]
+fn a_store_that_is_closed_meanwhile_has_what_it_took() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let threads = [commits(&store.session, "a", 2), commits(&store.session, "b", 2)];
+        let report = store.clone().close(Duration::MAX);
+        assert!(report.persisted && report.unpersisted.is_empty() && report.uncertain.is_empty(), "{report:?}");
+        let taken: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        for (text, receipt) in &taken {
+            assert_eq!(fate(receipt), Ok(Settled::Persisted), "{text}");
+        }
+        drop(store);
+        let mut stored = stored(&place);
+        stored.sort_unstable();
+        let mut taken: Vec<String> = taken.into_iter().map(|(text, _)| text).collect();
+        taken.sort_unstable();
+        assert_eq!(stored, taken);
+    });
+}
+
+// Verifies: R1, R3, V1
+#[test]
+fn a_store_that_is_closed_at_once_says_what_it_has_not_stored() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let threads = [commits(&store.session, "a", 2), commits(&store.session, "b", 2)];
+        let report = store.clone().close(Duration::ZERO);
+        let taken: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        wait_for_file(&store);
+        let fates: Vec<_> = taken.iter().map(|(text, receipt)| (text, receipt.id(), fate(receipt))).collect();
+        drop(store);
+        let stored = stored(&place);
+        let names = |handed_back: &[(CommitId, countersign_core::Batch)], id| handed_back.iter().any(|(of, _)| *of == id);
+        for (text, id, fate) in fates {
+            let (is_back, is_uncertain) = (names(&report.unpersisted, id), names(&report.uncertain, id));
+            match fate {
+                Ok(Settled::Persisted) => assert!(stored.contains(text) && !is_back && !is_uncertain, "{text}"),
+                Err(SyncError::Closed { durable: false }) => assert!(!stored.contains(text) && is_back, "{text}"),
+                Err(SyncError::Unknown { .. }) => assert!(is_uncertain && !is_back, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    });
+}
+
+// Verifies: R3, R7
+#[test]
+fn what_was_committed_when_the_last_handle_goes_is_stored() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let threads = [commits(&store.session, "a", 1), commits(&store.session, "b", 2)];
+        drop(store);
+        let taken: usize = threads.into_iter().map(|thread| thread.join().unwrap().len()).sum();
+        assert_eq!(taken, 3);
+        // The last handle waits, whichever thread has had it.
+        assert_eq!(stored(&place).len(), 3);
+    });
+}
+
+// Verifies: R7
+#[test]
+fn nothing_of_a_receipt_stays_once_it_has_settled_whenever_it_is_dropped() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let [one, two] = [commits(&store.session, "a", 2), commits(&store.session, "b", 1)];
+        let drops = thread::spawn(move || drop(one.join().unwrap()));
+        let kept = two.join().unwrap();
+        drops.join().unwrap();
+        store.barrier(countersign_core::Stage::Backend).wait().unwrap();
+        assert_eq!(store.shared().with(|hub, _| hub.receipts.size().0), 0);
+        assert_eq!(fate(&kept[0].1), Ok(Settled::Persisted));
+        assert!(store.close(Duration::MAX).persisted);
+    });
+}
+
+// Verifies: R1, R8
+#[test]
+fn a_receipt_that_is_found_again_meanwhile_settles_the_same() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let receipt = store.commit(noted("a")).unwrap();
+        let finds = [(); 2].map(|()| {
+            let (store, id) = (store.clone(), receipt.id());
+            thread::spawn(move || {
+                let found = store.receipt(id).unwrap().unwrap();
+                (found.leader_sync.wait(), found.backend_sync.wait())
+            })
+        });
+        for find in finds {
+            assert_eq!(find.join().unwrap(), (Ok(Settled::Persisted), Ok(Settled::NotApplicable)));
+        }
+        assert!(store.close(Duration::MAX).persisted);
+    });
+}
+
+// Verifies: V1
+#[test]
+fn who_watches_or_looks_misses_nothing() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let watches = {
+            let (mut watch, store) = (store.watch(["notes"]), store.clone());
+            thread::spawn(move || {
+                while notes(&store.session).len() < 2 {
+                    assert!(watch.wait_timeout(Duration::from_secs(600)).is_some());
+                }
+            })
+        };
+        let looks = {
+            let store = store.clone();
+            thread::spawn(move || drop(store.wait_until(Duration::MAX, |status| status.drained).unwrap()))
+        };
+        let follows = {
+            let receipt = store.commit(noted("a")).unwrap();
+            thread::spawn(move || assert!(receipt.updates().blocking().last().unwrap().stage().is_none()))
+        };
+        store.commit(noted("b")).unwrap();
+        [watches, looks, follows].into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(store.close(Duration::MAX).persisted);
+    });
+}
+
+// Verifies: R1, R2, R4, V1
+#[test]
+fn what_two_threads_commit_is_confirmed_once_and_the_backend_is_let_go() {
+    check(|| {
+        let place = place();
+        let backend = EmbeddedBackend::open(place.path().join("backend.db")).unwrap();
+        let store = opener(&place).backend(backend).blocking().unwrap();
+        let store = Arc::new(store);
+        let threads = [commits(&store.session, "a", 1), commits(&store.session, "b", 1)];
+        let mut places: Vec<u64> = Vec::new();
+        for thread in threads {
+            for (_, receipt) in thread.join().unwrap() {
+                let settled = receipt.backend_sync.wait().unwrap();
+                assert_eq!(receipt.leader_sync.peek(), Some(Ok(Settled::Persisted)), "the leader comes first");
+                places.push(settled.position().unwrap().global);
+            }
+        }
+        places.sort_unstable();
+        assert_eq!(places, [1, 2]);
+        let report = Store::clone(&store).close(Duration::MAX);
+        assert!(report.persisted && report.unresolved.is_empty() && report.confirmed == 2, "{report:?}");
+    });
+}
