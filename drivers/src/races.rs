@@ -8,7 +8,7 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use countersign_core::{Boot, Config, Heads, Node, Pos};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
@@ -71,11 +71,14 @@ pub(crate) fn shared(schema: Schema) -> Arc<Shared> {
     Arc::new(Shared::new(PathBuf::from("nowhere.db"), schema, of, Hub::new(node, timer)))
 }
 
-/// With one table, and one event that adds a row to it.
+/// With one table, and one event that adds a row to it. Made once: it is no part of what is tried.
 pub(crate) fn schema() -> Schema {
-    Schema::builder(1)
-        .state_sql("CREATE TABLE notes (text)")
-        .event_sql("v1.Noted", false, ["INSERT INTO notes VALUES (:text)"])
-        .build()
-        .unwrap()
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        Schema::builder(1)
+            .state_sql("CREATE TABLE notes (text)")
+            .event_sql("v1.Noted", false, ["INSERT INTO notes VALUES (:text)"])
+            .build()
+            .unwrap()
+    });
+    SCHEMA.clone()
 }

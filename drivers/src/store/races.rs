@@ -1,29 +1,59 @@
 //! Races in a whole store: its own threads and file, and the threads of an application.
 
+use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use countersign_core::{CommitId, SyncError};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{CommitError, Session, Store};
 use crate::backend::EmbeddedBackend;
+use crate::clock::Clock;
 use crate::races::{check, schema};
 use crate::receipt::{CommitReceipt, Settled};
 use crate::state::NewEvent;
-use crate::storage::Durability;
+use crate::storage::{Durability, Options, Storage};
 use crate::sync::{lock, thread, wait_until};
 use crate::testing::TestClock;
 
 /// A place for files, in memory where there is such.
-fn place() -> TempDir {
+fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
+/// A place with the files of a store that nothing was committed to, and of a backend. Made once: how they are made is not tried.
+fn place() -> TempDir {
+    static EMPTY: LazyLock<[(&str, Vec<u8>); 2]> = LazyLock::new(|| {
+        let folder = folder();
+        let options = Options {
+            schema: schema(),
+            durability: Durability::Process,
+            backend: false,
+            size_limit: None,
+            client: None,
+            clock: Clock::default(),
+            progress: None,
+        };
+        drop(Storage::open(&folder.path().join(STORE), options).unwrap());
+        drop(EmbeddedBackend::open(folder.path().join(BACKEND)).unwrap());
+        [STORE, BACKEND].map(|name| (name, fs::read(folder.path().join(name)).unwrap()))
+    });
+    let place = folder();
+    for (name, bytes) in &*EMPTY {
+        fs::write(place.path().join(name), bytes).unwrap();
+    }
+    place
+}
+
+const STORE: &str = "store.db";
+const BACKEND: &str = "backend.db";
+
 fn opener(place: &TempDir) -> super::Opener {
-    Store::open(place.path().join("store.db")).schema(schema()).durability(Durability::Process).clock(TestClock::new())
+    Store::open(place.path().join(STORE)).schema(schema()).durability(Durability::Process).clock(TestClock::new())
 }
 
 fn noted(text: impl Into<String>) -> NewEvent {
@@ -31,12 +61,12 @@ fn noted(text: impl Into<String>) -> NewEvent {
 }
 
 fn notes(session: &Session) -> Vec<String> {
-    session
-        .query(|db| {
-            let mut statement = db.prepare("SELECT text FROM notes")?;
-            statement.query_map([], |row| row.get(0))?.collect()
-        })
-        .unwrap()
+    session.query(rows).unwrap()
+}
+
+fn rows(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = db.prepare("SELECT text FROM notes")?;
+    statement.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Commits by a thread of its own, until the store takes no more.
@@ -58,10 +88,8 @@ fn commits(session: &Session, who: &'static str, many: usize) -> thread::JoinHan
 
 /// What is in the file of a store that is not open any more.
 fn stored(place: &TempDir) -> Vec<String> {
-    let store = opener(place).blocking().unwrap();
-    let notes = notes(&store.session);
-    assert!(store.close(Duration::MAX).persisted);
-    notes
+    let db = Connection::open(place.path().join(STORE)).unwrap();
+    rows(&db).unwrap()
 }
 
 /// Waits until the storage thread has let go of the file.
@@ -246,7 +274,7 @@ fn who_watches_or_looks_misses_nothing() {
 fn what_two_threads_commit_is_confirmed_once_and_the_backend_is_let_go() {
     check(|| {
         let place = place();
-        let backend = EmbeddedBackend::open(place.path().join("backend.db")).unwrap();
+        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
         let store = opener(&place).backend(backend).blocking().unwrap();
         let store = Arc::new(store);
         let threads = [commits(&store.session, "a", 1), commits(&store.session, "b", 1)];

@@ -49,6 +49,7 @@ fn orders_are_carried_out_once(as_task: bool) {
         assert_eq!(taken, (0..taken.len() as u8).collect::<Vec<_>>());
     }
     assert!(dropped.iter().all(|(from, _)| *from == 1), "those of the other one were wanted");
+    assert!(lane.close().is_empty(), "what comes too late is dropped, not kept");
 }
 
 // Verifies: D3, V1
