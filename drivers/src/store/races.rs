@@ -9,7 +9,7 @@ use countersign_core::{CommitId, SyncError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{CommitError, Session, Store};
+use super::{CommitError, Risk, Session, Store};
 use crate::backend::EmbeddedBackend;
 use crate::clock::Clock;
 use crate::races::{check, schema};
@@ -290,5 +290,99 @@ fn what_two_threads_commit_is_confirmed_once_and_the_backend_is_let_go() {
         assert_eq!(places, [1, 2]);
         let report = Store::clone(&store).close(Duration::MAX);
         assert!(report.persisted && report.unresolved.is_empty() && report.confirmed == 2, "{report:?}");
+    });
+}
+
+// Verifies: R1, R2, V1
+#[test]
+fn every_wait_ends_when_a_store_with_a_backend_is_closed_meanwhile() {
+    check(|| {
+        let place = place();
+        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
+        let store = opener(&place).backend(backend).blocking().unwrap();
+        let threads = [commits(&store.session, "a", 1), commits(&store.session, "b", 1)];
+        let report = store.clone().close(Duration::MAX);
+        assert!(report.persisted, "{report:?}");
+        for (_, receipt) in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {
+            assert_eq!(receipt.leader_sync.wait(), Ok(Settled::Persisted));
+            let is_open = report.unresolved.contains(&receipt.id());
+            match receipt.backend_sync.wait() {
+                Ok(Settled::Confirmed(_)) => assert!(!is_open),
+                Err(SyncError::Closed { durable: true }) => assert!(is_open),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
+
+// Verifies: R1, V1
+#[test]
+fn another_client_comes_to_a_position_that_was_confirmed_meanwhile() {
+    check(|| {
+        let place = place();
+        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
+        let store = opener(&place).backend(backend.clone()).blocking().unwrap();
+        let elsewhere = self::place();
+        let other = opener(&elsewhere).backend(backend).blocking().unwrap();
+        let writes = {
+            let store = store.clone();
+            thread::spawn(move || {
+                let receipt = store.commit(noted("a")).unwrap();
+                receipt.backend_sync.wait().unwrap().token().unwrap()
+            })
+        };
+        let token = writes.join().unwrap();
+        other.reached(&token).wait().unwrap();
+        assert_eq!(notes(&other.session), ["a"]);
+        assert!(other.close(Duration::MAX).persisted && store.close(Duration::MAX).persisted);
+    });
+}
+
+// Verifies: R1, R6
+#[test]
+fn a_failure_is_tried_again_once_whoever_asks_and_whenever_the_store_is_closed() {
+    check(|| {
+        let place = place();
+        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
+        let store = opener(&place).backend(backend).offline().blocking().unwrap();
+        let failed = store.commit(noted("a")).unwrap();
+        store.withdraw(failed.id());
+        assert!(matches!(failed.backend_sync.wait(), Err(SyncError::Withdrawn { .. })));
+        let tries = [(); 2].map(|()| {
+            let (store, id) = (store.clone(), failed.id());
+            thread::spawn(move || store.retry(id, Risk::NoDuplicate).ok())
+        });
+        let closes = {
+            let store = store.clone();
+            thread::spawn(move || assert!(store.close(Duration::MAX).persisted))
+        };
+        let again: Vec<_> = tries.into_iter().filter_map(|again| again.join().unwrap()).collect();
+        closes.join().unwrap();
+        assert!(again.len() <= 1, "{again:?}");
+        for receipt in &again {
+            assert_eq!(receipt.leader_sync.wait(), Ok(Settled::Persisted));
+        }
+        drop(store);
+        assert_eq!(stored(&place).len(), again.len());
+    });
+}
+
+// Verifies: R1, R2, V1
+#[test]
+fn what_a_session_has_committed_goes_on_when_it_closes() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let session = store.session().unwrap();
+        let thread = commits(&session, "a", 2);
+        drop(session);
+        let own = store.commit(noted("b")).unwrap();
+        for (_, receipt) in thread.join().unwrap() {
+            assert_eq!(receipt.backend_sync.wait(), Ok(Settled::NotApplicable));
+        }
+        assert_eq!(own.leader_sync.wait(), Ok(Settled::Persisted));
+        assert!(store.clone().close(Duration::MAX).persisted);
+        assert!(is_at_rest(&store.session));
+        assert_eq!(notes(&store.session).len(), 3);
     });
 }
