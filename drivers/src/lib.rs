@@ -54,7 +54,8 @@ pub mod guide;
 pub mod livestore;
 mod mark;
 mod mutant;
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod races;
 mod receipt;
 mod record;

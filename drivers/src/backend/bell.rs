@@ -71,7 +71,8 @@ impl Bell {
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod races;
 
 #[cfg(test)]

@@ -145,5 +145,6 @@ fn tell(notice: &Notice) {
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod races;

@@ -199,5 +199,6 @@ fn answer(id: EffectId, pulled: Result<Page, BackendFailure>) -> Input {
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod races;

@@ -87,5 +87,6 @@ pub(super) fn panicked(what: &str, maybe_applied: bool, panic: &(dyn Any + Send)
     BackendFailure::Unreachable { message: message.into(), maybe_applied }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod races;

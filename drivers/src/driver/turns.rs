@@ -56,5 +56,6 @@ impl Drop for Waiting<'_> {
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod races;

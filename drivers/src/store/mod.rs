@@ -9,7 +9,8 @@ mod failures;
 pub(crate) mod inside;
 mod lookup;
 mod opener;
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod races;
 mod reached;
 #[cfg(test)]
