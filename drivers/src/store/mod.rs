@@ -298,9 +298,20 @@ impl Session {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| SessionError::NoRandomness(error.to_string()))?;
         let cell = Arc::new(SessionCell::new(SessionId(bytes)));
-        handle.shared.add_session(&cell);
-        handle.shared.feed(Input::SessionOpened { session: cell.id() });
         let session = Self { inner: Arc::new(SessionHandle { cell, handle: Arc::clone(handle) }) };
+        let (shared, cell) = (&handle.shared, &session.inner.cell);
+        // Before it is asked whether the store has ended: whoever ends it after that closes the session too.
+        shared.add_session(cell);
+        let ended = shared.with(|hub, now| {
+            if !hub.ended {
+                hub.node.handle(now, Input::SessionOpened { session: cell.id() });
+            }
+            hub.ended
+        });
+        if ended {
+            // Nobody would ever give it a database.
+            return Err(SessionError::Closed);
+        }
         session.wait_until_ready()?;
         Ok(session)
     }

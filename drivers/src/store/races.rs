@@ -9,7 +9,7 @@ use countersign_core::{CommitId, SyncError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{CommitError, Risk, Session, Store};
+use super::{CommitError, Risk, Session, SessionError, Store};
 use crate::backend::EmbeddedBackend;
 use crate::clock::Clock;
 use crate::races::{check, schema};
@@ -384,5 +384,27 @@ fn what_a_session_has_committed_goes_on_when_it_closes() {
         assert!(store.clone().close(Duration::MAX).persisted);
         assert!(is_at_rest(&store.session));
         assert_eq!(notes(&store.session).len(), 3);
+    });
+}
+
+// Verifies: R1, V1
+#[test]
+fn a_session_is_opened_or_told_that_the_store_is_closed() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let opens = {
+            let store = store.clone();
+            thread::spawn(move || match store.session() {
+                Ok(session) => commits(&session, "a", 1).join().unwrap().len(),
+                Err(SessionError::Closed) => 0,
+                Err(error) => panic!("{error}"),
+            })
+        };
+        let report = store.clone().close(Duration::MAX);
+        assert!(report.persisted, "{report:?}");
+        let taken = opens.join().unwrap();
+        drop(store);
+        assert_eq!(stored(&place).len(), taken);
     });
 }
