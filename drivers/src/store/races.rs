@@ -9,7 +9,7 @@ use countersign_core::{CommitId, SyncError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{CommitError, Risk, Session, SessionError, Store};
+use super::{CommitError, LookupError, News, Risk, Session, SessionError, Store};
 use crate::backend::EmbeddedBackend;
 use crate::clock::Clock;
 use crate::races::{check, schema};
@@ -406,5 +406,40 @@ fn a_session_is_opened_or_told_that_the_store_is_closed() {
         let taken = opens.join().unwrap();
         drop(store);
         assert_eq!(stored(&place).len(), taken);
+    });
+}
+
+// Verifies: R1, R8, V1
+#[test]
+fn every_wait_of_a_receipt_that_is_found_again_ends_when_the_store_is_closed() {
+    check(|| {
+        let place = place();
+        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
+        let store = opener(&place).backend(backend).offline().blocking().unwrap();
+        let receipt = store.commit(noted("a")).unwrap();
+        let finds = [(); 2].map(|()| {
+            let (store, id) = (store.clone(), receipt.id());
+            thread::spawn(move || match store.receipt(id) {
+                Ok(Some(found)) => {
+                    let ends = (found.leader_sync.wait(), found.backend_sync.wait());
+                    assert!(found.updates().blocking().last().unwrap().stage().is_none());
+                    Some(ends)
+                }
+                Ok(None) | Err(LookupError::Closed) => None,
+                Err(error) => panic!("{error}"),
+            })
+        });
+        let tells = {
+            let store = store.clone();
+            thread::spawn(move || store.tell(News::OfflineForGood))
+        };
+        let _ = store.clone().close(Duration::ZERO);
+        let ends = finds.into_iter().filter_map(|find| find.join().unwrap());
+        let own = (receipt.leader_sync.wait(), receipt.backend_sync.wait());
+        for found in ends {
+            assert_eq!(found, own);
+        }
+        tells.join().unwrap();
+        wait_for_file(&store);
     });
 }

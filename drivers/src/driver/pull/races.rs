@@ -13,13 +13,15 @@ use crate::driver::Shared;
 use crate::races::{check, schema, shared};
 use crate::sync::{Condvar, Mutex, lock, thread, wait_until};
 
-/// A backend that has nothing after the first event for ever, and a page after any other.
+/// A backend that has nothing after the first event until it is given something, and a page after any other.
 #[derive(Clone, Default)]
 struct Silent(Arc<(Mutex<Heard>, Condvar)>);
 
 #[derive(Default)]
 struct Heard {
     interrupted: bool,
+    /// There is something after the first event.
+    given: bool,
     /// The pulls that have ended, by what they asked for, and whether with a page.
     ended: Vec<(u64, bool)>,
     /// How often the one that waits was begun.
@@ -42,12 +44,13 @@ impl PullLane for Silent {
         let (heard, news) = &*self.0;
         let mut heard = lock(heard);
         heard.begun += u32::from(pull.after == SILENT);
-        while pull.after == SILENT && !heard.interrupted {
+        while pull.after == SILENT && !heard.interrupted && !heard.given {
             heard = wait_until(news, heard, None);
         }
         // An interruption ends one pull, whichever it finds.
         let interrupted = std::mem::take(&mut heard.interrupted);
-        heard.ended.push((pull.after, !interrupted));
+        let has_page = pull.after != SILENT || heard.given;
+        heard.ended.push((pull.after, has_page && !interrupted));
         news.notify_all();
         if interrupted {
             return Err(BackendFailure::Unreachable { message: "interrupted".into(), maybe_applied: false });
@@ -100,7 +103,16 @@ fn a_pull_given_up_makes_room(as_task: bool) {
             shared.pull.put(EffectId(2), pull(NEWS));
         })
     };
-    asks.join().unwrap();
+    // The first one may end by itself too, just when it is interrupted.
+    let gives = {
+        let silent = silent.clone();
+        thread::spawn(move || {
+            lock(&silent.0.0).given = true;
+            silent.0.1.notify_all();
+        })
+    };
+    [asks, gives].into_iter().for_each(|thread| thread.join().unwrap());
+    // Until the second one is answered.
     let mut heard = lock(&silent.0.0);
     while !heard.ended.contains(&(NEWS, true)) {
         heard = wait_until(&silent.0.1, heard, None);
