@@ -71,11 +71,11 @@ pub(crate) fn shared(schema: Schema) -> Arc<Shared> {
     Arc::new(Shared::new(PathBuf::from("nowhere.db"), schema, of, Hub::new(node, timer)))
 }
 
-/// With one table, and one event that adds a row to it. Made once: it is no part of what is tried.
+/// With one table, and one event that adds a row to it, which must not be empty. Made once: it is no part of what is tried.
 pub(crate) fn schema() -> Schema {
     static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         Schema::builder(1)
-            .state_sql("CREATE TABLE notes (text)")
+            .state_sql("CREATE TABLE notes (text CHECK (text <> ''))")
             .event_sql("v1.Noted", false, ["INSERT INTO notes VALUES (:text)"])
             .build()
             .unwrap()

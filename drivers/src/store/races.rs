@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::races::{check, schema};
 use crate::receipt::{CommitReceipt, Settled};
 use crate::state::NewEvent;
-use crate::storage::{Durability, Options, Storage};
+use crate::storage::{Durability, Options, Reader, Storage};
 use crate::sync::{lock, thread, wait_until};
 use crate::testing::TestClock;
 
@@ -159,6 +159,21 @@ fn a_store_that_is_closed_meanwhile_has_what_it_took() {
         let mut taken: Vec<String> = taken.into_iter().map(|(text, _)| text).collect();
         taken.sort_unstable();
         assert_eq!(stored, taken);
+    });
+}
+
+// Verifies: V1
+#[test]
+fn a_commit_that_is_refused_meanwhile_does_not_hold_up_the_end() {
+    check(|| {
+        let place = place();
+        let store = opener(&place).blocking().unwrap();
+        let refused = [(); 2].map(|()| {
+            let store = store.clone();
+            thread::spawn(move || assert!(store.commit(noted("")).is_err()))
+        });
+        assert!(store.clone().close(Duration::MAX).persisted);
+        refused.into_iter().for_each(|refused| refused.join().unwrap());
     });
 }
 
@@ -312,6 +327,11 @@ fn every_wait_ends_when_a_store_with_a_backend_is_closed_meanwhile() {
                 other => panic!("{other:?}"),
             }
         }
+        drop(store);
+        let pending = Reader::open(&place.path().join(STORE)).unwrap().pending(9).unwrap();
+        let mut pending: Vec<CommitId> = pending.into_iter().map(|pending| pending.commit).collect();
+        pending.sort_unstable();
+        assert_eq!(pending, report.unresolved, "what was answered is stored");
     });
 }
 
