@@ -1,21 +1,24 @@
 //! Races in a whole store: its own threads and file, and the threads of an application.
 
+mod closing;
+mod syncing;
+
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use countersign_core::{CommitId, SyncError};
+use countersign_core::SyncError;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{CommitError, LookupError, News, Risk, Session, SessionError, Store};
+use super::{CommitError, Session, Store};
 use crate::backend::EmbeddedBackend;
 use crate::clock::Clock;
 use crate::races::{check, schema};
 use crate::receipt::{CommitReceipt, Settled};
 use crate::state::NewEvent;
-use crate::storage::{Durability, Options, Reader, Storage};
+use crate::storage::{Durability, Options, Storage};
 use crate::sync::{lock, thread, wait_until};
 use crate::testing::TestClock;
 
@@ -106,6 +109,11 @@ fn is_at_rest(session: &Session) -> bool {
     !session.inner.cell.has_due()
 }
 
+/// What became of a commit, once every wait has ended.
+fn fate(receipt: &CommitReceipt) -> Result<Settled, SyncError> {
+    receipt.leader_sync.wait()
+}
+
 // Verifies: R1, R2, R3, V1
 #[test]
 fn what_two_sessions_commit_is_persisted_in_order_and_both_have_it() {
@@ -132,89 +140,6 @@ fn what_two_sessions_commit_is_persisted_in_order_and_both_have_it() {
         assert_eq!((one.len(), &one), (4, &two));
         drop((store, other));
         assert_eq!(stored(&place), one);
-    });
-}
-
-/// What became of a commit, once every wait has ended.
-fn fate(receipt: &CommitReceipt) -> Result<Settled, SyncError> {
-    receipt.leader_sync.wait()
-}
-
-// Verifies: R1, R3, V1
-#[test]
-fn a_store_that_is_closed_meanwhile_has_what_it_took() {
-    check(|| {
-        let place = place();
-        let store = opener(&place).blocking().unwrap();
-        let threads = [commits(&store.session, "a", 2), commits(&store.session, "b", 2)];
-        let report = store.clone().close(Duration::MAX);
-        assert!(report.persisted && report.unpersisted.is_empty() && report.uncertain.is_empty(), "{report:?}");
-        let taken: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        for (text, receipt) in &taken {
-            assert_eq!(fate(receipt), Ok(Settled::Persisted), "{text}");
-        }
-        drop(store);
-        let mut stored = stored(&place);
-        stored.sort_unstable();
-        let mut taken: Vec<String> = taken.into_iter().map(|(text, _)| text).collect();
-        taken.sort_unstable();
-        assert_eq!(stored, taken);
-    });
-}
-
-// Verifies: V1
-#[test]
-fn a_commit_that_is_refused_meanwhile_does_not_hold_up_the_end() {
-    check(|| {
-        let place = place();
-        let store = opener(&place).blocking().unwrap();
-        let refused = [(); 2].map(|()| {
-            let store = store.clone();
-            thread::spawn(move || assert!(store.commit(noted("")).is_err()))
-        });
-        assert!(store.clone().close(Duration::MAX).persisted);
-        refused.into_iter().for_each(|refused| refused.join().unwrap());
-    });
-}
-
-// Verifies: R1, R3, V1
-#[test]
-fn a_store_that_is_closed_at_once_says_what_it_has_not_stored() {
-    check(|| {
-        let place = place();
-        let store = opener(&place).blocking().unwrap();
-        let threads = [commits(&store.session, "a", 2), commits(&store.session, "b", 2)];
-        let report = store.clone().close(Duration::ZERO);
-        let taken: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        wait_for_file(&store);
-        let fates: Vec<_> = taken.iter().map(|(text, receipt)| (text, receipt.id(), fate(receipt))).collect();
-        drop(store);
-        let stored = stored(&place);
-        let names = |handed_back: &[(CommitId, countersign_core::Batch)], id| handed_back.iter().any(|(of, _)| *of == id);
-        for (text, id, fate) in fates {
-            let (is_back, is_uncertain) = (names(&report.unpersisted, id), names(&report.uncertain, id));
-            match fate {
-                Ok(Settled::Persisted) => assert!(stored.contains(text) && !is_back && !is_uncertain, "{text}"),
-                Err(SyncError::Closed { durable: false }) => assert!(!stored.contains(text) && is_back, "{text}"),
-                Err(SyncError::Unknown { .. }) => assert!(is_uncertain && !is_back, "{text}"),
-                other => panic!("{text}: {other:?}"),
-            }
-        }
-    });
-}
-
-// Verifies: R3, R7
-#[test]
-fn what_was_committed_when_the_last_handle_goes_is_stored() {
-    check(|| {
-        let place = place();
-        let store = opener(&place).blocking().unwrap();
-        let threads = [commits(&store.session, "a", 1), commits(&store.session, "b", 2)];
-        drop(store);
-        let taken: usize = threads.into_iter().map(|thread| thread.join().unwrap().len()).sum();
-        assert_eq!(taken, 3);
-        // The last handle waits, whichever thread has had it.
-        assert_eq!(stored(&place).len(), 3);
     });
 }
 
@@ -284,109 +209,6 @@ fn who_watches_or_looks_misses_nothing() {
     });
 }
 
-// Verifies: R1, R2, R4, V1
-#[test]
-fn what_two_threads_commit_is_confirmed_once_and_the_backend_is_let_go() {
-    check(|| {
-        let place = place();
-        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
-        let store = opener(&place).backend(backend).blocking().unwrap();
-        let store = Arc::new(store);
-        let threads = [commits(&store.session, "a", 1), commits(&store.session, "b", 1)];
-        let mut places: Vec<u64> = Vec::new();
-        for thread in threads {
-            for (_, receipt) in thread.join().unwrap() {
-                let settled = receipt.backend_sync.wait().unwrap();
-                assert_eq!(receipt.leader_sync.peek(), Some(Ok(Settled::Persisted)), "the leader comes first");
-                places.push(settled.position().unwrap().global);
-            }
-        }
-        places.sort_unstable();
-        assert_eq!(places, [1, 2]);
-        let report = Store::clone(&store).close(Duration::MAX);
-        assert!(report.persisted && report.unresolved.is_empty() && report.confirmed == 2, "{report:?}");
-    });
-}
-
-// Verifies: R1, R2, V1
-#[test]
-fn every_wait_ends_when_a_store_with_a_backend_is_closed_meanwhile() {
-    check(|| {
-        let place = place();
-        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
-        let store = opener(&place).backend(backend).blocking().unwrap();
-        let threads = [commits(&store.session, "a", 1), commits(&store.session, "b", 1)];
-        let report = store.clone().close(Duration::MAX);
-        assert!(report.persisted, "{report:?}");
-        for (_, receipt) in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {
-            assert_eq!(receipt.leader_sync.wait(), Ok(Settled::Persisted));
-            let is_open = report.unresolved.contains(&receipt.id());
-            match receipt.backend_sync.wait() {
-                Ok(Settled::Confirmed(_)) => assert!(!is_open),
-                Err(SyncError::Closed { durable: true }) => assert!(is_open),
-                other => panic!("{other:?}"),
-            }
-        }
-        drop(store);
-        let pending = Reader::open(&place.path().join(STORE)).unwrap().pending(9).unwrap();
-        let mut pending: Vec<CommitId> = pending.into_iter().map(|pending| pending.commit).collect();
-        pending.sort_unstable();
-        assert_eq!(pending, report.unresolved, "what was answered is stored");
-    });
-}
-
-// Verifies: R1, V1
-#[test]
-fn another_client_comes_to_a_position_that_was_confirmed_meanwhile() {
-    check(|| {
-        let place = place();
-        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
-        let store = opener(&place).backend(backend.clone()).blocking().unwrap();
-        let elsewhere = self::place();
-        let other = opener(&elsewhere).backend(backend).blocking().unwrap();
-        let writes = {
-            let store = store.clone();
-            thread::spawn(move || {
-                let receipt = store.commit(noted("a")).unwrap();
-                receipt.backend_sync.wait().unwrap().token().unwrap()
-            })
-        };
-        let token = writes.join().unwrap();
-        other.reached(&token).wait().unwrap();
-        assert_eq!(notes(&other.session), ["a"]);
-        assert!(other.close(Duration::MAX).persisted && store.close(Duration::MAX).persisted);
-    });
-}
-
-// Verifies: R1, R6
-#[test]
-fn a_failure_is_tried_again_once_whoever_asks_and_whenever_the_store_is_closed() {
-    check(|| {
-        let place = place();
-        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
-        let store = opener(&place).backend(backend).offline().blocking().unwrap();
-        let failed = store.commit(noted("a")).unwrap();
-        store.withdraw(failed.id());
-        assert!(matches!(failed.backend_sync.wait(), Err(SyncError::Withdrawn { .. })));
-        let tries = [(); 2].map(|()| {
-            let (store, id) = (store.clone(), failed.id());
-            thread::spawn(move || store.retry(id, Risk::NoDuplicate).ok())
-        });
-        let closes = {
-            let store = store.clone();
-            thread::spawn(move || assert!(store.close(Duration::MAX).persisted))
-        };
-        let again: Vec<_> = tries.into_iter().filter_map(|again| again.join().unwrap()).collect();
-        closes.join().unwrap();
-        assert!(again.len() <= 1, "{again:?}");
-        for receipt in &again {
-            assert_eq!(receipt.leader_sync.wait(), Ok(Settled::Persisted));
-        }
-        drop(store);
-        assert_eq!(stored(&place).len(), again.len());
-    });
-}
-
 // Verifies: R1, R2, V1
 #[test]
 fn what_a_session_has_committed_goes_on_when_it_closes() {
@@ -404,62 +226,5 @@ fn what_a_session_has_committed_goes_on_when_it_closes() {
         assert!(store.clone().close(Duration::MAX).persisted);
         assert!(is_at_rest(&store.session));
         assert_eq!(notes(&store.session).len(), 3);
-    });
-}
-
-// Verifies: R1, V1
-#[test]
-fn a_session_is_opened_or_told_that_the_store_is_closed() {
-    check(|| {
-        let place = place();
-        let store = opener(&place).blocking().unwrap();
-        let opens = {
-            let store = store.clone();
-            thread::spawn(move || match store.session() {
-                Ok(session) => commits(&session, "a", 1).join().unwrap().len(),
-                Err(SessionError::Closed) => 0,
-                Err(error) => panic!("{error}"),
-            })
-        };
-        let report = store.clone().close(Duration::MAX);
-        assert!(report.persisted, "{report:?}");
-        let taken = opens.join().unwrap();
-        drop(store);
-        assert_eq!(stored(&place).len(), taken);
-    });
-}
-
-// Verifies: R1, R8, V1
-#[test]
-fn every_wait_of_a_receipt_that_is_found_again_ends_when_the_store_is_closed() {
-    check(|| {
-        let place = place();
-        let backend = EmbeddedBackend::open(place.path().join(BACKEND)).unwrap();
-        let store = opener(&place).backend(backend).offline().blocking().unwrap();
-        let receipt = store.commit(noted("a")).unwrap();
-        let finds = [(); 2].map(|()| {
-            let (store, id) = (store.clone(), receipt.id());
-            thread::spawn(move || match store.receipt(id) {
-                Ok(Some(found)) => {
-                    let ends = (found.leader_sync.wait(), found.backend_sync.wait());
-                    assert!(found.updates().blocking().last().unwrap().stage().is_none());
-                    Some(ends)
-                }
-                Ok(None) | Err(LookupError::Closed) => None,
-                Err(error) => panic!("{error}"),
-            })
-        });
-        let tells = {
-            let store = store.clone();
-            thread::spawn(move || store.tell(News::OfflineForGood))
-        };
-        let _ = store.clone().close(Duration::ZERO);
-        let ends = finds.into_iter().filter_map(|find| find.join().unwrap());
-        let own = (receipt.leader_sync.wait(), receipt.backend_sync.wait());
-        for found in ends {
-            assert_eq!(found, own);
-        }
-        tells.join().unwrap();
-        wait_for_file(&store);
     });
 }
