@@ -54,6 +54,9 @@ pub mod guide;
 pub mod livestore;
 mod mark;
 mod mutant;
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;
 mod receipt;
 mod record;
 #[cfg(feature = "server")]

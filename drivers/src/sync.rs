@@ -1,7 +1,25 @@
 //! The standard library's locks, which go on after a panic elsewhere: what they guard is kept whole by the machine's own rules.
+//!
+//! Whatever threads meet at comes from here. Under the tests of `races` it is shuttle's, which tries many orders of one and the same
+//! test, each of them a schedule that can be run again. What is only ever held for a moment, and under which nothing of this is used,
+//! may be the standard library's there too.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+#[cfg(not(all(test, feature = "shuttle")))]
+mod of {
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic, mpsc};
+    pub(crate) use std::{thread, thread_local};
+}
+
+#[cfg(all(test, feature = "shuttle"))]
+mod of {
+    pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, atomic, mpsc};
+    pub(crate) use shuttle::{thread, thread_local};
+}
+
+use std::sync::{PoisonError, TryLockError};
 use std::time::Instant;
+
+pub(crate) use of::*;
 
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
+
+use crate::sync::{Condvar, Mutex, lock};
 
 /// Rung when something has changed; those who wait then look what it was.
 #[derive(Debug, Default)]
@@ -22,8 +24,8 @@ struct State {
 }
 
 /// The bells of this process, by canonical path. Holds no bell alive, and forgets dead ones whenever a file is opened, so it
-/// never holds more than there are open files, and those closed since the last opening.
-static BELLS: Mutex<BTreeMap<PathBuf, Weak<Bell>>> = Mutex::new(BTreeMap::new());
+/// never holds more than there are open files, and those closed since the last opening. Nothing is waited for under its lock.
+static BELLS: std::sync::Mutex<BTreeMap<PathBuf, Weak<Bell>>> = std::sync::Mutex::new(BTreeMap::new());
 
 impl Bell {
     /// The bell that all who have this file open share. The path has to be canonical.
@@ -40,12 +42,12 @@ impl Bell {
 
     /// How often it has rung. To be asked before looking for news.
     pub(crate) fn rings(&self) -> u64 {
-        self.lock().rings
+        lock(&self.state).rings
     }
 
     /// Wakes all who wait.
     pub(crate) fn ring(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.rings += 1;
         if state.waiting > 0 {
             self.wake.notify_all();
@@ -54,7 +56,7 @@ impl Bell {
 
     /// Waits until it has rung more often than `heard`, at most this long. Answers whether it has.
     pub(crate) fn wait(&self, heard: u64, at_most: Duration) -> bool {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.waiting += 1;
         let waited = self.wake.wait_timeout_while(state, at_most, |state| state.rings == heard);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -65,14 +67,13 @@ impl Bell {
     /// How many wait at the moment.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().waiting
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Two numbers, each changed in one step: a panic elsewhere can't leave them half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state).waiting
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;
 
 #[cfg(test)]
 mod tests {

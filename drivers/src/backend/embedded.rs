@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::{BackendFailure, BackendId, OwnEvent, PulledEvent};
@@ -18,6 +17,7 @@ use super::line::Switch;
 use super::sqlite_file::Mode;
 use super::sqlite_log::SqliteLog;
 use super::{Backend, Lanes, Who};
+use crate::sync::atomic::AtomicBool;
 
 /// A log on this machine that gives events their global order. Clones share one switch and one set of faults; every other
 /// handle on the same file, in this process or another, has its own, and shares the log.

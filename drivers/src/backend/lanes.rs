@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_core::{BackendFailure, ClientId, OwnEvent, Page, Pull, Push, WireIds};
 
@@ -14,6 +13,7 @@ use super::log::{Cursor, Draft, Log as _, Slice};
 use super::sqlite_file::Mode;
 use super::sqlite_log::SqliteLog;
 use super::{Interrupter, PullLane, PushLane};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// A connection that is opened when it is needed.
 #[derive(Default)]

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use countersign_core::BackendFailure;
 
 use super::bell::Bell;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Switches an embedded backend off and on. Shared by all clones of one [`EmbeddedBackend`](super::EmbeddedBackend); another
 /// handle on the same file has a switch of its own, so that one store can be offline while another is not.

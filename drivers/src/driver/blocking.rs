@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use countersign_core::Input;
 
@@ -10,6 +9,7 @@ use super::{Shared, Timer, pull, push, storage};
 use crate::backend::Lanes;
 use crate::storage::Storage;
 use crate::store::{give_up, inside};
+use crate::sync::thread::{self, JoinHandle};
 
 /// Starts the threads of a store, one of which keeps the machine's deadline: all of them, or none.
 pub(crate) fn start(

@@ -144,3 +144,7 @@ fn tell(notice: &Notice) {
         other => tracing::info!(notice = ?other, "sync"),
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;

@@ -1,13 +1,12 @@
 //! A lane's queue: orders are carried out one by one, in the order given.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex};
 #[cfg(feature = "smol")]
 use std::task::Poll;
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::sync::{lock, wait_until};
+use crate::sync::{Condvar, Mutex, lock, wait_until};
 
 /// Bounded by the machine: it never has more orders under way than its contract says.
 pub(crate) struct Lane<T> {
@@ -114,3 +113,7 @@ impl<T> Lane<T> {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;

@@ -25,8 +25,7 @@ mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use countersign_core::{CommitId, Input, Node, SessionId, Status, Time};
@@ -36,7 +35,8 @@ use crate::clock::Clock;
 use crate::receipt::Waiters;
 use crate::state::Schema;
 use crate::storage::Syncing;
-use crate::sync::{lock, try_lock};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, lock, try_lock};
 
 pub(crate) use hub::Hub;
 pub(crate) use lane::Lane;

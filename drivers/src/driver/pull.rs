@@ -1,6 +1,6 @@
 //! The pull lane: asks for one page at a time, on a thread of its own or as a task. A pull that is no longer wanted is interrupted.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::task::Waker;
 #[cfg(feature = "smol")]
 use std::task::{Context, Poll};
@@ -17,7 +17,7 @@ use super::smol::{before, guarded_task};
 #[cfg(feature = "smol")]
 use crate::backend::AsyncPullLane;
 use crate::backend::{Interrupter, PullLane};
-use crate::sync::{lock, wait_until};
+use crate::sync::{Condvar, Mutex, lock, wait_until};
 
 /// The pull that is wanted. There is never more than one.
 #[derive(Default)]
@@ -198,3 +198,7 @@ fn answer(id: EffectId, pulled: Result<Page, BackendFailure>) -> Input {
         Err(failure) => Input::PullFailed { id, failure },
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;

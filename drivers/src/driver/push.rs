@@ -86,3 +86,7 @@ pub(super) fn panicked(what: &str, maybe_applied: bool, panic: &(dyn Any + Send)
     tracing::error!("{message}");
     BackendFailure::Unreachable { message: message.into(), maybe_applied }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;

@@ -1,7 +1,7 @@
 //! A session's lane: its database, run by whoever holds its lock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Instant;
 
 use countersign_core::{EffectId, Input, Seed, SessionApplied, SessionId, SessionTxn, StorageFailure};
@@ -11,7 +11,7 @@ use super::Shared;
 use crate::receipt::Waiters;
 use crate::session::SessionDb;
 use crate::store::inside;
-use crate::sync::{lock, try_lock, wait_until};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock, try_lock, wait_until};
 
 /// Something that is due in the lane.
 pub(crate) enum Due {
@@ -150,7 +150,7 @@ impl SessionCell {
         }
     }
 
-    fn has_due(&self) -> bool {
+    pub(crate) fn has_due(&self) -> bool {
         !lock(&self.due).due.is_empty()
     }
 
@@ -271,3 +271,7 @@ impl Drop for Held<'_> {
         self.cell.run(self.shared);
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;

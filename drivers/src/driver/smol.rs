@@ -7,7 +7,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use async_executor::Executor;
@@ -18,6 +17,7 @@ use super::timer::Next;
 use super::{Shared, Timer, blocking, pull, push};
 use crate::backend::{AsyncLanes, Backend, LaneFuture, Lanes, Who};
 use crate::storage::Storage;
+use crate::sync::thread::JoinHandle;
 
 /// The lanes of a backend: as tasks, if it has such.
 pub(crate) enum EitherLanes {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use countersign_core::{EffectId, Input, Materialised, SessionId, Txn};
@@ -12,6 +11,7 @@ use super::lane::Next;
 use super::session::Due;
 use crate::storage::Storage;
 use crate::store::{close_if_abandoned, inside};
+use crate::sync::atomic::Ordering;
 
 /// An order for the file.
 pub(crate) enum Job {

@@ -1,13 +1,13 @@
 //! The machine's deadline, for whoever keeps it: a thread, or a task.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
 use countersign_core::Time;
 
 use crate::clock::Clock;
-use crate::sync::{lock, wait_until};
+use crate::sync::{Condvar, Mutex, lock, wait_until};
 
 pub(crate) struct Timer {
     pub(crate) clock: Clock,
@@ -112,3 +112,7 @@ impl State {
         Next::Sleep(self.deadline.and_then(|deadline| clock.instant(deadline)))
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;

@@ -1,10 +1,9 @@
 //! Tells that the machine has taken a turn, to those who wait for it to stand somewhere.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
-use crate::sync::{lock, wait_until};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, lock, wait_until};
 
 /// Costs one look at a counter while nobody waits.
 #[derive(Default)]
@@ -56,3 +55,7 @@ impl Drop for Waiting<'_> {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;

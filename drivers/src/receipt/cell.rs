@@ -1,13 +1,13 @@
 //! The shared part of a receipt's handles.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use countersign_core::{CommitId, Stage, SyncError};
 use futures_channel::oneshot;
 
 use super::{Outcome, Settled, WaitingFor};
 use crate::driver::Shared;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Who has to be woken once no lock is held.
 #[derive(Debug, Default)]
@@ -182,3 +182,7 @@ impl Cell {
         Ok(Settled::Persisted)
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use futures_channel::oneshot;
 
 use super::Waiters;
 use super::wait::block_on;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// A point that a store comes to: `Ok` when it is there, or why it can't be.
 ///

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Instant;
 
 use countersign_core::{Certainty, Stage, SyncError};
@@ -13,6 +12,7 @@ use futures_channel::oneshot;
 
 use super::{Cell, Outcome};
 use crate::store::inside;
+use crate::sync::thread::{self, Thread};
 
 /// A wait for one stage of a receipt.
 ///

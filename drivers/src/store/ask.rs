@@ -1,10 +1,11 @@
 //! Asking the storage thread, which sees what is committed and nothing else.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use super::inside;
 use crate::driver::{Job, Shared};
 use crate::storage::Storage;
+use crate::sync::mpsc;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

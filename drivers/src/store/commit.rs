@@ -152,10 +152,11 @@ impl Session {
         let deadline = Instant::now() + SEEDING_MAX;
         let mut held = self.inner.cell.acquire(&self.inner.handle.shared);
         while held.db().is_none() {
+            let waited = held.wait_for_due(deadline);
             if self.inner.cell.is_closed() {
                 return Err(SessionError::Closed);
             }
-            held.wait_for_due(deadline).map_err(|failure| failure.map_or(SessionError::NotReady, SessionError::Storage))?;
+            waited.map_err(|failure| failure.map_or(SessionError::NotReady, SessionError::Storage))?;
         }
         Ok(())
     }

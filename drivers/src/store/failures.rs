@@ -1,7 +1,5 @@
 //! What has failed: in quarantine, with payload, cause and certainty, until somebody has decided what becomes of it.
 
-use std::sync::MutexGuard;
-
 use countersign_core::{Batch, Certainty, CommitId, Guard, StorageFailure, Whereabouts};
 
 use super::ask::{NoAnswer, ask};
@@ -9,7 +7,7 @@ use super::{CommitError, Store, inside};
 use crate::receipt::CommitReceipt;
 use crate::state::ToEvents as _;
 use crate::storage::{Found, QuarantineRow};
-use crate::sync::lock;
+use crate::sync::{MutexGuard, lock};
 
 /// Whether events may end up in the global order twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

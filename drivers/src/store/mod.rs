@@ -9,6 +9,9 @@ mod failures;
 pub(crate) mod inside;
 mod lookup;
 mod opener;
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;
 mod reached;
 #[cfg(test)]
 mod remembered;
@@ -17,8 +20,7 @@ mod watch;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use countersign_core::{BackendDiffers, CommitId, Input, SessionId, Status, SyncState};
 use rusqlite::Connection;
@@ -39,6 +41,8 @@ use crate::receipt::CommitReceipt;
 use crate::session::QueryError;
 use crate::state::{Schema, ToEvents};
 use crate::storage::{ANOTHER_BACKEND, OpenError, Settings, Storage};
+use crate::sync::Mutex;
+use crate::sync::thread::JoinHandle;
 
 /// An event-sourced store in one SQLite file, open for work.
 ///
@@ -294,9 +298,20 @@ impl Session {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| SessionError::NoRandomness(error.to_string()))?;
         let cell = Arc::new(SessionCell::new(SessionId(bytes)));
-        handle.shared.add_session(&cell);
-        handle.shared.feed(Input::SessionOpened { session: cell.id() });
         let session = Self { inner: Arc::new(SessionHandle { cell, handle: Arc::clone(handle) }) };
+        let (shared, cell) = (&handle.shared, &session.inner.cell);
+        // Before it is asked whether the store has ended: whoever ends it after that closes the session too.
+        shared.add_session(cell);
+        let ended = shared.with(|hub, now| {
+            if !hub.ended {
+                hub.node.handle(now, Input::SessionOpened { session: cell.id() });
+            }
+            hub.ended
+        });
+        if ended {
+            // Nobody would ever give it a database.
+            return Err(SessionError::Closed);
+        }
         session.wait_until_ready()?;
         Ok(session)
     }

@@ -2,8 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use countersign_core::{BackendFailure, Config, Input, Node};
 
@@ -14,6 +13,8 @@ use crate::driver::{Hub, Shared, Timer, blocking};
 use crate::record::{Machine, Recorder};
 use crate::state::Schema;
 use crate::storage::{Durability, OpenError, OpenReport, Options, Progress, Storage};
+use crate::sync::Mutex;
+use crate::sync::thread::JoinHandle;
 
 /// How a store is to be opened: made by [`Store::open`].
 #[must_use = "nothing is opened before `blocking` or `smol`"]

@@ -1,14 +1,14 @@
 //! A clock that stands still.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use countersign_core::Time;
 
 use crate::clock::system_time;
 use crate::driver::Timer;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// A clock that stands still until it is told that time has passed. Clones are the same clock, and several stores may share it.
 ///
