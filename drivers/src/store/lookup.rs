@@ -40,16 +40,21 @@ pub(super) fn receipt(shared: &Arc<Shared>, id: CommitId) -> Result<Option<Commi
             if let Found::Quarantined(row) | Found::InLog { quarantined: Some(row), .. } = read(shared, id)?.0 {
                 cell.settle(Stage::Backend, Err(row.quarantined.error)).wake();
             }
-            let is_open = shared.with(|hub, _| {
+            let (is_open, ended) = shared.with(|hub, _| {
                 let open = !hub.ended && hub.node.find(id).is_some_and(|open| open.is_open(Stage::Leader));
                 if open {
                     hub.receipts.insert(&cell);
                 }
-                open
+                (open, hub.ended)
             });
-            if !is_open && let Some((leader, _)) = outcomes(&read(shared, id)?.0, &accepted, None) {
-                // It has settled while the file was read.
-                cell.settle(Stage::Leader, leader).wake();
+            if !is_open {
+                match outcomes(&read(shared, id)?.0, &accepted, None) {
+                    // It has settled while the file was read.
+                    Some((leader, _)) => cell.settle(Stage::Leader, leader).wake(),
+                    // Nothing would ever settle it.
+                    None if ended => return Err(LookupError::Closed),
+                    None => return Ok(None),
+                }
             }
             return Ok(Some(CommitReceipt::new(cell)));
         }
