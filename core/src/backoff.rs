@@ -34,7 +34,14 @@ impl Backoff {
         let micros = u64::try_from(doubled.as_micros()).unwrap_or(u64::MAX);
         let less = jitter.next() % (micros / 4 + 1);
         self.attempt = self.attempt.saturating_add(1);
+        debug_assert!(less <= micros / 4 && doubled <= max, "jitter only shortens, and no wait is longer than the longest");
         self.at = Some(now.after(Duration::from_micros(micros - less)));
+        debug_assert!(self.is_sound());
+    }
+
+    /// Whether it can be in this state: only what has failed waits.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.at.is_none() || self.attempt > 0
     }
 
     /// It worked.
@@ -46,6 +53,7 @@ impl Backoff {
     /// deadline in the past would keep the driver spinning.
     pub(crate) fn try_now(&mut self, now: Time) -> bool {
         self.at.take_if(|at| *at <= now);
+        debug_assert!(self.at.is_none_or(|at| at > now), "a deadline in the past would keep the driver spinning (V4)");
         self.at.is_none()
     }
 }

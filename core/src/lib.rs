@@ -24,6 +24,7 @@ mod boot;
 mod closing;
 mod config;
 mod effect;
+mod ensure;
 mod error;
 mod event;
 mod guard;

@@ -125,11 +125,15 @@ pub fn merge<P, I, B: Boundary<P, I>>(
     let mut confirmed = 0;
     for (taken, event) in incoming.iter().enumerate() {
         next = pass_over(pending, next, boundary);
+        debug_assert!(taken <= confirmed && confirmed <= next && next <= pending.len(), "each of them is one that is pending");
         let Some(candidate) = pending.get(next) else {
+            debug_assert!(next == pending.len(), "what is left is new, and nothing is left to move");
             return Ok(Delta::Advance { confirmed: next, taken });
         };
         if !boundary.same(candidate, event) {
             let moved = moved(pending, confirmed, &incoming[taken..], taken, boundary);
+            debug_assert!(confirmed < pending.len() && taken < incoming.len(), "something moves behind something");
+            debug_assert!(moved.len() <= (pending.len() - confirmed).min(incoming.len() - taken));
             return Ok(Delta::Rebase { confirmed, taken, moved });
         }
         next += 1;
@@ -176,7 +180,9 @@ pub fn admit(head: Pos, first: Pos) -> Result<(), Pos> {
 /// Withdrawal is the second verb beside [`merge`]: poison, refusal, a failed guard, and the user use it.
 pub fn withdraw<P>(pending: &VecDeque<P>, mut goes: impl FnMut(&P) -> bool) -> Option<(usize, usize)> {
     let first = pending.iter().position(&mut goes)?;
-    Some((first, 1 + pending.iter().skip(first + 1).filter(|event| goes(event)).count()))
+    let count = 1 + pending.iter().skip(first + 1).filter(|event| goes(event)).count();
+    debug_assert!(count <= pending.len() - first, "all of them are at or behind the first");
+    Some((first, count))
 }
 
 /// Checks that places are in strictly ascending order.

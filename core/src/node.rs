@@ -18,9 +18,10 @@ use alloc::vec::Vec;
 use crate::boot::{Boot, BootError};
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Output, Stage};
+use crate::ensure::ensure;
 use crate::error::CommitError;
 use crate::guard::Batch;
-use crate::id::{CommitId, EventId, SessionId};
+use crate::id::{CommitId, EffectId, EventId, SessionId};
 use crate::input::Input;
 use crate::leader::Leader;
 use crate::limits::Limits;
@@ -116,6 +117,7 @@ impl Node {
         };
         self.leader_ahead += found.send(&mut self.leader, &self.config);
         // While storage is busy, a commit only joins those that wait for it: nothing else can follow from it.
+        debug_assert!(!found.has_something_to_send(), "a commit is the leader's at once, unless it is ahead");
         if found.has_news() || !self.leader.is_gathering(&self.config) {
             self.settle();
         }
@@ -206,7 +208,23 @@ impl Node {
     /// Says what does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
         self.leader.check()?;
-        self.sessions.values().try_for_each(Session::check)
+        for (id, session) in &self.sessions {
+            session.check()?;
+            ensure!(session.is_of(*id), "a session is found by its identity");
+        }
+        let open = self.sessions.iter().filter(|(_, session)| session.is_open());
+        let made = open.map(|(&id, session)| (id, session.ledger.last()));
+        let same = |((a, last), (b, made)): ((SessionId, u64), (SessionId, u64))| a == b && last <= made;
+        let (admitted, made): (Vec<_>, Vec<_>) = (self.leader.admitted().collect(), made.collect());
+        ensure!(admitted.len() == made.len(), "the leader knows the sessions that are open");
+        ensure!(admitted.into_iter().zip(made).all(same), "the leader has admitted what they have made, in order");
+        ensure!(self.leader.down.is_empty() && !self.told, "what the leader says to sessions is said at once");
+        let sessions = self.sessions.values().filter_map(Session::awaited);
+        let mut awaited: Vec<EffectId> = self.leader.awaited().chain(sessions).collect();
+        awaited.sort_unstable();
+        ensure!(awaited.windows(2).all(|pair| pair[0] != pair[1]), "no two wait for the same answer");
+        ensure!(awaited.into_iter().all(|id| self.out.has_ordered(id)), "what is waited for was ordered");
+        Ok(())
     }
 
     fn tick(&mut self, now: Time) {
@@ -242,7 +260,8 @@ impl Node {
             return false;
         }
         let seeding = self.out.effect(Effect::Snapshot { session });
-        self.sessions.insert(session, Session::open(session, seeding));
+        let earlier = self.sessions.insert(session, Session::open(session, seeding));
+        debug_assert!(earlier.is_none(), "an identity is used once");
         self.leader.session_opened(session);
         true
     }
@@ -252,6 +271,7 @@ impl Node {
         found.close();
         self.told = true;
         self.leader_ahead += found.send(&mut self.leader, &self.config);
+        debug_assert!(found.is_drained(), "a closed session has sent everything (L4)");
         self.leader.session_closed(session);
         true
     }
@@ -269,6 +289,7 @@ impl Node {
                 break;
             }
         }
+        debug_assert!(self.leader.down.is_empty() && self.sessions.values().all(|session| session.lost().is_none()));
         if core::mem::take(&mut self.told) {
             self.sessions.retain(|_, session| {
                 session.ledger.flush(&mut self.out);
@@ -308,6 +329,7 @@ impl Node {
                 Down::Wiped => self.sessions.values_mut().for_each(Session::wiped),
             }
         }
+        debug_assert!(self.leader.down.is_empty());
         // Nobody has added to it meanwhile: what it has room for is kept for the next time.
         self.leader.down = down;
         true

@@ -20,6 +20,11 @@ impl Outbox {
         id
     }
 
+    /// Whether an effect of this identity has been ordered.
+    pub(crate) fn has_ordered(&self, id: EffectId) -> bool {
+        (1..=self.next.0).contains(&id.0)
+    }
+
     pub(crate) fn resolve(&mut self, resolution: Resolution) {
         self.queue.push_back(Output::Resolve(resolution));
     }

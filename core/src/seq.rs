@@ -34,6 +34,7 @@ impl Pos {
     /// The place of the next event after this one.
     #[must_use]
     pub const fn next(self, client_only: bool) -> Self {
+        debug_assert!(self.global <= GLOBAL_MAX, "a peer could not read the number back");
         if client_only {
             Self { global: self.global, client: self.client + 1 }
         } else {

@@ -140,6 +140,8 @@ impl Status {
         let load = leader.load();
         let tail = leader.tail();
         let (push, pull) = leader.attempts();
+        debug_assert!(tail.upstream() <= tail.local_head().global, "the upstream head is not after the local one (L1)");
+        debug_assert!(sessions_behind <= sessions, "only open sessions can be behind");
         Self {
             local_head: Seq::new(tail.local_head(), tail.generation),
             upstream_head: Pos::synced(tail.upstream()),

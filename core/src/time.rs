@@ -28,7 +28,9 @@ impl Time {
     #[must_use]
     pub fn after(self, after: Duration) -> Self {
         let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(micros))
+        let later = Self(self.0.saturating_add(micros));
+        debug_assert!(later >= self, "a deadline that wraps would be in the past (V4)");
+        later
     }
 
     /// How long it is from `earlier` to this moment; zero if `earlier` is later.

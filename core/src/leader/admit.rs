@@ -50,6 +50,9 @@ impl Leader {
 
         let events = arrival.range.len();
         let of_commit = arrival.events.range(arrival.range);
+        debug_assert!(of_commit.clone().all(|own| own.commit_id() == commit), "one commit comes at a time");
+        debug_assert!(of_commit.clone().next_back().is_none_or(|own| own.last), "a commit comes whole");
+        debug_assert!(of_commit.clone().filter(|own| own.guard.is_some()).count() <= 1, "a commit has one guard");
         let closing = of_commit.clone().rposition(|own| !own.event.client_only);
         if let (Some(limit), Some(_)) = (config.pending_age, closing) {
             self.ages.admitted(self.tail.pending_end(), self.tail.acked(), self.now, limit);
@@ -62,6 +65,7 @@ impl Leader {
                 self.count_pending(own.event.client_only, held, 1);
             }
         }
+        debug_assert!(self.tail.local_head() > head || events == 0, "what is admitted comes behind everything else (L1)");
         self.persisting.admit(Admission {
             commit,
             events,
@@ -77,7 +81,8 @@ impl Leader {
     }
 
     pub(crate) fn session_opened(&mut self, session: SessionId) {
-        self.admitted.insert(session, 0);
+        let earlier = self.admitted.insert(session, 0);
+        debug_assert!(earlier.is_none(), "a session is opened once");
     }
 
     pub(crate) fn session_closed(&mut self, session: SessionId) {
@@ -90,6 +95,7 @@ impl Leader {
         let commits = self.persisting.unstored_commits();
         let mut events = self.tail.unstored_own();
         events.retain(|own| commits.contains(&own.commit_id()));
+        debug_assert!(events.len() <= self.persisting.events, "no more than was admitted and is not stored");
         events
     }
 

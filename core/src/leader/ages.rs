@@ -3,9 +3,11 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
+use crate::ensure::ensure;
 use crate::time::Time;
 
 use super::persisting::count_before;
+use super::tail::Tail;
 
 /// Marks on the pending events, by their counts: from this one on they were admitted no earlier than then. One mark stands for what
 /// came within a small part of the limit, so there are never many.
@@ -26,6 +28,7 @@ impl Ages {
         if waiting >= count {
             self.marks.clear();
         }
+        debug_assert!(self.marks.back().is_none_or(|&(from, _)| from <= count), "events are admitted in their order");
         if self.marks.back().is_none_or(|&(_, at)| now.since(at) >= limit / GRAINS) {
             self.marks.push_back((count, now));
         }
@@ -41,6 +44,19 @@ impl Ages {
     /// Since when the event with this count has been pending, at the earliest.
     pub(super) fn since(&self, count: u64) -> Option<Time> {
         self.marks.iter().rev().find(|&&(from, _)| from <= count).map(|&(_, at)| at)
+    }
+}
+
+impl Ages {
+    /// What [`crate::Node::check`] asks for.
+    pub(super) fn check(&self, tail: &Tail) -> Result<(), &'static str> {
+        let mut before = (0, Time::ZERO);
+        for &(from, at) in &self.marks {
+            ensure!(before.0 <= from && before.1 <= at, "what comes later is younger");
+            before = (from, at);
+        }
+        ensure!(before.0 <= tail.pending_end(), "ages are of what is pending");
+        Ok(())
     }
 }
 

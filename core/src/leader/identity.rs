@@ -72,6 +72,7 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
     }
 
     fn same(&mut self, pending: &Pending, incoming: &PulledEvent) -> bool {
+        debug_assert!(!pending.own.event.client_only, "client-only events are passed over (L7)");
         let Some(session) = self.session(incoming) else { return false };
         is_same(&pending.own, session, incoming)
             && pending.own.event.says_the_same(&incoming.event)
@@ -85,12 +86,14 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
         let is_own = |event: &Pending| event.own.id.session == session && !event.own.event.client_only;
         *next = pending.range(*next..).position(is_own).map_or(pending.len(), |ahead| *next + ahead);
         let index = *next;
+        debug_assert!(index >= from, "what was confirmed in place is passed");
         let candidate = pending.get(index)?;
         let is_it = is_same(&candidate.own, session, incoming)
             || incoming.ids.is_none() && self.has_other_bytes(candidate, index, session, incoming);
         if !is_it {
             return None;
         }
+        debug_assert!(!candidate.own.event.client_only, "client-only events never come back (L7)");
         self.next.insert(session, index + 1);
         Some(index)
     }

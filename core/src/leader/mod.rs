@@ -6,13 +6,17 @@
 
 mod admit;
 mod ages;
+mod check;
 mod identity;
 mod page;
 mod persist;
+mod persisted;
 mod persisting;
 mod policy;
 mod pull;
+mod pulling;
 mod push;
+mod pushing;
 mod settle;
 mod tail;
 mod view;
@@ -45,8 +49,8 @@ use ages::Ages;
 use persisting::Persisting;
 pub(crate) use policy::Hindrance;
 use policy::Policy;
-use pull::Pulling;
-use push::Pushing;
+use pulling::Pulling;
+use pushing::Pushing;
 pub(crate) use tail::Tail;
 
 /// Failures since something last worked, and the last of them.
@@ -106,7 +110,7 @@ impl Leader {
             admitted: BTreeMap::new(),
             partly: boot.partly_confirmed.into_iter().map(|(commit, at)| (commit, at.into())).collect(),
             failed: boot.failed.into_iter().collect(),
-            uncertain: boot.uncertain.into(),
+            uncertain: boot.uncertain.into_iter().filter(may_be_found).collect(),
             withdrawals: BTreeMap::new(),
             pending_synced: 0,
             pending_client_only: 0,
@@ -163,6 +167,7 @@ impl Leader {
 
     /// It is this late now. Comes before anything is made of an input: waits are counted from here.
     pub(crate) fn tick(&mut self, now: Time) {
+        debug_assert!(self.now <= now, "time never goes back");
         self.now = now;
     }
 
@@ -190,6 +195,10 @@ impl Leader {
                 soonest = Some((at, reason));
             }
         };
+        debug_assert!(
+            self.persisting.broken.is_none() || self.persisting.retry.at.is_none(),
+            "a damaged file is not tried again"
+        );
         offer(self.persisting.retry.at, Reason::StorageRetry);
         offer(self.acknowledgement_deadline(config), Reason::Acknowledgement);
         if config.backend && self.may_sync() && !self.closing {
@@ -245,7 +254,10 @@ impl Leader {
 
     /// Counts a pending event of so many bytes, or that it is none any more.
     fn count_pending(&mut self, client_only: bool, bytes: usize, sign: isize) {
-        let of = |count: &mut usize, n: usize| *count = count.saturating_add_signed(sign * n as isize);
+        let of = |count: &mut usize, n: usize| {
+            debug_assert!(sign > 0 || *count >= n, "no more goes than was counted");
+            *count = count.saturating_add_signed(sign * n as isize);
+        };
         if client_only {
             of(&mut self.pending_client_only, 1);
         } else {
@@ -253,23 +265,17 @@ impl Leader {
             of(&mut self.pending_bytes, bytes);
         }
     }
-
-    /// What [`crate::Node::check`] asks for.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
-        self.tail.check()?;
-        let synced = self.tail.pending().iter().filter(|event| !event.own.event.client_only).count();
-        if synced != self.pending_synced || self.tail.pending().len() - synced != self.pending_client_only {
-            return Err("the counts of pending events are right");
-        }
-        self.persisting.check(&self.tail)?;
-        self.pushing.check(&self.tail)
-    }
 }
 
 /// Of each commit, the last synced event among these entries.
 fn closing_events(entries: &[Entry]) -> BTreeMap<CommitId, crate::id::EventId> {
     let synced = entries.iter().filter(|entry| !entry.event.client_only);
     synced.filter_map(|entry| Some((entry.commit_id()?, entry.own_id()?))).collect()
+}
+
+/// Whether the backend may turn out to hold something of it: client-only events are never there.
+fn may_be_found(quarantined: &Quarantined) -> bool {
+    quarantined.events.iter().any(|own| !own.event.client_only)
 }
 
 /// The stored event by which a backend is recognised, as the backend sends it.

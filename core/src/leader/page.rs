@@ -23,6 +23,8 @@ pub(super) fn contiguous(events: &mut Vec<PulledEvent>, upstream: u64) -> bool {
         head = event.seq;
         true
     });
+    debug_assert!(head == events.last().map_or(upstream, |last| last.seq), "what is left follows what is known");
+    debug_assert!(events.is_sorted_by(|a, b| a.seq < b.seq && b.parent == a.seq), "what is left is a chain (L1)");
     gap
 }
 

@@ -9,15 +9,15 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use crate::config::Config;
-use crate::effect::{Effect, Notice};
-use crate::error::{Poison, Quarantined, StorageClass, StorageFailure, SyncError};
+use crate::effect::Effect;
+use crate::error::Quarantined;
 use crate::event::{Entry, Standing};
-use crate::id::{CommitId, EffectId, SessionId};
+use crate::id::{CommitId, SessionId};
 use crate::message::Down;
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::time::Time;
-use crate::txn::{Heads, Materialised, Txn};
+use crate::txn::{Heads, Txn};
 
 use super::Leader;
 use super::persisting::{Decision, Flight};
@@ -33,6 +33,7 @@ impl Leader {
                 flight.effect = Some(out.effect(Effect::Materialise(flight.txn.clone())));
             }
         }
+        debug_assert!(self.persisting.flights.iter().all(|flight| flight.effect.is_some()), "all under way are asked for");
         let room = self.room(config);
         while self.persisting.flights.len() < room && self.has_something_to_store(config) {
             self.begin(config, out);
@@ -91,6 +92,7 @@ impl Leader {
     }
 
     fn begin(&mut self, config: &Config, out: &mut Outbox) {
+        debug_assert!(self.persisting.flights.len() < self.room(config) && self.persisting.can_write());
         let (to, admissions) = self.next_view(config);
         let planned = *self.tail.planned();
         let complete = to.settled == self.tail.settled_end();
@@ -120,6 +122,26 @@ impl Leader {
             marks: self.marks(first_admission, admissions),
         };
         debug_assert!(to.settled >= planned.settled);
+        debug_assert!(to.durable >= planned.durable, "what is durable stays so (L4)");
+        debug_assert!(admissions >= first_admission && decisions >= first_decision);
+        let heads = &txn.heads;
+        debug_assert!(!config.backend || heads.settled.global == heads.upstream, "with a backend, what has settled is confirmed");
+        debug_assert!(
+            heads.upstream <= self.tail.upstream() && heads.upstream >= planned.upstream,
+            "the cursor follows (L2, L3)"
+        );
+        debug_assert!(heads.acknowledged >= planned.acknowledged, "an acknowledgement is never taken back");
+        let first = txn.append.first().map(|entry| entry.seq.pos);
+        debug_assert!(txn.undo_to.zip(first).is_none_or(|(to, first)| first > to), "what is appended comes after what is kept");
+        debug_assert!(
+            !complete
+                || to.pending == self.tail.pending_first()
+                || txn
+                    .append
+                    .last()
+                    .is_none_or(|last| { to.pending < self.tail.pending_end() || last.seq.pos == self.tail.local_head() }),
+            "a transaction of everything ends where the log does"
+        );
         let held = self.persisting.admissions_first;
         for admission in self.persisting.admissions.range((first_admission - held) as usize..(admissions - held) as usize) {
             if let Some(error) = admission.failed.as_deref().cloned() {
@@ -142,6 +164,8 @@ impl Leader {
                 }
             }
         }
+        debug_assert!(!txn.wipe || txn.undo_to.is_none(), "a history that is forgotten is not undone");
+        debug_assert!(txn.marks.iter().all(|&(_, through)| through > 0), "a mark is a commit");
         let txn = Arc::new(txn);
         let effect = Some(out.effect(Effect::Materialise(txn.clone())));
         if self.has(Mutant::ResolveBeforeCommit) {
@@ -186,6 +210,12 @@ impl Leader {
             to.settled = last.map_or(planned.settled, |admission| admission.settled_end).max(planned.settled);
         }
         to.durable = to.pending.max(planned.durable);
+        debug_assert!((first..=self.persisting.admissions_first + held.len() as u64).contains(&end));
+        debug_assert!(to.pending <= self.tail.pending_end() && to.settled <= self.tail.settled_end(), "no more than there is");
+        debug_assert!(
+            !self.persisting.tries_again() || unlimited || end <= self.persisting.retry_until.max(first),
+            "none joins poison"
+        );
         (to, end)
     }
 
@@ -217,146 +247,6 @@ impl Leader {
         let marks = flights.flat_map(|flight| &flight.txn.marks).filter(|(of, _)| *of == session);
         marks.map(|&(_, through)| through).max().unwrap_or(0)
     }
-
-    /// Storage has answered. Answers to anything but a transaction under way are ignored: told by `false`.
-    pub(crate) fn materialised(&mut self, config: &Config, id: EffectId, outcome: Materialised, out: &mut Outbox) -> bool {
-        let any = self.has(Mutant::NoStaleGuard);
-        let Some(index) = self.persisting.flights.iter().position(|flight| any || flight.effect == Some(id)) else {
-            return false;
-        };
-        match outcome {
-            Materialised::Committed { skipped } => {
-                if !skipped.is_empty() {
-                    out.notify(Notice::Skipped(skipped));
-                }
-                // The second of two stands on the first: that one is committed too, if its outcome was unknown until now.
-                for _ in 0..=index {
-                    self.stored(out);
-                }
-            }
-            Materialised::RolledBack { refused } if index == 0 => self.rolled_back(config, refused),
-            Materialised::UnknownOutcome(failure) if !self.has(Mutant::ForgetUnknownOutcome) => {
-                self.ask_again(index);
-                self.in_trouble(config, failure, out);
-            }
-            // Nothing was done this time; but the time before?
-            Materialised::Failed(failure) if self.persisting.flights[index].uncertain => {
-                self.ask_again(index);
-                self.in_trouble(config, failure, out);
-            }
-            Materialised::Failed(failure) | Materialised::UnknownOutcome(failure) => {
-                self.forget_flights(index);
-                self.in_trouble(config, failure, out);
-            }
-            // The first of two is going to be asked for again: what it comes to decides whether the second one is judged at all.
-            Materialised::RolledBack { .. } | Materialised::Stale if index > 0 => self.forget_flights(index),
-            Materialised::RolledBack { .. } | Materialised::Stale => {
-                self.forget_flights(0);
-                let message =
-                    "the file carries another transaction number than this store left in it: was it replaced by a copy?";
-                self.in_trouble(config, StorageFailure { class: StorageClass::Other, message: message.into() }, out);
-            }
-        }
-        true
-    }
-
-    fn ask_again(&mut self, index: usize) {
-        let flight = &mut self.persisting.flights[index];
-        (flight.effect, flight.uncertain) = (None, true);
-    }
-
-    /// Forgets the transactions under way after the first `keep`: they have not happened, nor will they.
-    fn forget_flights(&mut self, keep: usize) {
-        self.persisting.flights.truncate(keep);
-        self.tail.rolled_back(keep);
-    }
-
-    fn in_trouble(&mut self, config: &Config, failure: StorageFailure, out: &mut Outbox) {
-        if failure.class == StorageClass::Corrupt {
-            self.persisting.broken = Some(failure.message.clone());
-            self.persisting.retry.reset();
-        } else {
-            self.wait_for_storage(config);
-        }
-        if self.persisting.trouble.as_ref() != Some(&failure) {
-            out.notify(Notice::StorageTrouble(failure.clone()));
-        }
-        self.persisting.trouble = Some(failure);
-    }
-
-    fn wait_for_storage(&mut self, config: &Config) {
-        let first = config.backoff_min / 10;
-        self.persisting.retry.fail(self.now, first, config.backoff_cap(), &mut self.jitter);
-    }
-
-    fn stored(&mut self, out: &mut Outbox) {
-        if self.persisting.trouble.take().is_some() {
-            out.notify(Notice::StorageWorks);
-        }
-        self.persisting.retry.reset();
-        let flight = self.persisting.flights.remove(0);
-        self.persisting.number = flight.txn.number;
-        self.tail.committed();
-        if self.tail.acknowledged_is_stored() {
-            self.persisting.acknowledged = None;
-        }
-
-        let decided = flight.decisions - self.persisting.decisions_first;
-        self.persisting.decisions_first = flight.decisions;
-        for decision in self.persisting.decisions.drain(..decided as usize) {
-            match decision {
-                Decision::Fail { quarantined: Quarantined { commit, error, .. }, .. } => {
-                    if error.events() == crate::error::Whereabouts::Quarantine {
-                        out.notify(Notice::Quarantined { commit, error: error.clone() });
-                    }
-                    self.down.push(Down::Failed { commit, error });
-                }
-                Decision::Wipe => self.down.push(Down::Wiped),
-                Decision::Release(_) | Decision::Heads => {}
-            }
-        }
-        let admitted = flight.admissions - self.persisting.admissions_first;
-        self.persisting.admissions_first = flight.admissions;
-        let mut failed_meanwhile = Vec::new();
-        for admission in self.persisting.admissions.drain(..admitted as usize) {
-            self.persisting.events -= admission.events;
-            self.persisting.bytes -= admission.bytes;
-            let commit = admission.commit;
-            match admission.failed {
-                Some(error) if flight.txn.failed.iter().any(|failed| failed.commit == commit) => {
-                    self.down.push(Down::Failed { commit, error: *error });
-                }
-                // It failed while it was being stored.
-                Some(error) => failed_meanwhile.push(Decision::queued(commit, *error)),
-                None => {}
-            }
-        }
-        failed_meanwhile.into_iter().for_each(|decision| self.persisting.decide(decision));
-        for &(session, through) in &flight.txn.marks {
-            self.down.push(Down::Persisted { session, through });
-        }
-        self.down.push(Down::Stored(flight.txn));
-    }
-
-    fn rolled_back(&mut self, config: &Config, refused: Vec<(CommitId, Poison)>) {
-        self.persisting.retry_until = self.persisting.flights[0].admissions;
-        let known = self.persisting.flights[0].txn.heads.acknowledged;
-        self.forget_flights(0);
-        let error = |(commit, poison)| {
-            let error = |certainty| match poison {
-                Poison::Materialise { event, message } => SyncError::Materialise { event, message, certainty },
-                Poison::Conflict { guard, message } => SyncError::Conflict { guard, message, certainty },
-            };
-            (commit, error)
-        };
-        let any = self.withdraw_all(refused.into_iter().map(error).collect());
-        // What the backend has acknowledged meanwhile can't be withdrawn: in a transaction that says so, storage skips it.
-        if !any && known == self.tail.acknowledged() {
-            // The same transaction would end the same: storage does not keep to what it was told, or a copy of the file came back.
-            self.pulling.look_again();
-            self.wait_for_storage(config);
-        }
-    }
 }
 
 fn set_mark(marks: &mut SmallVec<[(SessionId, u64); 1]>, commit: CommitId) {
@@ -364,4 +254,5 @@ fn set_mark(marks: &mut SmallVec<[(SessionId, u64); 1]>, commit: CommitId) {
         Some((_, through)) => *through = commit.ordinal.max(*through),
         None => marks.push((commit.session, commit.ordinal)),
     }
+    debug_assert!(marks.iter().filter(|(session, _)| *session == commit.session).count() == 1, "one mark a session");
 }

@@ -1,5 +1,7 @@
 //! What storage is to be told, and what it has been told and has not answered.
 
+mod check;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -12,8 +14,6 @@ use crate::error::{Quarantined, StorageFailure, SyncError};
 use crate::id::{CommitId, EffectId, EventId};
 use crate::time::Time;
 use crate::txn::Txn;
-
-use super::tail::Tail;
 
 /// A commit that is admitted and not yet stored, as counts of the tail.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +106,9 @@ impl Persisting {
     }
 
     pub(super) fn admit(&mut self, admission: Admission) {
+        let ends = |admission: &Admission| (admission.settled_end, admission.pending_end);
+        let before = self.admissions.back().map_or((0, 0), ends);
+        debug_assert!(before.0 <= admission.settled_end && before.1 <= admission.pending_end, "commits end in their order");
         self.events += admission.events;
         self.bytes += admission.bytes;
         self.admissions.push_back(admission);
@@ -159,6 +162,7 @@ impl Persisting {
     /// Forgets admissions that no transaction under way holds. These pending counts went with them, and these that had settled.
     pub(super) fn forget(&mut self, goes: impl Fn(CommitId) -> bool, gone: &[u64], settled: &[u64]) {
         debug_assert!(self.flights.is_empty());
+        debug_assert!(gone.is_sorted() && settled.is_sorted());
         let (mut index, mut withheld) = (self.admissions_first, 0);
         self.admissions.retain(|admission| {
             let stays = !goes(admission.commit);
@@ -170,6 +174,7 @@ impl Persisting {
             index += 1;
             stays
         });
+        debug_assert!(withheld <= self.retry_until);
         self.retry_until -= withheld;
         for admission in &mut self.admissions {
             admission.settled_end -= count_before(settled, admission.settled_end);
@@ -190,25 +195,10 @@ impl Persisting {
         self.retry_until = 0;
         self.admissions.drain(..).collect()
     }
-
-    pub(super) fn check(&self, tail: &Tail) -> Result<(), &'static str> {
-        let events: usize = self.admissions.iter().map(|admission| admission.events).sum();
-        if events != self.events {
-            return Err("the count of unpersisted events is right");
-        }
-        if self.flights.len() > 2 {
-            return Err("at most two transactions are under way");
-        }
-        let within =
-            |admission: &Admission| admission.pending_end <= tail.pending_end() && admission.settled_end <= tail.settled_end();
-        if !self.admissions.iter().all(within) {
-            return Err("admitted commits end within the tail");
-        }
-        Ok(())
-    }
 }
 
 /// How many of these ascending counts are before this one.
 pub(super) fn count_before(indices: &[u64], end: u64) -> u64 {
+    debug_assert!(indices.is_sorted_by(|a, b| a < b), "counts ascend, each once");
     indices.partition_point(|&index| index < end) as u64
 }

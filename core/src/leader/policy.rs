@@ -1,5 +1,7 @@
 //! What stops syncing, and what a user or a policy makes of it: outages, credentials, another backend, stuck commits.
 
+mod check;
+
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,7 +18,7 @@ use crate::txn::Heads;
 
 use super::ages::Ages;
 use super::persisting::{Admission, Decision};
-use super::push::Stuck;
+use super::pushing::Stuck;
 use super::{Leader, Tail};
 
 /// Another backend than the one known, or one that lost history.
@@ -149,6 +151,7 @@ impl Leader {
         }
         out.notify(Notice::BackendIdMismatch { expected: expected.clone(), received: received.clone() });
         self.policy.mismatch = Some(Mismatch { expected, received, policy: config.identity });
+        debug_assert!(!self.may_sync(), "nothing is sent to another backend (L8)");
         if config.identity == IdentityPolicy::Stop {
             self.end_all_waiting(config);
         }
@@ -263,6 +266,7 @@ impl Leader {
 
     pub(super) fn offline_deadline(&self, config: &Config) -> Option<Time> {
         let (since, _) = self.policy.outage.as_ref()?;
+        debug_assert!(*since <= self.now);
         let after = config.offline.deadline?;
         Some(since.after(after)).filter(|_| config.backend && !self.policy.offline_for_good)
     }
@@ -283,8 +287,10 @@ impl Leader {
             && let Some(Stuck { commit, message, .. }) = self.pushing.stuck.clone()
             && self.can_be_withdrawn(commit)
         {
+            debug_assert!(!self.pushing.policy_withdrew, "no second commit before a push is accepted");
             self.pushing.policy_withdrew = true;
-            self.withdraw(commit, |certainty| SyncError::Withdrawn { cause: Some(message), certainty });
+            let any = self.withdraw(commit, |certainty| SyncError::Withdrawn { cause: Some(message), certainty });
+            debug_assert!(any && self.pushing.stuck.is_none(), "what was stuck is out of the way");
             self.push_now();
         }
         self.withdraw_what_can_be();
@@ -296,13 +302,22 @@ impl Leader {
         }
     }
 
-    fn withdraw_what_can_be(&mut self) {
-        let looked = Looked {
+    fn look(&self) -> Looked {
+        Looked {
             settled_end: self.tail.settled_end(),
             pending: (self.tail.pending_first(), self.tail.pending_end()),
             durable: self.tail.stored().durable,
             push: self.pushing.in_flight_id(),
-        };
+        }
+    }
+
+    /// Whether nothing has changed since the withdrawals that wait were looked at.
+    pub(super) fn has_looked(&self) -> bool {
+        self.policy.looked == Some(self.look())
+    }
+
+    fn withdraw_what_can_be(&mut self) {
+        let looked = self.look();
         if self.withdrawals.is_empty() || self.policy.looked.replace(looked) == Some(looked) {
             return;
         }
@@ -338,6 +353,7 @@ impl Leader {
 
     /// Forgets the confirmed history and puts what is pending into quarantine, in one transaction.
     fn reset(&mut self, config: &Config) {
+        debug_assert!(self.persisting.idle() && !self.pushing.any_in_flight(), "nothing may come of the old history any more");
         let Some(Mismatch { expected, received, .. }) = self.policy.mismatch.take() else { return };
         let unstored = self.persisting.clear();
         let mut commits: Vec<CommitId> = Vec::new();
@@ -357,6 +373,8 @@ impl Leader {
             (commit, |certainty| SyncError::InvalidPush { cause, certainty, events: Whereabouts::Quarantine })
         };
         self.withdraw_all(commits.into_iter().map(gone).collect());
+        let waiting = self.tail.pending().iter().skip((self.tail.acked() - self.tail.pending_first()) as usize);
+        debug_assert!(waiting.count() == 0, "what is left is what had been acknowledged (L4)");
         // What this client's sessions have in the new log already is from before: none of it is what waits now.
         let heads = Heads { generation: self.tail.generation, own_after: GLOBAL_MAX, ..Heads::default() };
         self.tail = Tail::new(config.backend, &heads, Pos::ROOT);
@@ -365,6 +383,7 @@ impl Leader {
             // An empty commit has nothing that could go: it settles as if nothing had happened.
             self.persisting.admit(Admission { settled_end: 0, pending_end: 0, ..admission });
         }
+        debug_assert!(self.persisting.admissions.iter().all(|admission| admission.events == 0), "no event is left (L8)");
         // What had been acknowledged goes with the history.
         (self.pending_synced, self.pending_client_only, self.pending_bytes) = (0, 0, 0);
         self.ages = Ages::default();

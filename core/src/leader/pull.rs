@@ -6,7 +6,6 @@
 
 use alloc::vec::Vec;
 
-use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Pull};
 use crate::error::{BackendFailure, Class};
@@ -23,77 +22,8 @@ use super::Leader;
 use super::identity::{AgainstBackend, is_same, own_session};
 use super::page::{confirmed_entry, contiguous, foreign_entry, is_anchor};
 use super::persisting::Decision;
+use super::pulling::Outstanding;
 use super::tail::Pending;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Pulling {
-    outstanding: Option<Outstanding>,
-    /// Whether the next pull opens a new stream.
-    fresh: bool,
-    /// Whether everything that the backend had is here, as far as is known.
-    caught_up: bool,
-    /// Whether that has been so at any time since the machine started.
-    pub(super) caught_up_once: bool,
-    /// Whether the last page said that more follows at once.
-    more: bool,
-    /// Counts the streams, and how far the one that runs has to reach: what had been acknowledged before it was begun.
-    stream: u64,
-    promised: u64,
-    /// Where a stream has ended short of that: the next one shows whether it is lost.
-    ended_short_at: Option<u64>,
-    pub(super) retry: Backoff,
-    /// The last confirmed event, as the backend sends it.
-    anchor: Option<PulledEvent>,
-    /// A gap that a new stream has shown again: the last event before it.
-    pub(super) broken_at: Option<u64>,
-    pub(super) last_error: Option<LastError>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Outstanding {
-    effect: EffectId,
-    fresh: bool,
-}
-
-impl Pulling {
-    pub(super) fn new(anchor: Option<PulledEvent>) -> Self {
-        Self {
-            outstanding: None,
-            fresh: true,
-            caught_up: false,
-            caught_up_once: false,
-            more: false,
-            stream: 0,
-            promised: 0,
-            ended_short_at: None,
-            retry: Backoff::default(),
-            anchor,
-            broken_at: None,
-            last_error: None,
-        }
-    }
-
-    pub(super) fn caught_up(&self) -> bool {
-        self.caught_up
-    }
-
-    /// The stream that runs, counted.
-    pub(super) fn stream(&self) -> u64 {
-        self.stream
-    }
-
-    /// What is known of the backend is out of date: asks anew, however long the pull under way would wait.
-    pub(super) fn look_again(&mut self) {
-        self.caught_up = false;
-        self.fresh = true;
-    }
-
-    /// Starts over with a backend that nothing is known of.
-    pub(super) fn forget(&mut self) {
-        let outstanding = self.outstanding.take();
-        *self = Self { outstanding, ..Self::new(None) };
-    }
-}
 
 impl Leader {
     /// Whether there is room for another page.
@@ -125,12 +55,15 @@ impl Leader {
             }
             out.effect(Effect::Abandon { pull: outstanding.effect });
         }
+        debug_assert!(!self.pulling.caught_up || !self.pulling.fresh);
         let fresh = core::mem::take(&mut self.pulling.fresh);
         if fresh {
             self.pulling.stream += 1;
             self.pulling.promised = self.tail.acknowledged();
         }
         let after = if fresh { self.tail.upstream_parent() } else { self.tail.upstream() };
+        debug_assert!(self.pulling.stream > 0, "the first pull opens a stream");
+        debug_assert!(!fresh || after < self.tail.upstream() || after == 0, "a stream starts before the last confirmed event");
         let effect = out.effect(Effect::Pull(Pull { after, fresh, backend: self.backend.clone() }));
         self.pulling.outstanding = Some(Outstanding { effect, fresh });
     }
@@ -167,6 +100,7 @@ impl Leader {
             }
         }
         self.pulling.more = page.more;
+        debug_assert!(self.backend.is_some(), "it is known whose events these are (L8)");
         let gap = contiguous(&mut events, self.tail.upstream());
         if gap && outstanding.fresh && events.is_empty() {
             self.log_broken(config, out);
@@ -177,6 +111,7 @@ impl Leader {
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return true;
         }
+        debug_assert!(events.last().is_none_or(|last| last.seq == self.tail.upstream()), "all that could be taken is (L2)");
         self.pulling.retry.reset();
         self.pulling.broken_at = None;
         if gap {
@@ -198,6 +133,7 @@ impl Leader {
     /// lost; some backends take a moment to show what they have taken.
     fn ended_short(&mut self, config: &Config, out: &mut Outbox) {
         let at = self.tail.upstream();
+        debug_assert!(at < self.pulling.promised && self.pulling.promised <= self.tail.acknowledged());
         if self.pulling.ended_short_at == Some(at) {
             let message = alloc::format!("it had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
             self.pulling.ended_short_at = None;
@@ -273,13 +209,15 @@ impl Leader {
             Delta::Advance { taken, .. } => (taken, Vec::new()),
             Delta::Rebase { taken, moved, .. } => (taken, moved),
         };
+        debug_assert!(taken <= events.len() && taken <= self.tail.pending().len(), "each event is confirmed by one");
         if self.contradicts(acked, events.len(), taken, &moved) {
             return false;
         }
         self.pulling.anchor = Some(last.clone());
         self.pushing.upstream_moved();
-        for _ in &events[..taken] {
+        for event in &events[..taken] {
             self.confirm_first(acked);
+            debug_assert!(self.tail.upstream() == event.seq, "it is confirmed where it stands");
         }
         if taken < events.len() {
             if self.pulling.caught_up() && self.tail.stored().beyond {
@@ -292,6 +230,7 @@ impl Leader {
 
     /// Whether a page puts another event where an acknowledged one stands. The same one with other bytes is none.
     fn contradicts(&self, acked: u64, page: usize, taken: usize, moved: &[(usize, usize)]) -> bool {
+        debug_assert!(moved.is_sorted_by(|a, b| a.0 < b.0), "what has moved is named in the page's order");
         let acked = (acked - self.tail.pending_first()) as usize;
         let pending = self.tail.pending().iter().take(acked).enumerate();
         let synced = pending.filter(|(_, event)| !event.own.event.client_only).map(|(index, _)| index);
@@ -309,6 +248,7 @@ impl Leader {
         }
         let before = self.tail.pending().len();
         let Some(event) = self.tail.confirm_first() else { return };
+        debug_assert!(!event.own.event.client_only && self.tail.pending().len() < before);
         self.count_pending(event.own.event.client_only, event.own.held_bytes(), -1);
         self.pending_client_only -= before - 1 - self.tail.pending().len();
     }
@@ -326,6 +266,7 @@ impl Leader {
         let mut indices: Vec<u64> = moved.iter().map(|&(_, index)| first + index as u64).collect();
         indices.sort_unstable();
         let removed = self.tail.remove(&indices);
+        debug_assert_eq!(removed.len(), moved.len(), "each own event comes back once (L4)");
         self.pushing.removed(&indices);
         self.ages.removed(&indices);
         self.persisting.pending_removed(&indices);
@@ -349,6 +290,7 @@ impl Leader {
             };
             self.tail.push_settled(entry);
         }
+        debug_assert!(moved.peek().is_none(), "everything that was removed has come back (L4)");
         if waiting > 0 {
             // An own event may be the first of a batch that has been taken whole, with the rest of it on the next page.
             self.tail.rebased(self.pulling.caught_up_once && any_foreign);
@@ -364,6 +306,7 @@ impl Leader {
 
     /// A pending event has come back at another place, or with other bytes.
     fn come_back(&mut self, own: &Pending, acked: bool, pulled: &PulledEvent, out: &mut Outbox) -> Entry {
+        debug_assert!(!own.own.event.client_only, "client-only events never come back (L7)");
         self.count_pending(own.own.event.client_only, own.own.held_bytes(), -1);
         // An acknowledged one stands where it stood, and its receipt knows.
         let rebases = self.tail.rebases_of(own) + u32::from(!acked);
@@ -390,6 +333,10 @@ impl Leader {
             .enumerate()
             .find_map(|(at, quarantined)| Some((at, quarantined.events.iter().position(is_it)?)))?;
         let quarantined = self.uncertain.get_mut(at)?;
+        debug_assert!(
+            quarantined.error.certainty() == crate::error::Certainty::Unknown,
+            "only what is unknown is found again (R6)"
+        );
         let own = quarantined.events.remove(index);
         if quarantined.events.iter().all(|own| own.event.client_only) {
             self.uncertain.remove(at);

@@ -7,21 +7,18 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::effect::{Effect, Notice, Push};
 use crate::error::{BackendFailure, Class, SyncError};
 use crate::event::OwnEvent;
-use crate::id::{CommitId, EffectId};
+use crate::id::EffectId;
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
-use crate::tally::Tally;
 use crate::time::Time;
 use crate::waiting::LastError;
 
 use super::Leader;
-use super::persisting::count_before;
-use super::tail::Tail;
+use super::pushing::{InFlight, Stuck};
 
 /// Pushing goes ahead of the disk after this many times in a row that others were faster, the backend's refusals among them: else a busy
 /// log could starve a client (V6). It does so until the disk has caught up.
@@ -29,106 +26,6 @@ const AHEAD_STREAK: u32 = 2;
 
 /// A rebase costs as much as is pending. While pushes get on without it, it waits until this part of that has been pulled.
 const WORTH_A_REBASE: u64 = 4;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct InFlight {
-    effect: EffectId,
-    parent: u64,
-    /// Counts of the pending events in the batch, client-only ones between them included.
-    first: u64,
-    end: u64,
-    commits: u32,
-    /// What was exposed before it was sent.
-    exposed_before: u64,
-    /// The pull stream that ran when it was sent.
-    stream: u64,
-    /// Whether the events have been renumbered since.
-    overtaken: bool,
-}
-
-/// A commit that the backend refuses without saying for ever.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Stuck {
-    pub(crate) commit: CommitId,
-    pub(crate) since: Time,
-    pub(crate) message: Arc<str>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Pushing {
-    in_flight: Option<InFlight>,
-    pub(super) retry: Backoff,
-    /// `ServerAhead` in a row.
-    ahead_streak: u32,
-    /// `ServerAhead` since the upstream head last moved.
-    ahead_without_news: u32,
-    /// Refusals of the batch that starts here, on this head.
-    refused: Option<(u64, u64)>,
-    refusals: u32,
-    /// While a culprit is looked for: the commits that a batch may have.
-    commits_max: Option<u32>,
-    pub(super) stuck: Option<Stuck>,
-    /// Whether the policy has withdrawn a commit since a push was last accepted.
-    pub(super) policy_withdrew: bool,
-    pub(crate) server_ahead: Tally,
-    /// Where the backend said that it ends, for those that believe it: [`Mutant::PushAgainWithoutPull`].
-    #[cfg(feature = "mutants")]
-    believed: Option<u64>,
-    pub(super) last_error: Option<LastError>,
-}
-
-impl Pushing {
-    /// Pending events have been taken out.
-    pub(super) fn removed(&mut self, indices: &[u64]) {
-        let Some(&first) = indices.first() else { return };
-        if let Some(flight) = &mut self.in_flight {
-            flight.overtaken |= first < flight.end;
-            let before = |mark: u64| count_before(indices, mark);
-            (flight.first, flight.end) = (flight.first - before(flight.first), flight.end - before(flight.end));
-            flight.exposed_before -= before(flight.exposed_before);
-        }
-        self.stuck = None;
-        self.refused = None;
-        self.refusals = 0;
-    }
-
-    /// Pending events stand elsewhere.
-    pub(super) fn overtaken(&mut self) {
-        if let Some(flight) = &mut self.in_flight {
-            flight.overtaken = true;
-        }
-        self.upstream_moved();
-    }
-
-    /// Others were faster than storage: it does not hold yet what they have moved before.
-    pub(super) fn outrun(&mut self) {
-        self.ahead_streak += 1;
-    }
-
-    pub(super) fn upstream_moved(&mut self) {
-        self.ahead_without_news = 0;
-    }
-
-    pub(super) fn is_in_flight(&self, index: u64) -> bool {
-        self.in_flight.as_ref().is_some_and(|flight| (flight.first..flight.end).contains(&index))
-    }
-
-    pub(super) fn any_in_flight(&self) -> bool {
-        self.in_flight.is_some()
-    }
-
-    pub(super) fn in_flight_id(&self) -> Option<EffectId> {
-        self.in_flight.as_ref().map(|flight| flight.effect)
-    }
-
-    pub(super) fn check(&self, tail: &Tail) -> Result<(), &'static str> {
-        match &self.in_flight {
-            Some(flight) if flight.end > tail.pending_end() => Err("a push is within the pending events"),
-            Some(flight) if !flight.overtaken && flight.end > tail.stored().durable => Err("only stored events are pushed"),
-            _ => Ok(()),
-        }
-    }
-}
 
 impl Leader {
     /// Whether there is anything that the backend has not acknowledged, and nothing but time may be in the way of sending it.
@@ -168,6 +65,13 @@ impl Leader {
         if let Some(believed) = self.pushing.believed.take() {
             batch.parent = believed;
         }
+        debug_assert!((first + 1..=end).contains(&batch.end), "a batch is of what may be sent, and of something");
+        debug_assert!(first == self.tail.acked() || self.has(Mutant::NoFence), "nothing is sent over an earlier event (L5)");
+        debug_assert!(batch.end <= stored.durable, "only what is stored is sent");
+        debug_assert!(
+            batch.parent >= self.tail.upstream() || self.has(Mutant::PushAgainWithoutPull),
+            "it follows what is confirmed"
+        );
         let exposed_before = self.tail.exposed();
         let push = Push { parent: batch.parent, backend: self.backend.clone(), events: batch.events };
         let effect = out.effect(Effect::Push(push));
@@ -200,6 +104,7 @@ impl Leader {
     fn batch(&self, config: &Config, first: u64, end: u64, ahead: bool) -> Option<Batch> {
         let commits_max = self.pushing.commits_max.unwrap_or(u32::MAX);
         let skip = (first - self.tail.pending_first()) as usize;
+        debug_assert!(first >= self.tail.acked() && end <= self.tail.pending_end());
         let room = config.push_events.min((end - first) as usize);
         let mut batch = Batch { parent: 0, events: Vec::with_capacity(room), end: first, commits: 0 };
         let mut bytes = 0;
@@ -244,10 +149,13 @@ impl Leader {
             if batch.events.is_empty() {
                 batch.parent = self.tail.place_of(event).global - 1;
             }
+            debug_assert!(batch.events.is_empty() || bytes + size <= config.push_bytes, "a batch fits a push");
             bytes += size;
             batch.events.push(OwnEvent { guard: None, ..event.own.clone() });
             batch.end = index + 1;
         }
+        debug_assert!(batch.events.len() <= config.push_events.max(1), "a batch fits a push");
+        debug_assert!((batch.commits > 0) != batch.events.is_empty(), "only commits with something to send are counted");
         Some(batch).filter(|batch| !batch.events.is_empty())
     }
 
@@ -271,6 +179,7 @@ impl Leader {
             self.pulling.look_again();
             return true;
         }
+        debug_assert!(flight.end <= self.tail.exposed() || self.has(Mutant::ReceiptsBySeq), "what is acknowledged was sent");
         for index in flight.first.max(self.tail.acked())..flight.end {
             let Some(event) = self.tail.get(index).filter(|event| !event.own.event.client_only) else { continue };
             let (at, rebases) = (self.tail.place_of(event).global, self.tail.rebases_of(event));
@@ -342,6 +251,7 @@ impl Leader {
             self.pushing.believed = Some(head);
             return;
         }
+        debug_assert!(self.pushing.in_flight.is_none());
         self.pulling.look_again();
         self.pushing.ahead_without_news += 1;
         if self.pushing.ahead_without_news > 1 {
@@ -358,6 +268,7 @@ impl Leader {
             let own = (flight.first..flight.end).filter_map(|index| self.tail.get(index));
             synced.extend(own.filter(|event| !event.own.event.client_only).map(|event| event.own.commit_id()));
         }
+        debug_assert!(flight.overtaken || !synced.is_empty(), "a push is of something that may be refused");
         let mut any = false;
         for (index, message) in events {
             let Some(&commit) = synced.get(*index as usize) else { continue };
@@ -384,7 +295,12 @@ impl Leader {
         if self.pushing.refusals < config.refusals_before_bisect || flight.overtaken {
             return;
         }
+        debug_assert!(flight.commits > 0 && self.pushing.refused == Some(at));
         if flight.commits > 1 {
+            debug_assert!(
+                self.pushing.commits_max.is_none_or(|max| flight.commits <= max),
+                "each batch is at most half of the last"
+            );
             self.pushing.commits_max = Some((flight.commits / 2).max(1));
             self.pushing.retry.reset();
             return;

@@ -19,6 +19,7 @@ const RUN: usize = 100;
 impl Leader {
     /// The backend holds this own event, at its final place, after so many rebases. Called once for each.
     pub(super) fn confirm(&mut self, commit: CommitId, closes: bool, at: u64, rebases: u32) {
+        debug_assert!(at > 0, "e0 is before the first event");
         self.tail.accept(at);
         let now = self.now;
         self.persisting.acknowledged.get_or_insert(now);
@@ -29,6 +30,7 @@ impl Leader {
         // Mostly there is nothing in any of them, and looking is cheaper than looking up.
         let earlier = if self.partly.is_empty() { None } else { self.partly.remove(&commit) };
         let mut positions = earlier.unwrap_or_default();
+        debug_assert!(positions.last().is_none_or(|&before| before < at), "a commit is accepted in its order (R4)");
         positions.push(at);
         if !self.failed.is_empty() {
             self.failed.remove(&commit);
@@ -37,6 +39,7 @@ impl Leader {
             self.withdrawals.remove(&commit);
         }
         self.pushing.stuck.take_if(|stuck| stuck.commit == commit);
+        debug_assert!(!self.partly.contains_key(&commit), "nothing is left of it");
         let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
         match self.down.last_mut() {
             // They come in runs.
@@ -76,6 +79,7 @@ impl Leader {
                 indices.push(index);
             }
         }
+        debug_assert!(indices.first().is_none_or(|&first| first >= self.tail.acked()), "what is acknowledged stays (L5)");
         let durable = self.tail.stored().durable;
         let mut gone: BTreeMap<CommitId, Gone> = BTreeMap::new();
         for (&commit, indices) in &found {
@@ -99,6 +103,7 @@ impl Leader {
             }
         }
         let removed = self.tail.remove(&indices);
+        debug_assert_eq!(removed.len(), indices.len());
         if let Some(&first) = indices.first() {
             self.tail.renumbered(first);
         }
@@ -119,12 +124,15 @@ impl Leader {
         for commit in errors.keys() {
             self.withdrawals.remove(commit);
         }
+        debug_assert!(gone.values().all(|gone| !gone.events.is_empty()), "a commit goes with its events (L4)");
         let any = !gone.is_empty();
         for (commit, Gone { certainty, decides, events }) in gone {
             let Some(error) = errors.remove(&commit) else { continue };
             self.partly.remove(&commit);
             self.failed.remove(&commit);
+            debug_assert!(events.is_sorted_by(|a, b| a.id.ordinal < b.id.ordinal), "they stay in their order (L4)");
             let quarantined = Quarantined { commit, events, error: error(certainty) };
+            debug_assert!(quarantined.error.events() != crate::error::Whereabouts::Queued, "they are in the queue no more");
             if certainty == Certainty::Unknown {
                 self.uncertain.push_back(quarantined.clone());
             }
@@ -137,12 +145,15 @@ impl Leader {
     pub(super) fn settle_client_only(&mut self) {
         let before = self.tail.pending().len();
         self.tail.settle_leading_client_only();
+        debug_assert!(before - self.tail.pending().len() <= self.pending_client_only);
         self.pending_client_only -= before - self.tail.pending().len();
     }
 
     /// What is certain about pending events of a commit, given by their counts.
     pub(super) fn certainty(&self, commit: CommitId, indices: &[u64]) -> Certainty {
-        let any_exposed = indices.iter().any(|&index| index < self.tail.exposed());
+        // A client-only event that stands between sent ones was not sent itself.
+        let sent = |index: u64| self.tail.get(index).is_some_and(|event| !event.own.event.client_only);
+        let any_exposed = indices.iter().any(|&index| index < self.tail.exposed() && sent(index));
         if any_exposed && !self.has(Mutant::WithdrawInFlight) {
             return Certainty::Unknown;
         }
@@ -154,6 +165,7 @@ impl Leader {
 
     /// A commit's receipt fails while its events stay queued.
     pub(super) fn fail_queued(&mut self, commit: CommitId, error: SyncError) {
+        debug_assert!(error.events() == crate::error::Whereabouts::Queued);
         if self.failed.insert(commit) {
             self.persisting.fail_queued(commit, error);
         }
@@ -169,6 +181,7 @@ impl Leader {
                 commits.push(commit);
             }
         }
+        debug_assert!(commits.len() <= self.pending_synced);
         commits
     }
 }

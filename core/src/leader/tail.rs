@@ -15,8 +15,7 @@ use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
-use crate::event::{Entry, Origin, OwnEvent, Standing};
-use crate::id::{CommitId, EventId};
+use crate::event::{Entry, OwnEvent, Standing};
 use crate::seq::{GLOBAL_MAX, Pos};
 use crate::txn::Heads;
 
@@ -98,6 +97,8 @@ impl Tail {
         let acknowledged = |event: &Pending| !event.own.event.client_only && self.place_of(event).global <= self.acknowledged;
         let acked = self.pending.iter().rposition(acknowledged).map_or(0, |last| last as u64 + 1);
         self.acked = self.pending_first + acked;
+        debug_assert!(self.acked <= self.exposed, "what is acknowledged was sent");
+        debug_assert!(self.views.len() == 1, "nothing is under way yet");
         let stored = self.complete_view();
         self.views[0] = stored;
         self.trim();
@@ -137,6 +138,10 @@ impl Tail {
         self.own_after
     }
 
+    pub(crate) fn has_backend(&self) -> bool {
+        self.backend
+    }
+
     pub(crate) fn pending(&self) -> &VecDeque<Pending> {
         &self.pending
     }
@@ -169,7 +174,7 @@ impl Tail {
 
     pub(crate) fn place_of(&self, event: &Pending) -> Pos {
         let first = self.pending.front().map_or(event.n, |front| front.n);
-        debug_assert!(event.n >= first);
+        debug_assert!(event.n >= first && event.n < self.next_n.max(1), "it is one of those that are counted");
         Pos { global: self.head.global + (event.n - first) + 1, client: event.client }
     }
 
@@ -186,7 +191,7 @@ impl Tail {
     }
 
     pub(crate) fn set_acked(&mut self, end: u64) {
-        debug_assert!(end <= self.pending_end());
+        debug_assert!(end <= self.exposed(), "what is acknowledged was sent");
         self.acked = self.acked.max(end);
     }
 
@@ -197,27 +202,15 @@ impl Tail {
 
     /// All of the backend's log is here.
     pub(crate) fn caught_up(&mut self) {
+        debug_assert!(self.own_after == GLOBAL_MAX || self.own_after <= self.upstream, "it is found once");
         if self.own_after == GLOBAL_MAX {
             self.own_after = self.upstream;
         }
     }
 
     pub(crate) fn set_exposed(&mut self, end: u64) {
-        debug_assert!(end <= self.pending_end());
+        debug_assert!(end <= self.pending_end() && end >= self.acked(), "what is acknowledged was sent");
         self.exposed = end;
-    }
-
-    /// Where the synced events of a commit stand for good, as far as storage may hold them elsewhere, and how often they were rebased.
-    pub(crate) fn accepted(&self, commit: CommitId) -> impl Iterator<Item = (EventId, u64, u32)> + '_ {
-        let settled = self.settled.iter().filter_map(move |entry| match entry.origin {
-            Origin::Own { id, rebases, .. } if entry.commit_id() == Some(commit) && !entry.event.client_only => {
-                Some((id, entry.seq.pos.global, rebases))
-            }
-            _ => None,
-        });
-        let acked = self.pending.iter().take((self.acked() - self.pending_first) as usize);
-        let acked = acked.filter(move |event| event.own.commit_id() == commit && !event.own.event.client_only);
-        settled.chain(acked.map(|event| (event.own.id, self.place_of(event).global, self.rebases_of(event))))
     }
 
     // What changes it.
@@ -239,6 +232,7 @@ impl Tail {
         if pending {
             self.pending.push_back(event);
         } else {
+            debug_assert!(self.pending.is_empty(), "nothing settles behind what may still move");
             let entry = self.own_entry(&event, place, Standing::Local);
             self.push_settled(entry);
         }
@@ -247,13 +241,14 @@ impl Tail {
 
     /// Puts an entry behind the settled ones. What is pending then stands elsewhere: call [`Self::rebased`] once after all of them.
     pub(crate) fn push_settled(&mut self, entry: Entry) {
-        debug_assert!(entry.seq.pos > self.head);
+        debug_assert!(entry.standing != Standing::Pending);
         self.settle_at(entry.seq.pos, entry.parent, entry.standing);
         self.settled.push_back(entry);
     }
 
     /// The first pending event is confirmed where it stands, and so are the client-only ones right behind it.
     pub(crate) fn confirm_first(&mut self) -> Option<Pending> {
+        debug_assert!(self.pending.front().is_some_and(|first| !first.own.event.client_only), "only what was sent is confirmed");
         let first = self.settle_first(Standing::Confirmed);
         self.settle_leading_client_only();
         first
@@ -278,6 +273,7 @@ impl Tail {
         // A client-only event that leads stands right behind the settled head, whatever its count says.
         let place = self.head.next(first.own.event.client_only);
         self.pending_first += 1;
+        debug_assert!((standing == Standing::Local) == first.own.event.client_only, "what is synced is confirmed (L7)");
         if stored {
             // The usual case: nobody needs the entry any more.
             self.settled_first += 1;
@@ -292,6 +288,7 @@ impl Tail {
     }
 
     fn settle_at(&mut self, place: Pos, parent: Pos, standing: Standing) {
+        debug_assert!(place > self.head && parent < place, "the settled head never goes back (L2)");
         self.head = place;
         if standing == Standing::Confirmed {
             self.upstream = place.global;
@@ -304,16 +301,23 @@ impl Tail {
     pub(crate) fn rebased(&mut self, unanswered_are_void: bool) {
         self.generation += 1;
         self.cut(self.pending_first);
+        debug_assert!(self.views.iter().all(|view| view.pending <= self.pending_first), "nothing stands as it is stored");
         if unanswered_are_void {
             self.exposed = self.pending_first;
         }
         self.settle_leading_client_only();
+        debug_assert!(!unanswered_are_void || self.acked() == self.pending_first, "what is acknowledged has its place for good");
     }
 
     /// Removes pending events, given by ascending counts; what is behind the first of them moves up. Call [`Self::renumbered`] after
     /// it, or [`Self::rebased`].
     pub(crate) fn remove(&mut self, indices: &[u64]) -> Vec<Pending> {
         let Some(&first) = indices.first() else { return Vec::new() };
+        debug_assert!(indices.is_sorted_by(|a, b| a < b), "counts ascend, each once");
+        debug_assert!(
+            first >= self.pending_first && indices.last() < Some(&self.pending_end()),
+            "only what is pending is removed"
+        );
         self.cut(first);
         let split = (first - self.pending_first) as usize;
         let mut removed = Vec::with_capacity(indices.len());
@@ -326,6 +330,7 @@ impl Tail {
                 self.pending.push_back(event);
             }
         }
+        debug_assert!(goes.peek().is_none() && removed.len() == indices.len(), "everything named is removed");
         self.renumber(split);
         let moved = |mark: &mut u64| *mark -= count_before(indices, *mark);
         moved(&mut self.acked);
@@ -333,12 +338,17 @@ impl Tail {
         for view in &mut self.views {
             moved(&mut view.durable);
         }
+        debug_assert!(self.views.iter().all(|view| view.pending <= view.durable), "what is left is as durable as it was");
         removed
     }
 
     /// What is pending from this one on stands elsewhere now, and nothing before it.
     pub(crate) fn renumbered(&mut self, from: u64) {
         let from = from.saturating_sub(self.pending_first) as usize;
+        debug_assert!(
+            self.views.iter().all(|view| view.pending <= self.pending_first + from as u64),
+            "nothing moves as it is stored"
+        );
         if from >= self.pending.len() {
             return;
         }
@@ -364,28 +374,6 @@ impl Tail {
             }
         }
         self.next_n = n;
-    }
-
-    /// Removes settled entries that no view holds yet; those behind them move up. Each comes with its count.
-    pub(crate) fn remove_unstored_settled(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<(u64, Entry)> {
-        let from = (self.views[0].settled - self.settled_first) as usize;
-        debug_assert_eq!(self.views.len(), 1);
-        let behind = self.settled.split_off(from);
-        self.head = self.settled.back().map_or(self.base, |entry| entry.seq.pos);
-        let mut removed = Vec::new();
-        for (index, mut entry) in (self.views[0].settled..).zip(behind) {
-            if goes(&entry) {
-                removed.push((index, entry));
-                continue;
-            }
-            if entry.standing == Standing::Local {
-                entry.seq.pos = self.head.next(entry.event.client_only);
-                entry.parent = entry.seq.pos.parent();
-            }
-            self.head = entry.seq.pos;
-            self.settled.push_back(entry);
-        }
-        removed
     }
 
     /// From this pending event on, storage no longer has things where they stand.

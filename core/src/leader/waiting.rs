@@ -35,6 +35,7 @@ impl Leader {
     /// and how many.
     pub(crate) fn waits_for_backend(&self, commit: CommitId, earlier: Option<(CommitId, usize)>) -> Waiting {
         let ahead = self.commits_before(commit);
+        debug_assert!(ahead.is_none_or(|ahead| ahead < self.pending_synced), "those before it are pending too");
         let is_accepted = ahead.is_none();
         let ahead = ahead.unwrap_or_else(|| earlier.map_or(0, |(_, count)| count));
         let (push, pull) = (&self.pushing.retry, &self.pulling.retry);

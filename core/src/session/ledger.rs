@@ -3,6 +3,8 @@
 //! Two marks say how far the leader has stored and the backend has confirmed; what fails is named before the mark passes it.
 //! Keeps R1 (at most once), R2 and R3's order: `Ok` comes in commit order, `Err` and `NotApplicable` as soon as they are known.
 
+mod check;
+
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -66,7 +68,7 @@ impl Ledger {
     }
 
     pub(crate) fn admit(&mut self, ordinal: u64, synced: bool) {
-        debug_assert!(ordinal > self.last);
+        debug_assert!(ordinal > self.last && self.persisted <= self.last, "commits come in their order (R2)");
         self.last = ordinal;
         self.open.push_back(Open { ordinal, state: State::Waiting { synced } });
     }
@@ -74,6 +76,7 @@ impl Ledger {
     /// A commit without any event.
     pub(crate) fn admit_empty(&mut self, ordinal: u64) {
         self.admit(ordinal, false);
+        debug_assert!(self.empty.back().is_none_or(|&before| before < ordinal));
         self.empty.push_back(ordinal);
     }
 
@@ -84,7 +87,13 @@ impl Ledger {
 
     /// The leader has been told of it.
     pub(crate) fn sent_empty(&mut self) {
-        self.empty.pop_front();
+        let told = self.empty.pop_front();
+        debug_assert!(told.is_some_and(|ordinal| ordinal > self.persisted), "it is stored after it is told of");
+    }
+
+    /// The last commit that was made.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
     }
 
     pub(crate) fn persisted(&self) -> u64 {
@@ -137,10 +146,16 @@ impl Ledger {
         if through <= self.persisted {
             return;
         }
+        debug_assert!(through <= self.last, "only what was made is stored (R3)");
+        debug_assert!(self.empty.front().is_none_or(|&ordinal| ordinal > through), "the leader has been told of all of them");
         let before = core::mem::replace(&mut self.persisted, through);
         self.failed_unstored.retain(|&ordinal| ordinal > through);
         out.resolve(Resolution::Persisted { session: self.session, through });
         let from = self.open.partition_point(|open| open.ordinal <= before);
+        debug_assert!(
+            self.open.range(..from).all(|open| open.state != State::Waiting { synced: false }),
+            "it settled when stored"
+        );
         for open in self.open.range_mut(from..) {
             if open.ordinal > through {
                 break;
@@ -161,6 +176,7 @@ impl Ledger {
             let waits = matches!(open.state, State::Waiting { .. });
             waits && open.ordinal == confirmed.commit && open.ordinal <= self.persisted
         };
+        debug_assert!(commits.iter().all(|confirmed| confirmed.commit <= self.last && !confirmed.positions.is_empty()));
         let oldest = self.open.iter().zip(&commits).take_while(is_oldest).count();
         self.open.drain(..oldest);
         let mut commits = commits.into_iter();
@@ -172,6 +188,7 @@ impl Ledger {
             if let Some(open) = self.get(confirmed.commit)
                 && matches!(open.state, State::Waiting { .. })
             {
+                debug_assert!(open.state == State::Waiting { synced: true }, "the backend is told of synced events only (L7)");
                 open.state = State::Confirmed(confirmed);
             }
         }
@@ -180,6 +197,7 @@ impl Ledger {
 
     /// A commit has failed: its backend stage, and its leader stage if that was open and the events have left the queue.
     pub(crate) fn failed(&mut self, commit: CommitId, error: &SyncError, out: &mut Outbox) {
+        debug_assert!(commit.session == self.session && commit.ordinal <= self.last);
         let gone = error.events() != crate::error::Whereabouts::Queued;
         let unstored = commit.ordinal > self.persisted && !self.failed_unstored.contains(&commit.ordinal);
         if unstored && gone {
@@ -199,6 +217,12 @@ impl Ledger {
     pub(crate) fn flush(&mut self, out: &mut Outbox) {
         if !self.confirmed.is_empty() {
             let commits = core::mem::take(&mut self.confirmed);
+            debug_assert!(commits.is_sorted_by(|a, b| a.commit < b.commit), "Ok comes in commit order (R2)");
+            debug_assert!(commits.iter().all(|confirmed| confirmed.commit <= self.persisted), "leader before backend (R2)");
+            debug_assert!(
+                self.open.front().is_none_or(|open| commits.iter().all(|of| of.commit < open.ordinal)),
+                "once each (R1)"
+            );
             out.resolve(Resolution::Confirmed { session: self.session, commits });
         }
     }
@@ -227,11 +251,6 @@ impl Ledger {
             }
             self.open.pop_front();
         }
-    }
-
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
-        let ascending = self.open.iter().zip(self.open.iter().skip(1)).all(|(a, b)| a.ordinal < b.ordinal);
-        if ascending { Ok(()) } else { Err("open receipts are in commit order") }
     }
 }
 

@@ -7,6 +7,7 @@
 //! A session between prepare and finish, or with a transaction under way, takes no events from the leader; they wait, and if
 //! too many wait, the session is seeded anew. Marks and names are taken when they come.
 
+mod check;
 mod ledger;
 mod send;
 mod take;
@@ -136,6 +137,10 @@ impl Session {
         }
     }
 
+    pub(crate) fn is_of(&self, id: SessionId) -> bool {
+        self.id == id
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Closed)
     }
@@ -168,6 +173,7 @@ impl Session {
         self.upstream.clear();
         self.forget_unapplied();
         self.let_go_of_admitted();
+        debug_assert!(self.admitted == 0 && !self.has_news());
     }
 
     /// Up to which confirmed event the database has everything.
@@ -209,12 +215,14 @@ impl Session {
             Phase::Ready => {}
         }
         debug_assert!(self.agreed == self.depth && self.unapplied.is_empty(), "a free session has nothing left to do");
+        debug_assert!(self.preparing.is_empty(), "one commit is prepared at a time");
+        debug_assert!(self.ledger.last() < self.next_commit, "an ordinal is given once (R8)");
         self.held = false;
         let id = CommitId { session: self.id, ordinal: self.next_commit };
         let Batch { events, guard } = batch;
         let guard = guard.map(Arc::new);
         let guarded = events.iter().position(|event| !event.client_only).unwrap_or(0);
-        let mut numbered = SmallVec::with_capacity(events.len());
+        let mut numbered: SmallVec<[OwnEvent; 1]> = SmallVec::with_capacity(events.len());
         let (first, end) = (self.next_event, self.next_event + events.len() as u64);
         for (index, (ordinal, event)) in (first..end).zip(events).enumerate() {
             let own = OwnEvent {
@@ -228,6 +236,9 @@ impl Session {
             self.preparing.push(own);
         }
         self.phase = Phase::Preparing;
+        debug_assert!(numbered.last().is_none_or(|own| own.last && own.id.ordinal + 1 == end), "the last event says so");
+        let guards = || numbered.iter().filter(|own| own.guard.is_some()).count();
+        debug_assert!(guards() == usize::from(guard.is_some() && !numbered.is_empty()), "a guard is on one event");
         Ok(Prepared { id, events: numbered, guard })
     }
 
@@ -248,6 +259,7 @@ impl Session {
             self.preparing.clear();
             return Some(id);
         }
+        debug_assert!(self.agreed == self.depth && self.unapplied.is_empty(), "nothing was taken meanwhile");
         let events = self.preparing.len();
         self.next_commit += 1;
         self.next_event += events as u64;
@@ -259,8 +271,12 @@ impl Session {
         }
         for own in self.preparing.drain(..) {
             self.unadmitted_bytes += own.held_bytes();
+            debug_assert!(own.commit == id.ordinal && own.id.ordinal < self.next_event);
+            debug_assert!(self.pending.back().is_none_or(|before| before.id.ordinal < own.id.ordinal), "in their order (L4)");
             self.pending.push_back(own);
         }
+        debug_assert!(self.depth == self.stack_should_be(), "the stack is what may be undone");
+        debug_assert!(self.ledger.last() == id.ordinal, "each commit has a receipt (R1)");
         Some(id)
     }
 
@@ -296,6 +312,7 @@ impl Session {
         // The seed may hold a transaction of which the leader does not know yet that it was committed.
         let stored = self.ledger.persisted().max(leader.decided_by(self.id, seed.number));
         let gone = self.pending.iter().take_while(|own| own.commit <= stored).count();
+        debug_assert!(gone <= self.admitted, "only what was admitted can be stored (L4)");
         self.pending.drain(..gone);
         self.admitted = self.admitted.saturating_sub(gone);
         self.recount_admitted();
@@ -310,6 +327,7 @@ impl Session {
         self.refused = false;
         // Whoever wanted to commit into the old database asks again, or has gone.
         self.held = false;
+        debug_assert!(self.depth == self.stack_should_be() - self.pending.len(), "a seed holds nothing that is not stored");
         self.phase = Phase::Ready;
         true
     }
@@ -320,6 +338,7 @@ impl Session {
         }
         self.phase = match outcome {
             SessionApplied::Done => {
+                debug_assert!(self.agreed == self.depth && self.unapplied.is_empty(), "the transaction was all that was due");
                 self.upstream_applied = self.upstream_taken;
                 Phase::Ready
             }
@@ -337,6 +356,7 @@ impl Session {
     }
 
     pub(crate) fn seeding(&mut self, id: EffectId) {
+        debug_assert!(self.lost().is_some(), "a database that is of use is not seeded anew");
         self.phase = Phase::Seeding(id);
     }
 
@@ -352,23 +372,5 @@ impl Session {
         if self.is_open() && !matches!(self.phase, Phase::Seeding(_) | Phase::Preparing) {
             self.phase = Phase::Lost("the history was reset".into());
         }
-    }
-
-    /// What [`crate::Node::check`] asks for.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
-        let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
-        rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
-        let bytes: usize = self.unsent().map(OwnEvent::held_bytes).sum();
-        rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
-        rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
-        rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
-        let unapplied = self.settled + self.upstream.len().saturating_sub(self.agreed);
-        rule(self.unapplied.len() == unapplied, "what the database has to be given of the leader's is at hand")?;
-        if matches!(self.phase, Phase::Ready) {
-            rule(self.agreed == self.depth && self.unapplied.is_empty(), "a free session has nothing left to do")?;
-            rule(self.depth == self.upstream.len() + self.pending.len(), "the stack is what may be undone")?;
-        }
-        rule(self.upstream.iter().zip(self.upstream.iter().skip(1)).all(|(a, b)| a < b), "upstream places ascend")?;
-        self.ledger.check()
     }
 }

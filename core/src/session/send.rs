@@ -15,10 +15,12 @@ impl Session {
         while let Some((commit, events)) = self.next_to_send() {
             let first = if events == 0 { None } else { self.place_to_send() };
             let range = self.admitted..self.admitted + events;
+            debug_assert!(events == 0 || first.is_some_and(|first| first > self.head), "it comes behind what was taken (L1)");
             let arrival = Arrival { commit, events: &self.pending, range, first, again: self.again || !self.is_open() };
             match leader.admit(config, arrival) {
                 Ok(()) => self.sent(events),
                 Err(_) => {
+                    debug_assert!(!self.again, "a session is refused once");
                     ahead += 1;
                     (self.refused, self.again) = (true, true);
                 }
@@ -41,9 +43,11 @@ impl Session {
         }
         let first = first.filter(|_| !self.refused)?;
         let mut end = self.admitted + 1;
+        debug_assert!(self.admitted == 0 || self.pending[self.admitted - 1].last, "commits are admitted whole");
         if !first.last {
             end += self.pending.range(end..).take_while(|own| own.commit == first.commit).count();
         }
+        debug_assert!(self.pending[end - 1].last, "a commit is sent whole");
         Some((first.commit_id(), end - self.admitted))
     }
 
@@ -79,6 +83,7 @@ impl Session {
     pub(super) fn pop_pending(&mut self) {
         let Some(first) = self.pending.pop_front() else { return };
         if self.admitted == 0 {
+            debug_assert!(false, "the leader has stored only what it has admitted");
             return;
         }
         self.admitted -= 1;
@@ -96,6 +101,7 @@ impl Session {
         }
         let from = self.admitted;
         self.admitted += events;
+        debug_assert!(self.admitted <= self.pending.len());
         if self.admitted == self.pending.len() {
             self.unadmitted_bytes = 0;
         } else {
@@ -114,5 +120,6 @@ impl Session {
         self.pending.drain(..self.admitted);
         self.admitted = 0;
         self.recount_admitted();
+        debug_assert!((self.admitted_synced, self.admitted_after_synced) == (0, 0));
     }
 }

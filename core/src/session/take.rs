@@ -15,7 +15,7 @@ use crate::txn::{Heads, SessionTxn, Txn, Unit};
 use super::{Phase, Session};
 
 /// Units at the bottom of the stack that are kept before the database is told to forget them: one transaction for many.
-const FORGET_AT: usize = 256;
+pub(super) const FORGET_AT: usize = 256;
 
 impl Session {
     /// The leader has stored something. It is taken now or, if the session is busy, later.
@@ -27,7 +27,9 @@ impl Session {
             // The last one stays: its number shows what is missing, as soon as the session is free.
             self.waiting.clear();
         }
+        debug_assert!(self.waiting.back().is_none_or(|before| before.number < txn.number), "it is told in the order of storage");
         self.waiting.push_back(txn.clone());
+        debug_assert!(self.waiting.len() <= backlog.max(1) || matches!(self.phase, Phase::Seeding(_)), "no queue grows (V5)");
     }
 
     /// Takes what waits, if the session is free, and orders one transaction for all of it.
@@ -54,6 +56,7 @@ impl Session {
         self.refused &= !any;
         if self.agreed < self.depth || self.settled > 0 || self.stack_should_be() > self.depth || self.forget >= FORGET_AT {
             let txn = self.transaction();
+            debug_assert!(txn.undo > 0 || txn.forget > 0 || !txn.apply.is_empty(), "a transaction does something");
             let id = out.effect(Effect::Session { session: self.id, txn });
             self.phase = Phase::Applying(id);
         } else {
@@ -61,7 +64,7 @@ impl Session {
         }
     }
 
-    fn stack_should_be(&self) -> usize {
+    pub(super) fn stack_should_be(&self) -> usize {
         self.upstream.len() + self.pending.len()
     }
 
@@ -76,6 +79,9 @@ impl Session {
         };
         apply.extend(self.pending.iter().map(own).skip(self.agreed.saturating_sub(self.upstream.len())));
         let txn = SessionTxn { undo: self.depth - self.agreed, forget: core::mem::take(&mut self.forget), apply };
+        let undoable = txn.apply.iter().filter(|unit| unit.undoable).count();
+        debug_assert!(self.agreed + undoable == self.stack_should_be(), "the transaction leaves what may be undone (S3)");
+        debug_assert!(txn.apply.is_sorted_by_key(|unit| unit.undoable), "what has settled comes below");
         self.depth = self.stack_should_be();
         self.agreed = self.depth;
         txn
@@ -114,6 +120,7 @@ impl Session {
             Delta::Rebase { taken, moved, .. } => (taken, moved),
         };
         let taken = self.whole_commits(in_place);
+        debug_assert!(taken <= in_place && in_place <= self.admitted, "only what was admitted comes back");
         moved.splice(0..0, (taken..in_place).map(|index| (index, index)));
         for entry in &txn.append[..taken] {
             // The first pending event, where it stands: the unit stays, and now counts as one of the leader's.
@@ -133,6 +140,7 @@ impl Session {
     /// Of so many pending events, those of commits that end among them. A commit that others' events have come into was judged in
     /// parts by the leader and as a whole here: what is in place of it has to be applied again.
     fn whole_commits(&self, events: usize) -> usize {
+        debug_assert!(events <= self.pending.len());
         let Some(next) = self.pending.get(events) else { return events };
         events - self.pending.range(..events).rev().take_while(|own| own.commit == next.commit).count()
     }
@@ -140,6 +148,7 @@ impl Session {
     /// Puts a stored entry behind the leader's others. What the backend has is applied or left out by itself, as it was there.
     fn put(&mut self, entry: &Entry, heads: &Heads) {
         let at = entry.seq.pos;
+        debug_assert!(at > self.head, "the leader's entries come in their order (L1)");
         self.head = at;
         if entry.standing != Standing::Pending {
             // Whatever stands before a settled entry is settled too.
@@ -166,6 +175,7 @@ impl Session {
                 self.forget += 1;
             } else {
                 let unit = &mut self.unapplied[self.settled];
+                debug_assert!(unit.undoable, "a unit settles once");
                 (unit.undoable, unit.commit, unit.guard) = (false, None, None);
                 self.settled += 1;
             }
@@ -179,6 +189,7 @@ impl Session {
         }
         let mut indices: Vec<usize> = moved.iter().map(|&(_, index)| index - taken).collect();
         indices.sort_unstable();
+        debug_assert!(indices.iter().all(|&index| index < self.admitted), "only what was admitted comes back");
         self.remove_pending(&indices);
     }
 
@@ -196,6 +207,8 @@ impl Session {
 
     fn remove_pending(&mut self, indices: &[usize]) {
         let Some(&first) = indices.first() else { return };
+        debug_assert!(indices.is_sorted_by(|a, b| a < b), "indices ascend, each once");
+        let left = self.pending.len() - indices.len();
         self.agreed = self.agreed.min(self.upstream.len() + first);
         self.admitted -= indices.iter().filter(|&&index| index < self.admitted).count();
         let mut goes = indices.iter().copied().peekable();
@@ -205,6 +218,7 @@ impl Session {
             index += 1;
             stays
         });
+        debug_assert_eq!(self.pending.len(), left, "only these go (L4)");
         self.recount_admitted();
     }
 }

@@ -88,7 +88,7 @@ fn options() -> Option<Options> {
 impl Options {
     /// Whether everything holds.
     fn run(&self) -> Result<bool, Box<dyn std::error::Error>> {
-        let mut out = io::stdout().lock();
+        let mut out = io::stdout();
         if let Some(path) = &self.replay {
             let trace = Trace::load(path)?;
             write!(out, "{}", sim::tell(&trace, None, self.lines))?;

@@ -158,3 +158,26 @@ fn sessions_that_can_take_no_commit() {
     s.run();
     insta::assert_snapshot!(s.end());
 }
+
+// Verifies: R6, V5
+#[test]
+fn what_can_not_be_found_at_the_backend_takes_no_room() {
+    let config = Config { pending_events: 2, ..Config::default() };
+    let mut s = Script::ready_with(
+        config,
+        "A commit of A and b is withdrawn after it may have been sent, and A is found at the backend: b is in quarantine for good. It \
+         takes no room, after a restart neither.",
+    );
+    let a = s.commit(1, "A b");
+    s.store();
+    s.push_reply_lost();
+    s.withdraw(a);
+    s.store();
+    assert_eq!(s.quarantine(), ["A", "b"]);
+    s.run_awake();
+    assert_eq!(s.quarantine(), ["b"]);
+    s.crash();
+    s.open(2);
+    s.commit(2, "C");
+    assert!(s.try_commit(2, events("D")).is_ok(), "there is room for two");
+}

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use countersign_core::{BackendFailure, Certainty, CommitId, Config, Input, OfflinePolicy, Reason, StuckPolicy, SyncError};
+use countersign_core::{
+    BackendFailure, Certainty, CommitId, Config, Input, Notice, OfflinePolicy, Output, Reason, StuckPolicy, SyncError,
+};
 use tests::script::Script;
 
 /// The backend refuses every push that holds this event, and takes the others, until the machine has nothing to push.
@@ -310,4 +312,24 @@ fn a_withdrawal_that_waits_outlives_its_session() {
     assert_eq!(s.quarantine(), ["A"]);
     assert!(s.backend_log().is_empty());
     insta::assert_snapshot!(s.end());
+}
+
+// Verifies: L7, R6
+#[test]
+fn a_client_only_commit_between_sent_ones_was_not_sent() {
+    let mut s =
+        Script::ready("A, b and C are pushed, the reply is lost, and b, which is client-only, is withdrawn: that is certain.");
+    s.commit(1, "A");
+    let b = s.commit(1, "b");
+    s.commit(1, "C");
+    s.store_all();
+    s.push_reply_lost();
+    s.withdraw(b);
+    s.store();
+    assert_eq!(s.quarantine(), ["b"]);
+    let certainties = s.outputs().iter().filter_map(|output| match output {
+        Output::Notify(Notice::Quarantined { commit, error }) if *commit == b => Some(error.certainty()),
+        _ => None,
+    });
+    assert_eq!(certainties.collect::<Vec<_>>(), [Certainty::NotApplied]);
 }

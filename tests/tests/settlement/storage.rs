@@ -1,6 +1,6 @@
 //! Trouble with the disk.
 
-use countersign_core::{CommitError, Config, StorageClass, SyncState};
+use countersign_core::{CommitError, Config, Effect, Input, Materialised, Output, StorageClass, StorageFailure, SyncState};
 use tests::script::{Script, events};
 
 fn two_in_flight(about: &str) -> Script {
@@ -203,4 +203,23 @@ fn a_transaction_is_bounded_and_never_cuts_a_commit() {
     s.run();
     assert_eq!(s.positions(c), [8]);
     insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V4
+#[test]
+fn a_damaged_file_is_not_tried_again_whatever_comes_after() {
+    let mut s = two_in_flight("The file is damaged. What is said of the second transaction after that changes nothing.");
+    s.commit(1, "A");
+    s.commit(1, "B");
+    let ordered = s.outputs().iter().filter_map(|output| match output {
+        Output::Effect { id, effect: Effect::Materialise(_) } => Some(*id),
+        _ => None,
+    });
+    let ids: Vec<_> = ordered.collect();
+    let [.., first, second] = ids[..] else { panic!("two are under way") };
+    let met = |class| StorageFailure { class, message: "it was met".into() };
+    s.tell(Input::Materialised { id: first, outcome: Materialised::UnknownOutcome(met(StorageClass::Corrupt)) });
+    s.tell(Input::Materialised { id: second, outcome: Materialised::Failed(met(StorageClass::Full)) });
+    assert!(matches!(s.status().sync, SyncState::StorageBroken { .. }));
+    assert_eq!(s.status().next, None, "a deadline that nobody looks at would pass again and again");
 }

@@ -2,7 +2,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
 use super::*;
-use crate::event::Event;
+use crate::event::{Event, Origin};
 use crate::id::{EventId, SessionId};
 use crate::seq::Seq;
 
@@ -28,7 +28,7 @@ fn foreign(at: u64) -> Entry {
 fn tail(names: &str) -> Tail {
     let mut tail = Tail::new(true, &Heads::default(), Pos::ROOT);
     for (name, ordinal) in names.split_whitespace().zip(1..) {
-        tail.push_own(own(ordinal, name), true, 0);
+        tail.push_own(own(ordinal, name), !name.starts_with(char::is_lowercase), 0);
     }
     tail.check().unwrap();
     tail
