@@ -116,7 +116,7 @@ impl Leader {
 
     /// Orders the next pull, if one is due.
     pub(super) fn pull(&mut self, config: &Config, out: &mut Outbox) {
-        if self.closing || !self.may_sync() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
+        if !self.may_pull() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
             return;
         }
         if let Some(outstanding) = &self.pulling.outstanding {

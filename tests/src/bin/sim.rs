@@ -88,7 +88,8 @@ fn options() -> Option<Options> {
 impl Options {
     /// Whether everything holds.
     fn run(&self) -> Result<bool, Box<dyn std::error::Error>> {
-        let mut out = io::stdout().lock();
+        // Not locked: the threads that run worlds write, too.
+        let mut out = io::stdout();
         if let Some(path) = &self.replay {
             let trace = Trace::load(path)?;
             write!(out, "{}", sim::tell(&trace, None, self.lines))?;

@@ -22,6 +22,12 @@ pub(crate) struct Incarnation {
     pub(crate) log: Vec<Held>,
 }
 
+impl Incarnation {
+    pub(crate) fn holds(&self, id: &EventId) -> bool {
+        self.log.iter().any(|held| held.own.id == *id)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Backend {
     /// The last one is live.

@@ -10,6 +10,7 @@ use countersign_core::{
 use super::Violation;
 use super::database::Database;
 use super::disk::Disk;
+use super::heard::Heard;
 use super::transcript::Hash;
 
 /// What storage has been told to do.
@@ -153,6 +154,7 @@ pub(crate) struct Client {
     pub(crate) lose_next_reply: bool,
     /// A push of this client was lost on its way back: its parent and length.
     pub(crate) lost_reply: Option<(u64, usize)>,
+    pub(crate) heard: Heard,
 }
 
 impl Client {
@@ -179,6 +181,7 @@ impl Client {
             barren: (0, Time::ZERO),
             lose_next_reply: false,
             lost_reply: None,
+            heard: Heard::default(),
         }
     }
 

@@ -31,8 +31,8 @@ impl World {
     fn check_answers(&self, c: usize) -> Result<(), Violation> {
         let client = &self.clients[c];
         let Some(process) = &client.process else { return Ok(()) };
+        self.model.judge_answers(c, client, &self.backend)?;
         for &session in client.sessions.keys() {
-            self.model.judge_answers(&process.node, session, process.deadline.map(|(at, _)| at))?;
             // Without a backend, what has settled is the log.
             let heads = &client.disk.heads;
             let stored = if client.config.backend { heads.upstream } else { heads.settled.global };
@@ -103,7 +103,7 @@ impl World {
         self.fresh_commits()?;
         self.rest()?;
         self.check_rest()?;
-        self.model.check_fresh()?;
+        self.model.check_fresh(&self.clients)?;
         for c in 0..self.clients.len() {
             self.replay(c)?;
         }

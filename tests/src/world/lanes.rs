@@ -23,6 +23,7 @@ impl World {
         let Some((id, job)) = self.clients[c].storage.pop_front() else { return Ok(()) };
         let answer = match job {
             Job::Materialise(txn) => {
+                let is_next = txn.number == self.clients[c].told + 1;
                 let outcome = self.materialise(c, &txn)?;
                 if self.choices.chance(self.swarm.crash) && self.choices.chance(100) {
                     if matches!(outcome, Materialised::Committed { .. }) {
@@ -33,6 +34,7 @@ impl World {
                 if matches!(outcome, Materialised::Committed { .. }) {
                     self.clients[c].told = txn.number;
                 }
+                self.clients[c].heard.stored(self.now, is_next, &outcome)?;
                 Input::Materialised { id, outcome }
             }
             Job::Snapshot(session) => {

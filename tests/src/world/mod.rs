@@ -9,6 +9,7 @@ pub(crate) mod client;
 mod database;
 mod disk;
 mod finish;
+pub(crate) mod heard;
 mod lanes;
 mod network;
 mod reach;
@@ -386,7 +387,9 @@ impl World {
         }
         let name = self.clients[c].name.clone();
         self.transcript.line(now, &name, || transcript::input(&input));
-        if let Some(process) = &mut self.clients[c].process {
+        let client = &mut self.clients[c];
+        client.heard.said(now, &input);
+        if let Some(process) = &mut client.process {
             process.record(now, &input);
             process.node.handle(now, input);
         }
@@ -396,7 +399,9 @@ impl World {
     /// Takes what a client's machine says, and checks it.
     pub(crate) fn after(&mut self, c: usize) -> Result<(), Violation> {
         self.inputs += 1;
-        let Some(process) = &mut self.clients[c].process else { return Ok(()) };
+        let client = &mut self.clients[c];
+        client.heard.tick(self.now, &client.config);
+        let Some(process) = &mut client.process else { return Ok(()) };
         let outputs = process.drain();
         let holds = process.node.check();
         self.trace.add(&(self.now.0, c, self.clients[c].process.as_ref().map(Process::trace)));
@@ -416,9 +421,9 @@ impl World {
     fn output(&mut self, c: usize, output: Output) -> Result<(), Violation> {
         match output {
             Output::Effect { id, effect } => self.effect(c, id, effect),
-            Output::Resolve(resolution) => self.model.resolved(c, &resolution, &self.clients[c], &self.backend, &mut self.reach),
+            Output::Resolve(resolution) => self.model.resolved(&resolution, &self.clients[c], &self.backend, &mut self.reach),
             Output::Notify(notice) => {
-                self.noticed(&notice);
+                self.noticed(c, &notice);
                 Ok(())
             }
             _ => Ok(()),

@@ -48,6 +48,8 @@ impl World {
         }
         self.model.pushed(&push, &client.disk, &client.config, &mut self.reach)?;
         client.push = Some((id, push.clone()));
+        self.check_fence(c, &push)?;
+        let client = &self.clients[c];
         let life = client.life;
         if !client.link || self.choices.chance(self.swarm.refuse_connection) {
             let after = self.latency();
@@ -104,8 +106,8 @@ impl World {
         if !expected && !self.choices.chance(self.swarm.noise) {
             return Ok(());
         }
-        if expected {
-            self.clients[c].push = None;
+        if expected && let Some((_, push)) = self.clients[c].push.take() {
+            self.clients[c].heard.push_answered(self.now, &push, failure.as_deref());
         }
         let answer = match failure {
             None => Input::PushOk { id },
@@ -224,6 +226,8 @@ impl World {
             }
             self.note_echo(c, &page);
         }
+        let known = self.clients[c].node().and_then(|node| node.backend()).is_none_or(|known| *known == page.backend);
+        self.clients[c].heard.pulled(self.now, &page, known, &self.backend);
         let answer = Input::Pulled { id, page };
         self.remember(c, &answer);
         self.input(c, answer)
@@ -254,6 +258,7 @@ impl World {
     fn pull_fails(&mut self, c: usize, id: EffectId, failure: BackendFailure) -> Result<(), Violation> {
         self.clients[c].pull = None;
         self.clients[c].stream = None;
+        self.clients[c].heard.pull_failed(self.now, &failure);
         let answer = Input::PullFailed { id, failure };
         self.remember(c, &answer);
         self.input(c, answer)

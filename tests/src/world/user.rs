@@ -3,6 +3,7 @@
 use countersign_core::{Batch, CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId, Time};
 
 use super::client::{Local, Process};
+use super::heard::Heard;
 use super::state::{self, CLIENT_ONLY, FORBIDDEN, GUARDS, STICKY, STUCK, SYNCED};
 use super::{Event, Violation, World, variants};
 
@@ -34,7 +35,6 @@ impl World {
             }
         }
         if self.choices.chance(swarm.offline_for_good) {
-            self.model.offline_for_good(c);
             self.input(c, Input::OfflineForGood)?;
         }
         if self.choices.chance(swarm.auth) && self.clients[c].authorised {
@@ -349,7 +349,8 @@ impl World {
         }
         let applied = local.db.commit(&prepared);
         if applied {
-            self.model.admitted(c, self.clients[c].life, &prepared);
+            self.model.admitted(c, &prepared);
+            self.clients[c].heard.made(now, prepared.id);
         }
         let name = self.clients[c].name.clone();
         self.transcript.line(now, &name, || format!("< finish {id} {applied}"));
@@ -376,6 +377,7 @@ impl World {
         self.transcript.line(self.now, &name, || format!("boots at txn {}, {} pending", boot.number, boot.pending.len()));
         client.process = Some(Process::start(&client.config, boot, seed, self.replays)?);
         client.told = client.disk.number;
+        client.heard = Heard::begin(client.disk.heads.upstream);
         self.news(c);
         self.model.booted(c, &self.clients[c], &mut self.reach)?;
         self.after(c)?;
@@ -404,7 +406,7 @@ impl World {
         }
         self.replay(c)?;
         self.clients[c].kill();
-        self.model.killed(c, &self.clients[c], &mut self.reach)?;
+        self.model.killed(c, &self.clients[c], &self.backend, &mut self.reach)?;
         let after = 1_000 + self.choices.below(3_000_000);
         self.schedule(after, Event::Boot(c));
         Ok(())
@@ -434,16 +436,17 @@ impl World {
         self.model.closed(c, &self.clients[c])?;
         self.replay(c)?;
         self.clients[c].kill();
-        self.model.killed(c, &self.clients[c], &mut self.reach)?;
+        self.model.killed(c, &self.clients[c], &self.backend, &mut self.reach)?;
         let after = 1_000 + self.choices.below(3_000_000);
         self.schedule(after, Event::Boot(c));
         Ok(())
     }
 
-    pub(crate) fn noticed(&mut self, notice: &Notice) {
+    pub(crate) fn noticed(&mut self, c: usize, notice: &Notice) {
         if let Some(mark) = variants::notice(notice) {
             self.reach.mark(mark);
         }
+        self.clients[c].heard.shaken |= matches!(notice, Notice::BackendIdMismatch { .. });
         if let Notice::BackendIdMismatch { expected, received } = notice
             && *expected != *received
             && !received.starts_with('b')
