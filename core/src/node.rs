@@ -205,7 +205,7 @@ impl Node {
     /// Says what does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
         self.leader.check()?;
-        self.sessions.values().try_for_each(Session::check)
+        self.sessions.values().try_for_each(|session| session.check(self.config.session_backlog))
     }
 
     fn tick(&mut self, now: Time) {

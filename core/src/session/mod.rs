@@ -353,11 +353,12 @@ impl Session {
     }
 
     /// What [`crate::Node::check`] asks for.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
+    pub(crate) fn check(&self, backlog: usize) -> Result<(), &'static str> {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
         rule(self.admitted <= self.pending.len(), "admitted events are among the session's pending ones")?;
         let bytes: usize = self.unsent().map(OwnEvent::held_bytes).sum();
         rule(bytes == self.unadmitted_bytes, "the bytes that are not admitted are counted right")?;
+        rule(self.waiting.len() <= backlog.max(1), "what waits to be taken is within its limit")?;
         rule(self.upstream_applied <= self.upstream_taken, "what the database has of the global order has been taken")?;
         rule(self.agreed <= self.depth, "what stands as it should is on the stack")?;
         let unapplied = self.settled + self.upstream.len().saturating_sub(self.agreed);

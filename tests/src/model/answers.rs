@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::{Class, CommitId, EventId, Node, SessionId, Stage as Which, Time, Waiting, Why};
+use countersign_core::{Class, CommitId, Node, SessionId, Stage as Which, Time, Waiting, Why};
 
 use super::{Commit, Model, Stage, violated};
 use crate::world::Violation;
 use crate::world::backend::Backend;
 use crate::world::client::Client;
+use crate::world::heard::ToPush;
 
 impl Commit {
     fn is_open(&self, which: Which) -> bool {
@@ -29,7 +30,7 @@ impl Model {
         let Some(process) = &client.process else { return Ok(()) };
         let of_client = || self.commits.values().filter(|commit| commit.client == c && !commit.lost);
         let sessions: BTreeSet<SessionId> = of_client().map(|commit| commit.id.session).collect();
-        let to_push: Vec<(EventId, CommitId)> = client.to_push().collect();
+        let to_push: Vec<ToPush> = client.to_push(backend.keeps_ids).collect();
         let deadline = process.deadline.map(|(at, _)| at);
         let mut open = 0;
         for session in sessions {
@@ -86,32 +87,31 @@ impl Model {
         waiting: &Waiting,
         client: &Client,
         backend: &Backend,
-        to_push: &[(EventId, CommitId)],
+        to_push: &[ToPush],
     ) -> Result<(), Violation> {
         let heard = &client.heard;
         // Where pulls carry no identities, equal events may be taken for one another.
         if heard.shaken || !backend.keeps_ids || client.disk.unsettled.is_some() || !client.config.backend {
             return Ok(());
         }
-        let mut before: Vec<CommitId> = to_push.iter().map(|&(_, of)| of).take_while(|&of| of != commit.id).collect();
-        before.dedup();
-        let is_queued = before.len() < to_push.len() && to_push.iter().any(|&(_, of)| of == commit.id);
         // What is to leave the queue may have done so in memory.
-        let gives_up = client.config.offline.withdraw && heard.was_final.is_some();
+        let gives_up = client.config.offline.withdraw && (heard.was_final.is_some() || heard.turned);
         let may_be_gone = |id: &CommitId| gives_up || heard.doomed.contains(id) || heard.refused.contains(id);
         if may_be_gone(&commit.id) {
             return Ok(());
         }
-        let (least, most) = match is_queued {
-            true => (before.iter().filter(|id| !may_be_gone(id)).count(), before.len()),
-            false => {
-                let earlier = self.of_session(commit.id.session).take_while(|earlier| earlier.id < commit.id);
-                let open = earlier.filter(|earlier| !earlier.lost && earlier.is_open(Which::Backend)).count();
-                (open, open)
-            }
-        };
+        let queued: Vec<&ToPush> = to_push.iter().filter(|next| next.commit == commit.id).collect();
+        let mut before: Vec<&ToPush> = to_push.iter().take_while(|next| next.commit != commit.id).collect();
+        // A commit is before it as long as one of its events is.
+        before.sort_by_key(|next| (next.commit, next.may_be_accepted));
+        before.dedup_by_key(|next| next.commit);
+        let least = before.iter().filter(|next| !next.may_be_accepted && !may_be_gone(&next.commit)).count();
         let told = waiting.ahead;
-        if (least..=most).contains(&told) {
+        let earlier = self.of_session(commit.id.session).take_while(|earlier| earlier.id < commit.id);
+        let open = earlier.filter(|earlier| !earlier.lost && earlier.is_open(Which::Backend)).count();
+        let most = before.len();
+        let may_be_accepted = queued.iter().all(|next| next.may_be_accepted);
+        if (!queued.is_empty() && (least..=most).contains(&told)) || (may_be_accepted && told == open) {
             return Ok(());
         }
         violated(
@@ -134,11 +134,16 @@ impl Model {
         let is_stuck = |id: &CommitId| heard.stuck.contains(id) && !heard.doomed.contains(id);
         let is_earlier = |id: &CommitId| *id != commit.id && self.commits.get(id).is_some_and(|found| found.client == commit.client);
         let (hindered, offline) = (heard.wants_auth || heard.shaken, heard.offline || heard.outage.is_some());
+        let turned = heard.turned;
         let fits = match &waiting.why {
             Why::Persisting => at_leader && !heard.storage_fails && !heard.storage_broken,
             Why::StorageTrouble(failure) => at_leader && heard.storage.contains(failure) && !heard.storage_broken,
             Why::StorageBroken { .. } => heard.storage_broken,
-            Why::Offline { since, .. } => !at_leader && offline && heard.outage == Some(*since) && !heard.wants_auth,
+            Why::Offline { since, .. } => {
+                // Of a clock that went back, only that much is known.
+                let is_right = heard.outage == Some(*since) || (turned && heard.outage.is_some_and(|outage| *since <= outage));
+                !at_leader && offline && is_right && !heard.wants_auth
+            }
             Why::NeedsAuth { .. } => !at_leader && heard.wants_auth,
             Why::BackendIdMismatch { .. } => !at_leader && backend.incarnations.len() > 1 && heard.shaken,
             Why::BackendLogBroken { .. } => !at_leader && heard.gap && !offline && !heard.wants_auth,
@@ -150,7 +155,7 @@ impl Model {
                 !at_leader && is_open && behind.session == commit.id.session && *behind < commit.id
             }
             Why::Withdrawing => {
-                let gives_up = client.config.offline.withdraw && heard.was_final.is_some();
+                let gives_up = client.config.offline.withdraw && (heard.was_final.is_some() || heard.turned);
                 !at_leader && (gives_up || hindered || heard.doomed.contains(&commit.id) || heard.refused.contains(&commit.id))
             }
             _ => false,

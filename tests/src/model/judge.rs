@@ -222,7 +222,7 @@ pub(super) fn is_allowed(commit: &Commit, error: &SyncError, client: &Client, ba
             matches!(client.config.stuck, StuckPolicy::WithdrawAfter(_)) && heard.stuck.contains(&commit.id)
         }
         SyncError::InvalidPush { cause: InvalidPush::BackendIdMismatch { .. }, .. } => backend.incarnations.len() > 1,
-        SyncError::IsOffline { .. } => heard.was_final_for(commit.id),
+        SyncError::IsOffline { .. } => heard.was_final_for(commit.id, &client.config),
         _ => false,
     }
 }

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_core::{CommitId, EventId, SessionId};
 
 use super::judge::holds;
-use super::{Model, Stage, violated};
+use super::{Commit, Model, Stage, violated};
 use crate::world::Violation;
 use crate::world::backend::Backend;
 use crate::world::client::Client;
 use crate::world::state::State;
+use crate::world::swarm::Lasting;
 
 impl Model {
     pub(crate) fn check_rest(&self, clients: &[Client], backend: &Backend, shifted: bool) -> Result<(), Violation> {
@@ -43,6 +44,24 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// A commit that has not settled, and has no reason to wait while this lasts at the first client.
+    pub(crate) fn waits_in_spite_of(&self, lasting: Lasting, clients: &[Client]) -> Option<CommitId> {
+        let has_reason = |commit: &Commit| {
+            let is_stored = commit.leader != Stage::Open;
+            let in_dead_session = || clients[0].sessions.get(&commit.id.session).is_some_and(|local| local.dead);
+            match lasting {
+                _ if commit.client != 0 => false,
+                Lasting::Nothing => false,
+                // The leader goes on with what it has of the session, and the session can't give it more.
+                Lasting::DeadSession => !is_stored && in_dead_session(),
+                Lasting::Offline | Lasting::Deaf | Lasting::Unauthorised => is_stored || in_dead_session(),
+                Lasting::DiskFull | Lasting::SlowDisk => true,
+            }
+        };
+        let open = |commit: &&Commit| !commit.lost && (commit.leader == Stage::Open || commit.backend == Stage::Open);
+        self.commits.values().filter(open).find(|commit| !has_reason(commit)).map(|commit| commit.id)
     }
 
     /// A file holds what was committed, word for word but for what the backend has changed.

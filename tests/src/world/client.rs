@@ -155,6 +155,10 @@ pub(crate) struct Client {
     /// A push of this client was lost on its way back: its parent and length.
     pub(crate) lost_reply: Option<(u64, usize)>,
     pub(crate) heard: Heard,
+    /// Nothing that it is sent arrives.
+    pub(crate) deaf: bool,
+    /// Its disk takes seconds.
+    pub(crate) slow_disk: bool,
 }
 
 impl Client {
@@ -182,6 +186,8 @@ impl Client {
             lose_next_reply: false,
             lost_reply: None,
             heard: Heard::default(),
+            deaf: false,
+            slow_disk: false,
         }
     }
 

@@ -35,11 +35,14 @@ pub(crate) struct Heard {
     /// Failed pushes and pulls since one last worked.
     pub(crate) pushes: u32,
     pub(crate) pulls: u32,
+    /// The clock has gone back.
+    pub(crate) turned: bool,
     /// A page had a hole, or ended before it should have.
     pub(crate) gap: bool,
-    /// How far pulls have shown the backend's log, and which own events were shown or acknowledged.
+    /// How far pulls have shown the backend's log, and which own events were shown there, or acknowledged.
     cursor: u64,
-    accepted: BTreeSet<EventId>,
+    shown: BTreeSet<EventId>,
+    acknowledged: BTreeSet<EventId>,
     /// Commits that the backend has refused alone without saying for ever, with what it said; and any that were refused so.
     pub(crate) stuck: BTreeSet<CommitId>,
     pub(crate) refused: BTreeSet<CommitId>,
@@ -78,8 +81,11 @@ impl Heard {
         }
     }
 
-    /// Whether an outage counted as final when this commit waited.
-    pub(crate) fn was_final_for(&self, commit: CommitId) -> bool {
+    /// Whether an outage may have counted as final when this commit waited: of a clock that went back, nothing is known.
+    pub(crate) fn was_final_for(&self, commit: CommitId, config: &Config) -> bool {
+        if self.turned && config.offline.deadline.is_some() {
+            return true;
+        }
         let made = self.when_made(commit).map_or(Time::ZERO, |(_, at)| at);
         self.is_final || self.was_final.is_some_and(|last| last >= made)
     }
@@ -125,7 +131,7 @@ impl Heard {
         let Some(failure) = failure else {
             self.pushes = 0;
             self.reached(now);
-            self.accepted.extend(push.events.iter().map(|own| own.id));
+            self.acknowledged.extend(push.events.iter().map(|own| own.id));
             return;
         };
         self.pushes += 1;
@@ -182,7 +188,7 @@ impl Heard {
         for event in &page.events {
             if event.seq == self.cursor + 1 {
                 (self.cursor, self.pulls) = (self.cursor + 1, 0);
-                self.accepted.extend(backend.live().log.get(event.seq as usize - 1).map(|held| held.own.id));
+                self.shown.extend(backend.live().log.get(event.seq as usize - 1).map(|held| held.own.id));
             }
         }
     }
@@ -225,17 +231,31 @@ impl Heard {
         Ok(())
     }
 
-    pub(crate) fn is_accepted(&self, id: &EventId) -> bool {
-        self.accepted.contains(id)
+    /// Whether a machine may take this event for accepted. Of a push that the log has moved under, only a pull shows what became of it.
+    fn may_be_accepted(&self, id: &EventId) -> bool {
+        self.shown.contains(id) || self.acknowledged.contains(id)
     }
 }
 
+/// An event that a machine has to push.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToPush {
+    id: EventId,
+    pub(crate) commit: CommitId,
+    /// It was shown or acknowledged, and the machine may have taken note of it.
+    pub(crate) may_be_accepted: bool,
+}
+
 impl Client {
-    /// The own synced events that the file holds and that the machine does not know to be accepted: what it has to push, in its order.
-    pub(crate) fn to_push(&self) -> impl Iterator<Item = (EventId, CommitId)> + '_ {
+    /// The own synced events that the file holds and that it does not know to be accepted: what the machine has to push, in its order,
+    /// but for those that it may know to be.
+    pub(crate) fn to_push(&self, keeps_ids: bool) -> impl Iterator<Item = ToPush> + '_ {
         let through = self.disk.heads.upstream.max(self.disk.heads.acknowledged);
         let rows = self.disk.undoable().filter(move |row| !row.entry.event.client_only && row.entry.seq.pos.global > through);
-        rows.filter_map(|row| Some((row.entry.own_id()?, row.entry.commit_id()?))).filter(|(id, _)| !self.heard.is_accepted(id))
+        let rows = rows.filter_map(|row| Some((row.entry.own_id()?, row.entry.commit_id()?)));
+        // Where pulls carry no identities, equal events may be taken for one another.
+        let rows = rows.filter(move |(id, _)| !keeps_ids || !self.heard.shown.contains(id));
+        rows.map(|(id, commit)| ToPush { id, commit, may_be_accepted: self.heard.may_be_accepted(&id) })
     }
 }
 
@@ -247,10 +267,10 @@ impl World {
         if client.heard.shaken {
             return Ok(());
         }
-        let mut waiting = client.to_push();
+        let mut waiting = client.to_push(self.backend.keeps_ids);
         for own in &push.events {
-            let next = waiting.next();
-            if next.is_none_or(|(id, _)| id != own.id) {
+            let next = waiting.find(|next| next.id == own.id || !next.may_be_accepted);
+            if next.is_none_or(|next| next.id != own.id) {
                 return Err(Violation::new("L5", format!("{:?} is pushed, and what comes next is {next:?}", own.id)));
             }
         }

@@ -11,6 +11,7 @@ mod disk;
 mod finish;
 pub(crate) mod heard;
 mod lanes;
+mod lasting;
 mod network;
 mod reach;
 mod soak;
@@ -87,7 +88,10 @@ pub(crate) enum Event {
     LinkUp(usize),
     DiskFreed(usize),
     Credentials(usize),
+    Hears(usize),
     Calm,
+    /// The backend shows what it had taken by then, in this of its histories.
+    Shows(usize, u64),
     CloseDone(usize, u32),
 }
 
@@ -95,7 +99,7 @@ impl Event {
     /// Whose it is, if it is one client's.
     pub(crate) fn client(&self) -> Option<usize> {
         match *self {
-            Self::User | Self::Calm => None,
+            Self::User | Self::Calm | Self::Shows(..) => None,
             Self::Storage(c, _)
             | Self::Session(c, ..)
             | Self::Finish(c, ..)
@@ -110,7 +114,8 @@ impl Event {
             | Self::CloseDone(c, _)
             | Self::LinkUp(c)
             | Self::DiskFreed(c)
-            | Self::Credentials(c) => Some(c),
+            | Self::Credentials(c)
+            | Self::Hears(c) => Some(c),
         }
     }
 
@@ -123,7 +128,7 @@ impl Event {
             Self::PullServed(c, ..) | Self::PageArrives(c, ..) | Self::PullCut(c, ..) => Step::Pull(c),
             Self::Timer(c, ..) => Step::Timer(c),
             Self::Boot(c) | Self::Restart(c, _) | Self::CloseDone(c, _) => Step::Process(c),
-            Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Calm => Step::Heal,
+            Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Hears(_) | Self::Calm | Self::Shows(..) => Step::Heal,
         }
     }
 }
@@ -370,6 +375,14 @@ impl World {
                 Ok(())
             }
             Event::Credentials(c) => self.credentials(c),
+            Event::Hears(c) => {
+                self.clients[c].deaf = false;
+                Ok(())
+            }
+            Event::Shows(history, head) => {
+                self.show(history, head);
+                Ok(())
+            }
             Event::Calm => {
                 self.backend.moody = false;
                 Ok(())
@@ -381,19 +394,30 @@ impl World {
 
     /// Hands an input to a client's machine, and takes what it says.
     pub(crate) fn input(&mut self, c: usize, input: Input) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.clock(&input);
         if let Some(mark) = variants::answer(&input) {
             self.reach.mark(mark);
         }
         let name = self.clients[c].name.clone();
         self.transcript.line(now, &name, || transcript::input(&input));
         let client = &mut self.clients[c];
-        client.heard.said(now, &input);
+        client.heard.said(self.now, &input);
+        client.heard.turned |= now < self.now;
         if let Some(process) = &mut client.process {
             process.record(now, &input);
             process.node.handle(now, input);
         }
         self.after(c)
+    }
+
+    /// The time that a machine is told: some clocks go back now and then.
+    fn clock(&mut self, input: &Input) -> Time {
+        let goes_back = self.swarm.clock_back > 0 && !matches!(input, Input::Timer) && self.choices.chance(self.swarm.clock_back);
+        if !goes_back {
+            return self.now;
+        }
+        self.reach.mark("the clock goes back");
+        Time(self.now.0.saturating_sub(self.choices.below(60_000_000)))
     }
 
     /// Takes what a client's machine says, and checks it.

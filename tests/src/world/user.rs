@@ -34,6 +34,11 @@ impl World {
                 return self.input(c, Input::Offline);
             }
         }
+        if swarm.deaf > 0 && self.choices.chance(swarm.deaf) && !self.clients[c].deaf {
+            self.clients[c].deaf = true;
+            let after = self.choices.between(1_000, 60_000_000);
+            self.schedule(after, Event::Hears(c));
+        }
         if self.choices.chance(swarm.offline_for_good) {
             self.input(c, Input::OfflineForGood)?;
         }
@@ -83,6 +88,14 @@ impl World {
             let after = self.choices.between(1_000, 60_000_000);
             self.schedule(after, Event::Calm);
         }
+        if self.swarm.restart > 0 && self.choices.chance(self.swarm.restart) {
+            self.restart_backend();
+        }
+        if self.swarm.others > 0 && self.choices.chance(self.swarm.others) {
+            let (name, key) = (SYNCED[self.choices.index(SYNCED.len())], self.choices.below(self.swarm.keys));
+            self.others(state::event(name, key, 9, false));
+            self.reach.mark("another client's event");
+        }
         let pending = self.clients[c].process.as_ref().is_some_and(|process| process.node.status().pending_events > 0);
         if self.choices.chance(self.swarm.reset) {
             self.reset_backend();
@@ -108,8 +121,7 @@ impl World {
         self.backend.others(event);
         let head = self.backend.head();
         self.transcript.line(self.now, "BE", || format!("takes another client's event as e{head}"));
-        (0..self.clients.len()).for_each(|c| self.news(c));
-        self.wake_pulls();
+        self.grown();
     }
 
     /// A backup of the backend is restored: the log ends here.
