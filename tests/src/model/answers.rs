@@ -131,7 +131,7 @@ impl Model {
     ) -> Result<(), Violation> {
         let heard = &client.heard;
         let at_leader = waiting.stage == Which::Leader;
-        let is_stuck = |id: &CommitId| heard.stuck.contains(id) && !heard.doomed.contains(id);
+        let is_stuck = |id: &CommitId| heard.stuck.contains(id);
         let is_earlier = |id: &CommitId| *id != commit.id && self.commits.get(id).is_some_and(|found| found.client == commit.client);
         let (hindered, offline) = (heard.wants_auth || heard.shaken, heard.offline || heard.outage.is_some());
         let turned = heard.turned;

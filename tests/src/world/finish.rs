@@ -14,7 +14,7 @@ const ASKED: u64 = 16;
 /// More inputs than anything takes that comes to rest.
 pub(super) const BUSY: u64 = 60_000;
 /// What the events of these worlds take at most, encoded.
-const EVENT_BYTES: usize = 100;
+const EVENT_BYTES: usize = 420;
 /// How often users look after what waits for them, in microseconds.
 pub(super) const TEND: u64 = 45_000_000;
 
