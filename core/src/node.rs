@@ -262,7 +262,11 @@ impl Node {
     /// Goes on until nothing more can be done without the world.
     fn settle(&mut self) {
         loop {
-            self.leader.settle(&self.config, &mut self.out);
+            let waits = self.config.has(Mutant::WaitForSessions)
+                && self.sessions.values().any(|session| session.is_open() && session.is_behind());
+            if !waits {
+                self.leader.settle(&self.config, &mut self.out);
+            }
             let told = self.tell_sessions();
             if !self.sessions_go_on() && !told {
                 break;

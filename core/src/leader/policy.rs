@@ -9,6 +9,7 @@ use crate::effect::Notice;
 use crate::error::{BackendFailure, Certainty, InvalidPush, LOST_HISTORY, SyncError, Whereabouts};
 use crate::id::{BackendId, CommitId, EffectId};
 use crate::input::IdentityPolicy;
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::{GLOBAL_MAX, Pos};
 use crate::time::Time;
@@ -118,7 +119,7 @@ impl Leader {
         if self.policy.outage.take().is_some() {
             out.notify(Notice::Reachable);
         }
-        if self.policy.offline {
+        if self.policy.offline && !self.has(Mutant::ReplyEndsOffline) {
             // A reply that was on its way: there is no network all the same, and waits are counted from here.
             self.policy.outage = Some((self.now, Arc::from(NO_NETWORK)));
         }

@@ -17,6 +17,7 @@ use crate::merge::{self, Delta, Upstream};
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::Pos;
+use crate::time::Time;
 use crate::waiting::LastError;
 
 use super::Leader;
@@ -39,8 +40,8 @@ pub(super) struct Pulling {
     /// Counts the streams, and how far the one that runs has to reach: what had been acknowledged before it was begun.
     stream: u64,
     promised: u64,
-    /// Where a stream has ended short of that: the next one shows whether it is lost.
-    ended_short_at: Option<u64>,
+    /// Where a stream has ended short of that, and until when nothing is made of it: one after that shows whether it is lost.
+    ended_short_at: Option<(u64, Time)>,
     pub(super) retry: Backoff,
     /// The last confirmed event, as the backend sends it.
     anchor: Option<PulledEvent>,
@@ -198,13 +199,18 @@ impl Leader {
     /// lost; some backends take a moment to show what they have taken.
     fn ended_short(&mut self, config: &Config, out: &mut Outbox) {
         let at = self.tail.upstream();
-        if self.pulling.ended_short_at == Some(at) {
+        let before = self.pulling.ended_short_at.filter(|&(before, _)| before == at);
+        if before.is_some_and(|(_, until)| until <= self.now) {
             let message = alloc::format!("it had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
             self.pulling.ended_short_at = None;
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;
         }
-        self.pulling.ended_short_at = Some(at);
+        // Somebody may have had it asked again at once.
+        let until = before.map_or_else(|| self.now.after(config.backoff_min / 2), |(_, until)| until);
+        self.pulling.ended_short_at = Some((at, until));
+        let message = "the backend does not show all that it has acknowledged";
+        self.pulling.last_error = Some(LastError::new(Class::Retryable, message));
         self.pulling.look_again();
         self.retry_pull(config);
     }

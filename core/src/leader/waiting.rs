@@ -3,6 +3,7 @@
 use crate::effect::Stage;
 use crate::error::{Class, StorageClass};
 use crate::id::CommitId;
+use crate::mutant::Mutant;
 use crate::waiting::{LastError, Waiting, Why};
 
 use super::{Hindrance, Leader};
@@ -37,6 +38,7 @@ impl Leader {
     pub(crate) fn waits_for_backend(&self, commit: CommitId, earlier: Option<(CommitId, usize)>) -> Waiting {
         let ahead = self.commits_before(commit);
         let is_accepted = ahead.is_none();
+        let ahead = ahead.filter(|_| !self.has(Mutant::CountOwnSession));
         let ahead = ahead.unwrap_or_else(|| earlier.map_or(0, |(_, count)| count));
         let (push, pull) = (&self.pushing.retry, &self.pulling.retry);
         let (push_error, pull_error) = (self.pushing.last_error.as_ref(), self.pulling.last_error.as_ref());

@@ -132,7 +132,8 @@ impl Model {
         let heard = &client.heard;
         let at_leader = waiting.stage == Which::Leader;
         let is_stuck = |id: &CommitId| heard.stuck.contains(id);
-        let is_earlier = |id: &CommitId| *id != commit.id && self.commits.get(id).is_some_and(|found| found.client == commit.client);
+        let is_earlier =
+            |id: &CommitId| *id != commit.id && self.commits.get(id).is_some_and(|found| found.client == commit.client);
         let (hindered, offline) = (heard.wants_auth || heard.shaken, heard.offline || heard.outage.is_some());
         let turned = heard.turned;
         let fits = match &waiting.why {
@@ -163,8 +164,9 @@ impl Model {
         if !fits {
             return violated("R1", format!("{} says that it waits so: {waiting:?}, and it was told {heard:?}", commit.id));
         }
-        let tried = if at_leader { heard.txns } else { heard.pushes.max(heard.pulls) };
-        if waiting.attempt > tried {
+        // A stream that ends short of what was acknowledged counts as a failure, and can't be told from here.
+        let tried = if at_leader { heard.txns } else { heard.pushes.max(heard.pulls) + 1 };
+        if waiting.attempt > tried && !heard.shaken {
             return violated("R1", format!("{} is told to have been tried in vain: {waiting:?}; {tried} have failed", commit.id));
         }
         let class = waiting.error.as_ref().map(|error| error.class);
@@ -179,10 +181,9 @@ impl Model {
         }
         // Whoever says when it tries again is woken by then.
         match waiting.next {
-            Some(next) if deadline.is_none_or(|deadline| deadline > next) => violated(
-                "V4",
-                format!("{} is told to be tried at {next}, and the machine sleeps until {deadline:?}", commit.id),
-            ),
+            Some(next) if deadline.is_none_or(|deadline| deadline > next) => {
+                violated("V4", format!("{} is told to be tried at {next}, and the machine sleeps until {deadline:?}", commit.id))
+            }
             _ => Ok(()),
         }
     }

@@ -1,7 +1,8 @@
 //! What a receipt says, judged when it is said.
 
 use countersign_core::{
-    Certainty, CommitId, Confirmed, EventId, InvalidPush, Node, Resolution, SessionId, Stage as Of, StuckPolicy, SyncError, Whereabouts,
+    Certainty, CommitId, Confirmed, EventId, InvalidPush, Node, Resolution, SessionId, Stage as Of, StuckPolicy, SyncError,
+    Whereabouts,
 };
 
 use super::{Commit, Model, Stage, violated};
@@ -171,7 +172,13 @@ impl Model {
     }
 
     /// What a failure says to be certain has to be true, and to stay so.
-    pub(super) fn certain(&mut self, id: CommitId, error: &SyncError, client: &Client, backend: &Backend) -> Result<(), Violation> {
+    pub(super) fn certain(
+        &mut self,
+        id: CommitId,
+        error: &SyncError,
+        client: &Client,
+        backend: &Backend,
+    ) -> Result<(), Violation> {
         let Some(commit) = self.commits.get(&id) else { return Ok(()) };
         let synced: Vec<EventId> = commit.synced().map(|own| own.id).collect();
         let never = match error.certainty() {

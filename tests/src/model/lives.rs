@@ -122,4 +122,3 @@ fn found(commit: &Commit, client: &Client) -> Stage {
     }
     Stage::Ok(positions)
 }
-

@@ -140,7 +140,8 @@ impl Model {
         let confirmed = |id: &&CommitId| {
             self.commits.get(id).is_some_and(|commit| {
                 let backend = clients[commit.client].config.backend;
-                let settled = if backend { matches!(commit.backend, Stage::Ok(_)) } else { commit.backend == Stage::NotApplicable };
+                let settled =
+                    if backend { matches!(commit.backend, Stage::Ok(_)) } else { commit.backend == Stage::NotApplicable };
                 matches!(commit.leader, Stage::Ok(_)) && settled
             })
         };

@@ -106,14 +106,7 @@ impl Disk {
         Ok(())
     }
 
-    fn commit(
-        &mut self,
-        txn: &Arc<Txn>,
-        kept: usize,
-        rows: Vec<Row>,
-        state: State,
-        backend: &Backend,
-    ) -> Result<(), Violation> {
+    fn commit(&mut self, txn: &Arc<Txn>, kept: usize, rows: Vec<Row>, state: State, backend: &Backend) -> Result<(), Violation> {
         let (mut undone, mut accepted) = (Vec::new(), Vec::new());
         for row in self.log.drain(kept..) {
             let Some(id) = row.entry.own_id() else { continue };

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_core::{BackendFailure, CommitId, Config, EventId, Input, Materialised, Page, Push, StorageClass, StorageFailure, Time};
+use countersign_core::{
+    BackendFailure, CommitId, Config, EventId, Input, Materialised, Page, Push, StorageClass, StorageFailure, Time,
+};
 
 use super::backend::Backend;
 use super::client::Client;
@@ -185,7 +187,7 @@ impl Heard {
         self.pulls += 1;
         self.gap |= page.events.iter().zip(page.events.iter().skip(1)).any(|(a, b)| a.seq + 1 != b.seq);
         self.gap |= page.events.first().is_none_or(|first| first.seq > self.cursor + 1);
-        for event in &page.events {
+        for event in page.events.iter().filter(|_| known) {
             if event.seq == self.cursor + 1 {
                 (self.cursor, self.pulls) = (self.cursor + 1, 0);
                 self.shown.extend(backend.live().log.get(event.seq as usize - 1).map(|held| held.own.id));

@@ -128,7 +128,9 @@ impl Event {
             Self::PullServed(c, ..) | Self::PageArrives(c, ..) | Self::PullCut(c, ..) => Step::Pull(c),
             Self::Timer(c, ..) => Step::Timer(c),
             Self::Boot(c) | Self::Restart(c, _) | Self::CloseDone(c, _) => Step::Process(c),
-            Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Hears(_) | Self::Calm | Self::Shows(..) => Step::Heal,
+            Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Hears(_) | Self::Calm | Self::Shows(..) => {
+                Step::Heal
+            }
         }
     }
 }

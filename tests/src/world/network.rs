@@ -87,7 +87,8 @@ impl World {
             self.grown();
         }
         let deaf = self.clients[c].deaf;
-        let lost = deaf || self.choices.chance(self.swarm.lose_reply)
+        let lost = deaf
+            || self.choices.chance(self.swarm.lose_reply)
             || (answer.is_ok() && std::mem::take(&mut self.clients[c].lose_next_reply));
         if lost && answer.is_ok() {
             self.clients[c].lost_reply = Some((push.parent, push.events.len()));
