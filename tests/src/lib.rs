@@ -3,6 +3,8 @@
 pub mod crash;
 pub mod driver;
 pub mod exhaustive;
+#[cfg(test)]
+mod faults;
 pub mod fuzz;
 pub mod invariants;
 pub mod merge;

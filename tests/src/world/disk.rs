@@ -112,7 +112,8 @@ impl Disk {
             let Some(id) = row.entry.own_id() else { continue };
             self.stored.remove(&id);
             let at = row.entry.seq.pos;
-            let is_history = at <= self.heads.settled || at.global <= self.heads.acknowledged;
+            // A client-only event is history as soon as nothing before it waits, and that may be in the same breath.
+            let is_history = at <= self.heads.settled || at.global <= self.heads.acknowledged || row.entry.event.client_only;
             let is_history = is_history || backend.incarnations.iter().any(|incarnation| incarnation.holds(&id));
             (if txn.wipe && is_history { &mut accepted } else { &mut undone }).push(id);
         }

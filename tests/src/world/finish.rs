@@ -204,7 +204,7 @@ impl World {
             // A session that answers nothing can't be waited for: what it has admitted goes on once it is closed.
             let dead = self.clients[c].sessions.iter().find(|(_, local)| local.dead).map(|(&id, _)| id);
             if let Some(id) = dead
-                && self.now > self.barren_since(c)
+                && self.now >= self.barren_since(c)
                 && spared != Some(c)
             {
                 any = true;

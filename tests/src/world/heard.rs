@@ -11,7 +11,7 @@ use super::client::Client;
 use super::{Violation, World};
 
 /// Transactions that may come to nothing in ten seconds, without one that is committed.
-const BARREN_TXNS: u32 = 40;
+const BARREN_TXNS: u32 = 20;
 
 /// What one process was told.
 #[derive(Clone, Debug, Default)]

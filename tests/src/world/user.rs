@@ -93,7 +93,8 @@ impl World {
         }
         if self.swarm.others > 0 && self.choices.chance(self.swarm.others) {
             let (name, key) = (SYNCED[self.choices.index(SYNCED.len())], self.choices.below(self.swarm.keys));
-            self.others(state::event(name, key, 9, false));
+            // No two are alike: else a log that ends in the same event could pass for the one that was lost.
+            self.others(state::event(name, key, 2_000_000 + self.actions, false));
             self.reach.mark("another client's event");
         }
         let pending = self.clients[c].process.as_ref().is_some_and(|process| process.node.status().pending_events > 0);
