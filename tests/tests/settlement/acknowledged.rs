@@ -161,7 +161,10 @@ fn a_backend_that_is_asked_again_at_once_has_lost_nothing_either() {
     s.tell(Input::Refresh);
     s.page_of("");
     assert!(!is_lost(&s));
-    s.wake();
+    while s.pull_under_way().is_none() {
+        s.wake();
+        s.store_all();
+    }
     s.page();
     assert!(!is_lost(&s));
     s.store_all();
