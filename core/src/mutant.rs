@@ -31,12 +31,22 @@ pub enum Mutant {
     WithdrawInFlight,
     /// A transaction whose outcome is unknown is taken for one that failed.
     ForgetUnknownOutcome,
+    /// A commit is told to have only its own session's before it.
+    CountOwnSession,
+    /// What is behind a stuck commit is sent.
+    OvertakeStuck,
+    /// Nothing more is pushed as long as a session takes nothing.
+    WaitForSessions,
+    /// A reply that was on its way ends an outage that the driver knows of.
+    ReplyEndsOffline,
+    /// A server error counts as a sure refusal.
+    ErrorIsRefusal,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Every bug that can be put back.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::ResolveBeforeCommit,
         Self::PushAgainWithoutPull,
         Self::ReceiptsBySeq,
@@ -49,5 +59,10 @@ impl Mutant {
         Self::NoAnchor,
         Self::WithdrawInFlight,
         Self::ForgetUnknownOutcome,
+        Self::CountOwnSession,
+        Self::OvertakeStuck,
+        Self::WaitForSessions,
+        Self::ReplyEndsOffline,
+        Self::ErrorIsRefusal,
     ];
 }

@@ -209,7 +209,7 @@ impl Node {
     pub fn check(&self) -> Result<(), &'static str> {
         self.leader.check()?;
         for (id, session) in &self.sessions {
-            session.check()?;
+            session.check(self.config.session_backlog)?;
             ensure!(session.is_of(*id), "a session is found by its identity");
         }
         let open = self.sessions.iter().filter(|(_, session)| session.is_open());
@@ -283,7 +283,11 @@ impl Node {
     /// Goes on until nothing more can be done without the world.
     fn settle(&mut self) {
         loop {
-            self.leader.settle(&self.config, &mut self.out);
+            let waits = self.config.has(Mutant::WaitForSessions)
+                && self.sessions.values().any(|session| session.is_open() && session.is_behind());
+            if !waits {
+                self.leader.settle(&self.config, &mut self.out);
+            }
             let told = self.tell_sessions();
             if !self.sessions_go_on() && !told {
                 break;

@@ -179,7 +179,9 @@ impl SyncState {
         match leader.hindrance() {
             Some(Hindrance::Mismatch { expected, received, ignored }) => Self::BackendIdMismatch { expected, received, ignored },
             Some(Hindrance::NeedsAuth(message)) => Self::NeedsAuth { message },
-            Some(Hindrance::Offline) => Self::Offline { lasting: Duration::ZERO, message: "there is no network".into() },
+            Some(Hindrance::Offline { since }) => {
+                Self::Offline { lasting: now.since(since), message: "there is no network".into() }
+            }
             Some(Hindrance::Unreachable { since, message }) => Self::Offline { lasting: now.since(since), message },
             Some(Hindrance::LogBroken { at }) => Self::BackendLogBroken { at },
             Some(Hindrance::Storage(message)) => Self::StorageBroken { message },

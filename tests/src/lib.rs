@@ -6,6 +6,8 @@ pub mod density;
 #[cfg(feature = "drivers")]
 pub mod driver;
 pub mod exhaustive;
+#[cfg(test)]
+mod faults;
 #[cfg(feature = "drivers")]
 pub mod fuzz;
 pub mod invariants;

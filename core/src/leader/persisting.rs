@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use crate::backoff::Backoff;
-use crate::error::{Quarantined, StorageFailure, SyncError};
+use crate::error::{Quarantined, StorageFailure, SyncError, Whereabouts};
 use crate::id::{CommitId, EffectId, EventId};
 use crate::time::Time;
 use crate::txn::Txn;
@@ -144,6 +144,14 @@ impl Persisting {
     /// Whether a commit has failed, or more than that, and this is not stored.
     pub(super) fn decides_any(&self) -> bool {
         self.decisions.iter().any(|decision| !matches!(decision, Decision::Heads | Decision::Release(_)))
+    }
+
+    /// Whether this commit has left the queue, and this is not stored.
+    pub(super) fn is_leaving(&self, commit: CommitId) -> bool {
+        self.decisions.iter().any(|decision| {
+            matches!(decision, Decision::Fail { quarantined, .. }
+                if quarantined.commit == commit && quarantined.error.events() == Whereabouts::Quarantine)
+        })
     }
 
     /// Whether everything admitted and decided is stored.

@@ -11,6 +11,7 @@ use crate::effect::Notice;
 use crate::error::{BackendFailure, Certainty, InvalidPush, LOST_HISTORY, SyncError, Whereabouts};
 use crate::id::{BackendId, CommitId, EffectId};
 use crate::input::IdentityPolicy;
+use crate::mutant::Mutant;
 use crate::outbox::Outbox;
 use crate::seq::{GLOBAL_MAX, Pos};
 use crate::time::Time;
@@ -20,6 +21,9 @@ use super::ages::Ages;
 use super::persisting::{Admission, Decision};
 use super::pushing::Stuck;
 use super::{Leader, Tail};
+
+/// What stands for the error where the driver says so itself.
+const NO_NETWORK: &str = "there is no network";
 
 /// Another backend than the one known, or one that lost history.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,17 +62,10 @@ struct Looked {
 pub(crate) enum Hindrance {
     Mismatch { expected: BackendId, received: BackendId, ignored: bool },
     NeedsAuth(Arc<str>),
-    Offline,
+    Offline { since: Time },
     Unreachable { since: Time, message: Arc<str> },
     LogBroken { at: u64 },
     Storage(Arc<str>),
-}
-
-impl Policy {
-    /// Since when the backend has not been reached.
-    pub(super) fn outage_since(&self) -> Option<Time> {
-        self.outage.as_ref().map(|(since, _)| *since)
-    }
 }
 
 impl Leader {
@@ -76,6 +73,11 @@ impl Leader {
     pub(super) fn may_sync(&self) -> bool {
         let policy = &self.policy;
         policy.mismatch.is_none() && policy.needs_auth.is_none() && !policy.offline && self.persisting.broken.is_none()
+    }
+
+    /// Whether nothing but time and room may be in the way of asking the backend what it has.
+    pub(super) fn may_pull(&self) -> bool {
+        self.may_sync() && !self.closing
     }
 
     pub(crate) fn hindrance(&self) -> Option<Hindrance> {
@@ -91,7 +93,7 @@ impl Leader {
             return Some(Hindrance::NeedsAuth(message.clone()));
         }
         if policy.offline {
-            return Some(Hindrance::Offline);
+            return Some(Hindrance::Offline { since: policy.outage.as_ref().map_or(self.now, |(since, _)| *since) });
         }
         if let Some((since, message)) = &policy.outage {
             return Some(Hindrance::Unreachable { since: *since, message: message.clone() });
@@ -118,6 +120,10 @@ impl Leader {
         self.policy.offline_for_good = false;
         if self.policy.outage.take().is_some() {
             out.notify(Notice::Reachable);
+        }
+        if self.policy.offline && !self.has(Mutant::ReplyEndsOffline) {
+            // A reply that was on its way: there is no network all the same, and waits are counted from here.
+            self.policy.outage = Some((self.now, Arc::from(NO_NETWORK)));
         }
     }
 
@@ -162,7 +168,7 @@ impl Leader {
     pub(crate) fn offline(&mut self) {
         self.policy.offline = true;
         if self.policy.outage.is_none() {
-            self.policy.outage = Some((self.now, Arc::from("there is no network")));
+            self.policy.outage = Some((self.now, Arc::from(NO_NETWORK)));
         }
     }
 

@@ -46,7 +46,7 @@ impl Leader {
 
     /// Orders the next pull, if one is due.
     pub(super) fn pull(&mut self, config: &Config, out: &mut Outbox) {
-        if self.closing || !self.may_sync() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
+        if !self.may_pull() || !self.pulling.retry.try_now(self.now) || !self.room_for_pages(config) {
             return;
         }
         if let Some(outstanding) = &self.pulling.outstanding {
@@ -134,13 +134,18 @@ impl Leader {
     fn ended_short(&mut self, config: &Config, out: &mut Outbox) {
         let at = self.tail.upstream();
         debug_assert!(at < self.pulling.promised && self.pulling.promised <= self.tail.acknowledged());
-        if self.pulling.ended_short_at == Some(at) {
+        let before = self.pulling.ended_short_at.filter(|&(before, _)| before == at);
+        if before.is_some_and(|(_, until)| until <= self.now) {
             let message = alloc::format!("it had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
             self.pulling.ended_short_at = None;
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
             return;
         }
-        self.pulling.ended_short_at = Some(at);
+        // Somebody may have had it asked again at once.
+        let until = before.map_or_else(|| self.now.after(config.backoff_min / 2), |(_, until)| until);
+        self.pulling.ended_short_at = Some((at, until));
+        let message = "the backend does not show all that it has acknowledged";
+        self.pulling.last_error = Some(LastError::new(Class::Retryable, message));
         self.pulling.look_again();
         self.retry_pull(config);
     }

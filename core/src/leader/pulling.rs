@@ -5,6 +5,7 @@ mod check;
 use crate::backoff::Backoff;
 use crate::event::PulledEvent;
 use crate::id::EffectId;
+use crate::time::Time;
 use crate::waiting::LastError;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,8 +22,8 @@ pub(super) struct Pulling {
     /// Counts the streams, and how far the one that runs has to reach: what had been acknowledged before it was begun.
     pub(super) stream: u64,
     pub(super) promised: u64,
-    /// Where a stream has ended short of that: the next one shows whether it is lost.
-    pub(super) ended_short_at: Option<u64>,
+    /// Where a stream has ended short of that, and until when nothing is made of it: one after that shows whether it is lost.
+    pub(super) ended_short_at: Option<(u64, Time)>,
     pub(super) retry: Backoff,
     /// The last confirmed event, as the backend sends it.
     pub(super) anchor: Option<PulledEvent>,

@@ -45,6 +45,7 @@ impl Leader {
             return;
         }
         let first = if self.has(Mutant::NoFence) { self.tail.exposed() } else { self.tail.acked() };
+        let first = if self.has(Mutant::OvertakeStuck) { self.behind_stuck(first) } else { first };
         let stored = self.tail.stored();
         if stored.own_after != self.tail.own_after() {
             return;
@@ -86,6 +87,13 @@ impl Leader {
             stream: self.pulling.stream(),
             overtaken: false,
         });
+    }
+
+    /// The wrong place to begin at.
+    fn behind_stuck(&self, first: u64) -> u64 {
+        let Some(stuck) = &self.pushing.stuck else { return first };
+        let behind = (first..).zip(self.tail.pending().iter().skip((first - self.tail.pending_first()) as usize));
+        behind.take_while(|(_, event)| event.own.commit_id() == stuck.commit).last().map_or(first, |(last, _)| last + 1)
     }
 
     /// Whether a push may be sent though storage does not hold yet what it stands on.
@@ -199,6 +207,8 @@ impl Leader {
         // Any other refusal may be that of a copy which came after the first had been taken: a pull will tell.
         let surely_refused =
             matches!(failure, BackendFailure::Unreachable { maybe_applied: false, .. } | BackendFailure::Refused { .. });
+        let surely_refused =
+            surely_refused || self.has(Mutant::ErrorIsRefusal) && matches!(failure, BackendFailure::Unknown { .. });
         if surely_refused && !flight.overtaken {
             self.tail.set_exposed(flight.exposed_before.max(self.tail.pending_first()));
         }

@@ -3,6 +3,7 @@
 use crate::effect::Stage;
 use crate::error::{Class, StorageClass};
 use crate::id::CommitId;
+use crate::mutant::Mutant;
 use crate::waiting::{LastError, Waiting, Why};
 
 use super::{Hindrance, Leader};
@@ -13,7 +14,8 @@ impl Leader {
         let persisting = &self.persisting;
         let ahead = match coming {
             Some(before) => persisting.admissions.len() + before,
-            None => persisting.admissions.iter().take_while(|admission| admission.commit != commit).count(),
+            // One that has left the queue, and whose failure is being stored, has nothing before it.
+            None => persisting.admissions.iter().position(|admission| admission.commit == commit).unwrap_or(0),
         };
         let trouble = persisting.trouble.as_ref();
         let class = |class| if class == StorageClass::Corrupt { Class::Defect } else { Class::Retryable };
@@ -37,10 +39,12 @@ impl Leader {
         let ahead = self.commits_before(commit);
         debug_assert!(ahead.is_none_or(|ahead| ahead < self.pending_synced), "those before it are pending too");
         let is_accepted = ahead.is_none();
+        let ahead = ahead.filter(|_| !self.has(Mutant::CountOwnSession));
         let ahead = ahead.unwrap_or_else(|| earlier.map_or(0, |(_, count)| count));
         let (push, pull) = (&self.pushing.retry, &self.pulling.retry);
         let (push_error, pull_error) = (self.pushing.last_error.as_ref(), self.pulling.last_error.as_ref());
-        let soonest = [self.next_push(), pull.at].into_iter().flatten().min();
+        let next_pull = pull.at.filter(|_| self.may_pull());
+        let soonest = [self.next_push(), next_pull].into_iter().flatten().min();
         let (attempts, last) = (push.attempt.max(pull.attempt), push_error.or(pull_error).cloned());
         let (why, attempt, next, error) = match self.hindrance() {
             Some(Hindrance::Storage(message)) => {
@@ -54,8 +58,7 @@ impl Leader {
                 let error = LastError::new(Class::Auth, message.clone());
                 (Why::NeedsAuth { message }, attempts, None, Some(error))
             }
-            Some(Hindrance::Offline) => {
-                let since = self.policy.outage_since().unwrap_or(self.now);
+            Some(Hindrance::Offline { since }) => {
                 (Why::Offline { since, message: "there is no network".into() }, attempts, None, last)
             }
             Some(Hindrance::Unreachable { since, message }) => {
@@ -64,12 +67,12 @@ impl Leader {
             }
             Some(Hindrance::LogBroken { at }) => {
                 let error = LastError::new(Class::Defect, alloc::format!("the backend's log has a gap after e{at}"));
-                (Why::BackendLogBroken { at }, pull.attempt, pull.at, Some(error))
+                (Why::BackendLogBroken { at }, pull.attempt, next_pull, Some(error))
             }
             None => {
                 let (push_error, pull_error) = (push_error.cloned(), pull_error.cloned());
                 match self.why_not_pushed(commit, is_accepted, earlier.map(|(first, _)| first)) {
-                    Why::Pulling => (Why::Pulling, pull.attempt, pull.at, pull_error),
+                    Why::Pulling => (Why::Pulling, pull.attempt, next_pull, pull_error),
                     why => (why, push.attempt, self.next_push(), push_error),
                 }
             }
@@ -78,7 +81,7 @@ impl Leader {
     }
 
     fn why_not_pushed(&self, commit: CommitId, is_accepted: bool, earlier: Option<CommitId>) -> Why {
-        if self.withdrawals.contains_key(&commit) {
+        if self.withdrawals.contains_key(&commit) || self.persisting.is_leaving(commit) {
             return Why::Withdrawing;
         }
         match (&self.pushing.stuck, earlier) {

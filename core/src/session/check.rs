@@ -9,7 +9,8 @@ use super::{Phase, Session};
 
 impl Session {
     /// What [`crate::Node::check`] asks for.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
+    pub(crate) fn check(&self, backlog: usize) -> Result<(), &'static str> {
+        ensure!(self.waiting.len() <= backlog.max(1), "what waits to be taken is within its limit");
         self.check_pending()?;
         self.check_database()?;
         match self.phase {

@@ -85,6 +85,11 @@ impl Ledger {
         self.empty.front().copied()
     }
 
+    /// All of those.
+    pub(crate) fn unsent_empty(&self) -> impl Iterator<Item = u64> + '_ {
+        self.empty.iter().copied()
+    }
+
     /// The leader has been told of it.
     pub(crate) fn sent_empty(&mut self) {
         let told = self.empty.pop_front();

@@ -183,12 +183,10 @@ impl Session {
 
     /// How many of the session's commits come before this one, if the leader has not admitted it.
     pub(crate) fn coming_before(&self, ordinal: u64) -> Option<usize> {
-        let coming = || self.pending.range(self.admitted..).map(|own| own.commit);
-        coming().any(|commit| commit == ordinal).then(|| {
-            let mut before: Vec<u64> = coming().take_while(|&commit| commit < ordinal).collect();
-            before.dedup();
-            before.len()
-        })
+        let mut coming: Vec<u64> = self.unsent().map(|own| own.commit).collect();
+        coming.dedup();
+        coming.extend(self.ledger.unsent_empty());
+        coming.contains(&ordinal).then(|| coming.iter().filter(|&&commit| commit < ordinal).count())
     }
 
     /// Events and bytes that the leader has not admitted.

@@ -23,8 +23,8 @@ impl Session {
         if !self.is_open() || matches!(self.phase, Phase::Lost(_)) {
             return;
         }
-        if self.waiting.len() >= backlog && !matches!(self.phase, Phase::Seeding(_)) {
-            // The last one stays: its number shows what is missing, as soon as the session is free.
+        if self.waiting.len() >= backlog {
+            // The last one stays: its number shows what is missing, as soon as the session is free, or what a seed that comes late lacks.
             self.waiting.clear();
         }
         debug_assert!(self.waiting.back().is_none_or(|before| before.number < txn.number), "it is told in the order of storage");

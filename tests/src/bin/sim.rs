@@ -88,6 +88,7 @@ fn options() -> Option<Options> {
 impl Options {
     /// Whether everything holds.
     fn run(&self) -> Result<bool, Box<dyn std::error::Error>> {
+        // Not locked: the threads that run worlds write, too.
         let mut out = io::stdout();
         if let Some(path) = &self.replay {
             let trace = Trace::load(path)?;

@@ -4,6 +4,7 @@
 
 mod answers;
 mod judge;
+mod lives;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,8 @@ pub(crate) struct Commit {
     backend_said: bool,
     /// Whether the process that lives now has found it waiting for the backend.
     resumed: bool,
+    /// How many histories the backend had had when it was confirmed.
+    histories: Option<usize>,
     /// The process died before the commit was stored.
     lost: bool,
     withdrawn: bool,
@@ -44,9 +47,13 @@ impl Commit {
         self.events.iter().find_map(|own| own.guard.as_deref())
     }
 
-    fn synced(&self) -> impl Iterator<Item = &OwnEvent> {
+    fn synced(&self) -> impl DoubleEndedIterator<Item = &OwnEvent> {
         self.events.iter().filter(|own| !own.event.client_only)
     }
+}
+
+pub(crate) fn violated(id: &'static str, what: String) -> Result<(), Violation> {
+    Err(Violation::new(id, what))
 }
 
 /// All commits of a world.
@@ -58,8 +65,6 @@ pub(crate) struct Model {
     last_backend: BTreeMap<SessionId, u64>,
     /// Events that a failure said the backend will never hold.
     never: BTreeSet<EventId>,
-    /// Clients that were told that they are offline for good.
-    gone: BTreeSet<usize>,
     /// Events that were in a push, once.
     sent: BTreeSet<EventId>,
     fresh_ids: Vec<CommitId>,
@@ -76,7 +81,7 @@ impl Model {
         self.commits.range(from..).map(|(_, commit)| commit).take_while(move |commit| commit.id.session == session)
     }
 
-    pub(crate) fn admitted(&mut self, client: usize, _life: u32, prepared: &Prepared) {
+    pub(crate) fn admitted(&mut self, client: usize, prepared: &Prepared) {
         let commit = Commit {
             id: prepared.id,
             client,
@@ -86,6 +91,7 @@ impl Model {
             leader_said: false,
             backend_said: false,
             resumed: false,
+            histories: None,
             lost: false,
             withdrawn: false,
         };
@@ -111,10 +117,6 @@ impl Model {
         }
     }
 
-    pub(crate) fn offline_for_good(&mut self, client: usize) {
-        self.gone.insert(client);
-    }
-
     /// A push is handed to the network.
     pub(crate) fn pushed(&mut self, push: &Push, disk: &Disk, config: &Config, reach: &mut Reach) -> Result<(), Violation> {
         if push.events.is_empty() || push.events.len() > config.push_events {
@@ -132,6 +134,11 @@ impl Model {
             }
             if self.never.contains(&own.id) {
                 return Err(Violation::new("R6", format!("{:?} is pushed after NotApplied", own.id)));
+            }
+            let commit = self.commits.get(&own.commit_id());
+            let said = commit.and_then(|commit| commit.events.iter().find(|said| said.id == own.id));
+            if said.is_none_or(|said| said.event != own.event || said.last != own.last) {
+                return Err(Violation::new("R8", format!("{:?} is pushed as {own:?}, and was committed as {said:?}", own.id)));
             }
             self.sent.insert(own.id);
         }

@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::{CommitId, EventId, SessionId};
 
-use super::{Model, Stage};
+use super::judge::holds;
+use super::{Commit, Model, Stage, violated};
 use crate::world::Violation;
 use crate::world::backend::Backend;
 use crate::world::client::Client;
 use crate::world::state::State;
-
-fn violated(id: &'static str, what: String) -> Result<(), Violation> {
-    Err(Violation::new(id, what))
-}
+use crate::world::swarm::Lasting;
 
 impl Model {
     pub(crate) fn check_rest(&self, clients: &[Client], backend: &Backend, shifted: bool) -> Result<(), Violation> {
@@ -21,36 +19,86 @@ impl Model {
                 return violated("V1", format!("{} has not settled: {:?}, {:?}", commit.id, commit.leader, commit.backend));
             }
             let disk = &clients[commit.client].disk;
-            let missing = commit.events.iter().find(|own| !disk.holds(&own.id));
-            if let Some(own) = missing
-                && !disk.wiped
-            {
+            if let Some(own) = commit.events.iter().find(|own| !disk.holds(&own.id)) {
                 return violated("L4", format!("{:?} of {} is nowhere", own.id, commit.id));
             }
         }
+        clients.iter().try_for_each(|client| self.check_contents(client, backend))?;
         check_log(backend)?;
+        for held in backend.incarnations.iter().flat_map(|incarnation| &incarnation.log) {
+            if held.own.event.client_only {
+                return violated("L7", format!("{:?} is client-only and in the backend's log", held.own.id));
+            }
+        }
+        self.check_confirmed(backend)?;
         if shifted {
             return Ok(());
         }
         self.check_guards(backend)?;
-        let log: BTreeSet<EventId> = backend.live().log.iter().map(|held| held.own.id).collect();
-        for commit in self.commits.values() {
-            match &commit.backend {
-                Stage::Ok(_) if backend.keeps_ids => {
-                    if let Some(own) = commit.synced().find(|own| !log.contains(&own.id)) {
-                        return violated("R4", format!("{} is Ok, and {:?} is not in the backend's log", commit.id, own.id));
-                    }
-                }
-                _ => {}
-            }
-            if commit.events.iter().any(|own| own.event.client_only && log.contains(&own.id)) {
-                return violated("L7", format!("an event of {} is client-only and in the backend's log", commit.id));
-            }
-        }
         if backend.keeps_ids {
+            let log: BTreeSet<EventId> = backend.live().log.iter().map(|held| held.own.id).collect();
             for client in clients {
                 if let Some(id) = client.disk.quarantined.iter().find(|id| log.contains(id)) {
                     return violated("L4", format!("{id:?} is confirmed, and still in the quarantine of {}", client.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A commit that has not settled, and has no reason to wait while this lasts at the first client.
+    pub(crate) fn waits_in_spite_of(&self, lasting: Lasting, clients: &[Client]) -> Option<CommitId> {
+        let has_reason = |commit: &Commit| {
+            let is_stored = commit.leader != Stage::Open;
+            let in_dead_session = || clients[0].sessions.get(&commit.id.session).is_some_and(|local| local.dead);
+            match lasting {
+                _ if commit.client != 0 => false,
+                Lasting::Nothing => false,
+                // The leader goes on with what it has of the session, and the session can't give it more.
+                Lasting::DeadSession => !is_stored && in_dead_session(),
+                Lasting::Offline | Lasting::Deaf | Lasting::Unauthorised => is_stored || in_dead_session(),
+                Lasting::DiskFull | Lasting::SlowDisk => true,
+            }
+        };
+        let open = |commit: &&Commit| !commit.lost && (commit.leader == Stage::Open || commit.backend == Stage::Open);
+        self.commits.values().filter(open).find(|commit| !has_reason(commit)).map(|commit| commit.id)
+    }
+
+    /// A file holds what was committed, word for word but for what the backend has changed.
+    fn check_contents(&self, client: &Client, backend: &Backend) -> Result<(), Violation> {
+        for row in &client.disk.log {
+            let (Some(id), Some(commit)) = (row.entry.own_id(), row.entry.commit_id()) else { continue };
+            let said = self.commits.get(&commit).and_then(|commit| commit.events.iter().find(|own| own.id == id));
+            let is_same = said.is_some_and(|own| own.event.says_the_same(&row.entry.event) || backend.rewrites);
+            if !is_same {
+                return violated("L4", format!("{id:?} stands at {} as {:?}, and was {said:?}", row.entry.seq, row.entry.event));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was said to be confirmed is there, by the history that it was confirmed in: each place is one event's, and a session's places
+    /// are in its order.
+    fn check_confirmed(&self, backend: &Backend) -> Result<(), Violation> {
+        let histories = backend.incarnations.len();
+        let mut places: BTreeMap<u64, CommitId> = BTreeMap::new();
+        let mut last: BTreeMap<SessionId, u64> = BTreeMap::new();
+        for commit in self.commits.values() {
+            let Stage::Ok(positions) = &commit.backend else { continue };
+            if histories > 1 && commit.histories != Some(histories) {
+                // That history may be lost.
+                continue;
+            }
+            if !holds(commit, positions, &backend.live().log, backend.keeps_ids) {
+                return violated("R4", format!("{} is Ok, and is not at {positions:?} in the backend's log", commit.id));
+            }
+            for &at in positions {
+                if let Some(other) = places.insert(at, commit.id) {
+                    return violated("R4", format!("{} and {other} are both at e{at}", commit.id));
+                }
+                let before = last.insert(commit.id.session, at).unwrap_or(0);
+                if before >= at {
+                    return violated("R4", format!("{} is at e{at}, and what comes before it at e{before}", commit.id));
                 }
             }
         }
@@ -88,11 +136,13 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn check_fresh(&self) -> Result<(), Violation> {
+    pub(crate) fn check_fresh(&self, clients: &[Client]) -> Result<(), Violation> {
         let confirmed = |id: &&CommitId| {
-            let commit = self.commits.get(id);
-            commit.is_some_and(|commit| {
-                commit.leader != Stage::Open && matches!(commit.backend, Stage::Ok(_) | Stage::NotApplicable)
+            self.commits.get(id).is_some_and(|commit| {
+                let backend = clients[commit.client].config.backend;
+                let settled =
+                    if backend { matches!(commit.backend, Stage::Ok(_)) } else { commit.backend == Stage::NotApplicable };
+                matches!(commit.leader, Stage::Ok(_)) && settled
             })
         };
         match self.fresh_ids.iter().find(|id| !confirmed(id)) {

@@ -55,6 +55,8 @@ pub struct Script {
     sessions: BTreeMap<SessionId, SessionDb>,
     /// Effects for sessions whose databases are held.
     held: Option<VecDeque<(EffectId, Effect)>>,
+    /// Seeds that have been taken and are not in place yet, if they are held.
+    late_seeds: Option<Vec<Input>>,
     prepared: BTreeMap<SessionId, Prepared>,
     receipts: Receipts,
     /// Own events by their names.
@@ -111,6 +113,7 @@ impl Script {
             pulls: VecDeque::new(),
             sessions: BTreeMap::new(),
             held: None,
+            late_seeds: None,
             prepared: BTreeMap::new(),
             receipts: Receipts::default(),
             known: BTreeMap::new(),
@@ -293,7 +296,11 @@ impl Script {
             let seed = self.disk.seed();
             self.sessions.insert(session, SessionDb::seeded(&self.disk, &seed));
             self.line(&format!("{} is seeded at {}", render::session(session), seed.head));
-            self.handle(Input::Seeded { id, seed: Some(seed) });
+            let seeded = Input::Seeded { id, seed: Some(seed) };
+            match &mut self.late_seeds {
+                Some(late) => late.push(seeded),
+                None => self.handle(seeded),
+            }
         }
     }
 

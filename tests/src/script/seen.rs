@@ -1,6 +1,8 @@
 //! What a script can look at.
 
-use countersign_core::{CommitId, Confirmed, Input, Node, Output, PulledEvent, SessionId, Stage, Status, SyncError, Time};
+use countersign_core::{
+    CommitId, Confirmed, Input, Node, Output, PulledEvent, SessionId, Stage, Status, SyncError, Time, Waiting,
+};
 
 use super::session_db::SessionDb;
 use super::{Outcome, SEED, Script, render, session};
@@ -16,6 +18,12 @@ impl Script {
     #[must_use]
     pub fn is_ready(&self, session: SessionId) -> bool {
         self.node.is_ready(session)
+    }
+
+    /// What a commit waits for, if its receipt is open.
+    #[must_use]
+    pub fn waiting(&self, commit: CommitId) -> Option<Waiting> {
+        self.node.waiting(commit)
     }
 
     /// How `leader_sync` has settled, if it has.

@@ -12,6 +12,18 @@ impl Script {
         self.input(&format!("session S{n} is opened"), Input::SessionOpened { session: session(n) });
     }
 
+    /// Opens session `n`, whose database is busy: its seed is not put in place before [`Self::seed_late`].
+    pub fn open_late(&mut self, n: u8) {
+        self.late_seeds = Some(Vec::new());
+        self.open(n);
+    }
+
+    /// Seeds that were held are put in place.
+    pub fn seed_late(&mut self) {
+        let late = self.late_seeds.take().unwrap_or_default();
+        self.step("the seed is put in place", |script| late.into_iter().for_each(|seeded| script.handle(seeded)));
+    }
+
     /// Closes session `n`.
     pub fn close(&mut self, n: u8) {
         self.sessions.remove(&session(n));

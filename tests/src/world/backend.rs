@@ -22,6 +22,12 @@ pub(crate) struct Incarnation {
     pub(crate) log: Vec<Held>,
 }
 
+impl Incarnation {
+    pub(crate) fn holds(&self, id: &EventId) -> bool {
+        self.log.iter().any(|held| held.own.id == *id)
+    }
+}
+
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Backend {
     /// The last one is live.
@@ -34,12 +40,14 @@ pub(crate) struct Backend {
     pub(crate) rewrites: bool,
     /// Whether everything is refused without saying for how long.
     pub(crate) moody: bool,
+    /// How much of its log it shows.
+    pub(crate) shown: u64,
 }
 
 impl Backend {
     pub(crate) fn new(keeps_ids: bool, rewrites: bool) -> Self {
         let first = Incarnation { id: "b0".into(), log: Vec::new() };
-        Self { incarnations: vec![first], keeps_ids, sticky: true, rewrites, moody: false }
+        Self { incarnations: vec![first], keeps_ids, sticky: true, rewrites, moody: false, shown: 0 }
     }
 
     pub(crate) fn live(&self) -> &Incarnation {
@@ -54,12 +62,14 @@ impl Backend {
     pub(crate) fn reset(&mut self) {
         let id = format!("b{}", self.incarnations.len()).into();
         self.incarnations.push(Incarnation { id, log: Vec::new() });
+        self.shown = 0;
     }
 
     /// A restored backup: the same identity, and the end of the log is gone.
     pub(crate) fn truncate(&mut self, to: u64) {
         let mut restored = self.live().clone();
         restored.log.truncate(to as usize);
+        self.shown = to;
         self.incarnations.push(restored);
     }
 
@@ -102,11 +112,11 @@ impl Backend {
 
     /// The events after `cursor`, at most `max`.
     pub(crate) fn page(&self, cursor: u64, max: u64) -> Page {
-        let from = cursor.min(self.head());
-        let to = (from + max).min(self.head());
+        let from = cursor.min(self.shown);
+        let to = (from + max).min(self.shown);
         Page {
             events: (from + 1..=to).map(|seq| self.pulled(seq)).collect(),
-            more: to < self.head(),
+            more: to < self.shown,
             backend: self.live().id.clone(),
         }
     }

@@ -10,6 +10,7 @@ use countersign_core::{
 use super::Violation;
 use super::database::Database;
 use super::disk::Disk;
+use super::heard::Heard;
 use super::sum::Sum;
 
 /// What storage has been told to do.
@@ -153,6 +154,11 @@ pub(crate) struct Client {
     pub(crate) lose_next_reply: bool,
     /// A push of this client was lost on its way back: its parent and length.
     pub(crate) lost_reply: Option<(u64, usize)>,
+    pub(crate) heard: Heard,
+    /// Nothing that it is sent arrives.
+    pub(crate) deaf: bool,
+    /// Its disk takes seconds.
+    pub(crate) slow_disk: bool,
 }
 
 impl Client {
@@ -179,6 +185,9 @@ impl Client {
             barren: (0, Time::ZERO),
             lose_next_reply: false,
             lost_reply: None,
+            heard: Heard::default(),
+            deaf: false,
+            slow_disk: false,
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Disk {
     pub(crate) unsettled: Option<u64>,
     /// Whether all history was given up once.
     pub(crate) wiped: bool,
+    /// Events that the known backend had, or that only this file had, and that went with the history.
+    cleared: BTreeSet<EventId>,
     /// What was in quarantine then: the backend of today has none of it.
     forgotten: BTreeSet<CommitId>,
 }
@@ -66,7 +68,7 @@ impl Disk {
         if !refused.is_empty() {
             return Ok(Materialised::RolledBack { refused });
         }
-        self.commit(txn, kept, rows, state)?;
+        self.commit(txn, kept, rows, state, backend)?;
         self.check_heads(txn, backend)?;
         Ok(Materialised::Committed { skipped })
     }
@@ -104,12 +106,18 @@ impl Disk {
         Ok(())
     }
 
-    fn commit(&mut self, txn: &Arc<Txn>, kept: usize, rows: Vec<Row>, state: State) -> Result<(), Violation> {
+    fn commit(&mut self, txn: &Arc<Txn>, kept: usize, rows: Vec<Row>, state: State, backend: &Backend) -> Result<(), Violation> {
+        let (mut undone, mut accepted) = (Vec::new(), Vec::new());
         for row in self.log.drain(kept..) {
-            if let Some(id) = row.entry.own_id() {
-                self.stored.remove(&id);
-            }
+            let Some(id) = row.entry.own_id() else { continue };
+            self.stored.remove(&id);
+            let at = row.entry.seq.pos;
+            // A client-only event is history as soon as nothing before it waits, and that may be in the same breath.
+            let is_history = at <= self.heads.settled || at.global <= self.heads.acknowledged || row.entry.event.client_only;
+            let is_history = is_history || backend.incarnations.iter().any(|incarnation| incarnation.holds(&id));
+            (if txn.wipe && is_history { &mut accepted } else { &mut undone }).push(id);
         }
+        self.cleared.extend(accepted);
         self.wiped |= txn.wipe;
         for failed in &txn.failed {
             let before = self.failed.entry(failed.commit);
@@ -143,6 +151,9 @@ impl Disk {
                 return Err(Violation::new("L4", format!("{id:?} is appended at {} and is there already", row.entry.seq)));
             }
             self.log.push(row);
+        }
+        if let Some(id) = undone.iter().find(|id| !self.holds(id)) {
+            return Err(Violation::new("L4", format!("{id:?} is undone, and then nowhere")));
         }
         self.state = state;
         self.number = txn.number;
@@ -216,8 +227,14 @@ impl Disk {
         Err(Violation::new("L8", format!("the confirmed log up to e{} is not that of {id}", self.heads.upstream)))
     }
 
+    /// Whether this event is in the log or in quarantine, or has gone with a history that was given up.
     pub(crate) fn holds(&self, id: &EventId) -> bool {
-        self.stored.contains(id) || self.quarantined.contains(id)
+        self.stored.contains(id) || self.quarantined.contains(id) || self.cleared.contains(id)
+    }
+
+    /// Whether this event has gone with a history that was given up.
+    pub(crate) fn has_cleared(&self, id: &EventId) -> bool {
+        self.cleared.contains(id)
     }
 
     /// Rows that may still be undone.
@@ -263,8 +280,13 @@ impl Disk {
         }
     }
 
+    fn check_order(&self) -> Result<(), Violation> {
+        in_order(self.log.iter().map(|row| &row.entry).filter(|entry| entry.standing == Standing::Pending))
+    }
+
     /// The state is the log, replayed with the stored skips.
     pub(crate) fn check_replay(&self) -> Result<(), Violation> {
+        self.check_order()?;
         let mut state = State::default();
         for row in self.log.iter().filter(|row| !row.skipped) {
             if let Err(why) = state.apply(&row.entry.event) {
@@ -273,6 +295,26 @@ impl Disk {
         }
         if state == self.state { Ok(()) } else { Err(Violation::new("S1", "the state is not the replayed log")) }
     }
+}
+
+/// What is pending is in the order of its session, and each commit in one piece.
+fn in_order<'a>(mut pending: impl Iterator<Item = &'a Entry>) -> Result<(), Violation> {
+    let mut last: BTreeMap<SessionId, EventId> = BTreeMap::new();
+    let (mut now, mut before) = (None, BTreeSet::new());
+    pending.try_for_each(|entry| {
+        let (Some(id), Some(commit)) = (entry.own_id(), entry.commit_id()) else {
+            return Err(Violation::new("L4", format!("{} is pending, and not own", entry.seq)));
+        };
+        if now.replace(commit) != Some(commit) && !before.insert(commit) {
+            return Err(Violation::new("L4", format!("{commit} is pending in two pieces, the second at {}", entry.seq)));
+        }
+        match last.insert(id.session, id) {
+            Some(earlier) if earlier.ordinal >= id.ordinal => {
+                Err(Violation::new("L4", format!("{id:?} is pending at {}, behind {earlier:?}", entry.seq)))
+            }
+            _ => Ok(()),
+        }
+    })
 }
 
 type Applied = (Vec<Row>, Vec<(CommitId, Poison)>, Vec<Skip>);

@@ -8,13 +8,15 @@ use crate::model::Stage;
 use super::{Event, Step, Violation, World};
 
 /// How long a world may take to come to rest, in microseconds.
-const REST: u64 = 1_800_000_000;
+pub(super) const REST: u64 = 1_800_000_000;
 /// After so many inputs the machine is asked again how things stand.
 const ASKED: u64 = 16;
 /// More inputs than anything takes that comes to rest.
-const BUSY: u64 = 60_000;
+pub(super) const BUSY: u64 = 60_000;
+/// What the events of these worlds take at most, encoded.
+const EVENT_BYTES: usize = 420;
 /// How often users look after what waits for them, in microseconds.
-const TEND: u64 = 45_000_000;
+pub(super) const TEND: u64 = 45_000_000;
 
 impl World {
     /// What holds after every step of a client.
@@ -31,8 +33,8 @@ impl World {
     fn check_answers(&self, c: usize) -> Result<(), Violation> {
         let client = &self.clients[c];
         let Some(process) = &client.process else { return Ok(()) };
+        self.model.judge_answers(c, client, &self.backend)?;
         for &session in client.sessions.keys() {
-            self.model.judge_answers(&process.node, session, process.deadline.map(|(at, _)| at))?;
             // Without a backend, what has settled is the log.
             let heads = &client.disk.heads;
             let stored = if client.config.backend { heads.upstream } else { heads.settled.global };
@@ -55,9 +57,11 @@ impl World {
             (status.pending_events, config.pending_events, "pending events"),
             (status.unpersisted_events, config.unpersisted_events, "unpersisted events"),
             (status.pending_client_only, config.pending_client_only, "pending client-only events"),
+            // None of them takes more than this many bytes.
+            (status.pending_bytes / EVENT_BYTES, config.pending_bytes / EVENT_BYTES, "events' worth of pending bytes"),
         ];
         match over.into_iter().find(|&(count, max, _)| count > max + one * sessions) {
-            Some((count, max, what)) => Err(Violation::new("V5", format!("{count} {what}, the limit is {max}"))),
+            Some((count, max, what)) => Err(Violation::new("V5", format!("{count} {what}, the limit is {max}: {status:?}"))),
             None => Ok(()),
         }
     }
@@ -99,11 +103,12 @@ impl World {
     /// Faults stop: everything has to come to rest, everything has to be known.
     pub(crate) fn liveness(&mut self) -> Result<(), Violation> {
         self.transcript.line(self.now, "", || "FAULTS STOP".into());
+        self.suffer()?;
         self.come_to_rest()?;
         self.fresh_commits()?;
         self.rest()?;
         self.check_rest()?;
-        self.model.check_fresh()?;
+        self.model.check_fresh(&self.clients)?;
         for c in 0..self.clients.len() {
             self.replay(c)?;
         }
@@ -118,9 +123,11 @@ impl World {
         self.check_rest()
     }
 
-    fn heal(&mut self) -> Result<(), Violation> {
+    pub(super) fn heal(&mut self) -> Result<(), Violation> {
         self.healed = true;
         self.swarm = self.swarm.healed();
+        self.backend.shown = self.backend.head();
+        self.wake_pulls();
         self.backend.sticky = false;
         self.backend.moody = false;
         self.queue.retain(|_, event| !matches!(event, Event::User));
@@ -131,8 +138,8 @@ impl World {
             }
             self.boot(c)?;
             self.clients[c].link = true;
-            self.clients[c].disk_full = false;
-            self.clients[c].authorised = true;
+            let client = &mut self.clients[c];
+            (client.disk_full, client.authorised, client.deaf, client.slow_disk) = (false, true, false, false);
             self.news(c);
             self.input(c, Input::Online)?;
             self.input(c, Input::Authenticated)?;
@@ -155,10 +162,10 @@ impl World {
                 Some(_) => {
                     self.now = Time(tend);
                     tend += TEND;
-                    self.tend()?;
+                    self.tend(None)?;
                 }
                 None => {
-                    if !self.tend()? && self.next_at().is_none() {
+                    if !self.tend(None)? && self.next_at().is_none() {
                         return Ok(());
                     }
                     tend = self.now.0 + TEND;
@@ -175,7 +182,7 @@ impl World {
     }
 
     /// Looks after what only a user can look after; tells whether there was anything.
-    fn tend(&mut self) -> Result<bool, Violation> {
+    pub(super) fn tend(&mut self, spared: Option<usize>) -> Result<bool, Violation> {
         let mut any = false;
         for c in 0..self.clients.len() {
             let Some(status) = self.clients[c].node().map(|node| node.status()) else { continue };
@@ -184,7 +191,9 @@ impl World {
                 self.news(c);
                 self.input(c, Input::Decide { decision: IdentityPolicy::Reset })?;
             }
-            if let SyncState::NeedsAuth { .. } = status.sync {
+            if let SyncState::NeedsAuth { .. } = status.sync
+                && spared != Some(c)
+            {
                 any = true;
                 self.credentials(c)?;
             }
@@ -195,7 +204,8 @@ impl World {
             // A session that answers nothing can't be waited for: what it has admitted goes on once it is closed.
             let dead = self.clients[c].sessions.iter().find(|(_, local)| local.dead).map(|(&id, _)| id);
             if let Some(id) = dead
-                && self.now > self.barren_since(c)
+                && self.now >= self.barren_since(c)
+                && spared != Some(c)
             {
                 any = true;
                 self.close_session(c, id)?;

@@ -6,6 +6,9 @@ use super::client::Job;
 use super::database::Database;
 use super::{Event, Violation, World};
 
+/// How long a slow disk takes for anything, in microseconds.
+const SLOW_DISK: u64 = 3_000_000;
+
 impl World {
     pub(crate) fn start_storage(&mut self, c: usize) {
         let client = &mut self.clients[c];
@@ -14,7 +17,8 @@ impl World {
         }
         client.storage_busy = true;
         let life = client.life;
-        let after = 50 + self.choices.below(self.swarm.disk_delay);
+        let slow = client.slow_disk;
+        let after = 50 + self.choices.below(self.swarm.disk_delay) + if slow { SLOW_DISK } else { 0 };
         self.schedule(after, Event::Storage(c, life));
     }
 
@@ -23,6 +27,7 @@ impl World {
         let Some((id, job)) = self.clients[c].storage.pop_front() else { return Ok(()) };
         let answer = match job {
             Job::Materialise(txn) => {
+                let is_next = txn.number == self.clients[c].told + 1;
                 let outcome = self.materialise(c, &txn)?;
                 if self.choices.chance(self.swarm.crash) && self.choices.chance(100) {
                     if matches!(outcome, Materialised::Committed { .. }) {
@@ -33,6 +38,7 @@ impl World {
                 if matches!(outcome, Materialised::Committed { .. }) {
                     self.clients[c].told = txn.number;
                 }
+                self.clients[c].heard.stored(self.now, is_next, &outcome)?;
                 Input::Materialised { id, outcome }
             }
             Job::Snapshot(session) => {
@@ -132,6 +138,10 @@ impl World {
     /// Does the next thing that is due in a session's lane.
     pub(crate) fn run_session(&mut self, c: usize, id: SessionId) -> Result<(), Violation> {
         let fails = self.choices.chance(self.swarm.session_fails);
+        if self.swarm.dies > 0 && self.choices.chance(self.swarm.dies) {
+            self.die(c, id);
+            return Ok(());
+        }
         let Some(local) = self.clients[c].sessions.get_mut(&id) else { return Ok(()) };
         local.busy = false;
         let Some((effect, txn)) = local.lane.pop_front() else { return Ok(()) };
@@ -146,6 +156,16 @@ impl World {
         let answer = Input::SessionApplied { id: effect, outcome };
         self.remember(c, &answer);
         self.input(c, answer)
+    }
+
+    /// A session answers nothing from now on, with whatever is on its way to it or from it.
+    pub(crate) fn die(&mut self, c: usize, id: SessionId) {
+        if let Some(local) = self.clients[c].sessions.get_mut(&id) {
+            local.dead = true;
+            self.transcript.line(self.now, "", || format!("session {id} answers nothing more"));
+            let has_open = self.model.of_session(id).any(|commit| commit.leader == crate::model::Stage::Open);
+            self.reach.mark(if has_open { "a session dies with a commit that is not stored" } else { "a session dies" });
+        }
     }
 
     /// Keeps an answer, to be given a second time later.

@@ -9,7 +9,9 @@ pub(crate) mod client;
 mod database;
 mod disk;
 mod finish;
+pub(crate) mod heard;
 mod lanes;
+mod lasting;
 mod network;
 mod reach;
 mod soak;
@@ -89,7 +91,10 @@ pub(crate) enum Event {
     LinkUp(usize),
     DiskFreed(usize),
     Credentials(usize),
+    Hears(usize),
     Calm,
+    /// The backend shows what it had taken by then, in this of its histories.
+    Shows(usize, u64),
     CloseDone(usize, u32),
 }
 
@@ -97,7 +102,7 @@ impl Event {
     /// Whose it is, if it is one client's.
     pub(crate) fn client(&self) -> Option<usize> {
         match *self {
-            Self::User | Self::Calm => None,
+            Self::User | Self::Calm | Self::Shows(..) => None,
             Self::Storage(c, _)
             | Self::Session(c, ..)
             | Self::Finish(c, ..)
@@ -112,7 +117,8 @@ impl Event {
             | Self::CloseDone(c, _)
             | Self::LinkUp(c)
             | Self::DiskFreed(c)
-            | Self::Credentials(c) => Some(c),
+            | Self::Credentials(c)
+            | Self::Hears(c) => Some(c),
         }
     }
 
@@ -125,7 +131,9 @@ impl Event {
             Self::PullServed(c, ..) | Self::PageArrives(c, ..) | Self::PullCut(c, ..) => Step::Pull(c),
             Self::Timer(c, ..) => Step::Timer(c),
             Self::Boot(c) | Self::Restart(c, _) | Self::CloseDone(c, _) => Step::Process(c),
-            Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Calm => Step::Heal,
+            Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Hears(_) | Self::Calm | Self::Shows(..) => {
+                Step::Heal
+            }
         }
     }
 }
@@ -372,6 +380,14 @@ impl World {
                 Ok(())
             }
             Event::Credentials(c) => self.credentials(c),
+            Event::Hears(c) => {
+                self.clients[c].deaf = false;
+                Ok(())
+            }
+            Event::Shows(history, head) => {
+                self.show(history, head);
+                Ok(())
+            }
             Event::Calm => {
                 self.backend.moody = false;
                 Ok(())
@@ -383,23 +399,38 @@ impl World {
 
     /// Hands an input to a client's machine, and takes what it says.
     pub(crate) fn input(&mut self, c: usize, input: Input) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.clock(&input);
         if let Some(mark) = variants::answer(&input) {
             self.reach.mark(mark);
         }
         let name = self.clients[c].name.clone();
         self.transcript.line(now, &name, || transcript::input(&input));
-        if let Some(process) = &mut self.clients[c].process {
+        let client = &mut self.clients[c];
+        client.heard.said(self.now, &input);
+        client.heard.turned |= now < self.now;
+        if let Some(process) = &mut client.process {
             process.record(now, &input);
             process.node.handle(now, input);
         }
         self.after(c)
     }
 
+    /// The time that a machine is told: some clocks go back now and then.
+    fn clock(&mut self, input: &Input) -> Time {
+        let goes_back = self.swarm.clock_back > 0 && !matches!(input, Input::Timer) && self.choices.chance(self.swarm.clock_back);
+        if !goes_back {
+            return self.now;
+        }
+        self.reach.mark("the clock goes back");
+        Time(self.now.0.saturating_sub(self.choices.below(60_000_000)))
+    }
+
     /// Takes what a client's machine says, and checks it.
     pub(crate) fn after(&mut self, c: usize) -> Result<(), Violation> {
         self.inputs += 1;
-        let Some(process) = &mut self.clients[c].process else { return Ok(()) };
+        let client = &mut self.clients[c];
+        client.heard.tick(self.now, &client.config);
+        let Some(process) = &mut client.process else { return Ok(()) };
         let outputs = process.drain();
         let holds = process.node.check();
         self.trace.add(&(self.now.0, c, self.clients[c].process.as_ref().map(Process::trace)));
@@ -419,9 +450,9 @@ impl World {
     fn output(&mut self, c: usize, output: Output) -> Result<(), Violation> {
         match output {
             Output::Effect { id, effect } => self.effect(c, id, effect),
-            Output::Resolve(resolution) => self.model.resolved(c, &resolution, &self.clients[c], &self.backend, &mut self.reach),
+            Output::Resolve(resolution) => self.model.resolved(&resolution, &self.clients[c], &self.backend, &mut self.reach),
             Output::Notify(notice) => {
-                self.noticed(&notice);
+                self.noticed(c, &notice);
                 Ok(())
             }
             _ => Ok(()),

@@ -10,7 +10,7 @@ const PUSH_DEADLINE: u64 = 5_000_000;
 /// After how long a driver notices that nothing comes any more, in microseconds.
 const KEEP_ALIVE: u64 = 20_000_000;
 /// Requests without anything new that a client may make in ten seconds.
-const BARREN: u32 = 60;
+const BARREN: u32 = 30;
 
 fn unreachable(message: &str, maybe_applied: bool) -> BackendFailure {
     BackendFailure::Unreachable { message: message.into(), maybe_applied }
@@ -48,6 +48,8 @@ impl World {
         }
         self.model.pushed(&push, &client.disk, &client.config, &mut self.reach)?;
         client.push = Some((id, push.clone()));
+        self.check_fence(c, &push)?;
+        let client = &self.clients[c];
         let life = client.life;
         if !client.link || self.choices.chance(self.swarm.refuse_connection) {
             let after = self.latency();
@@ -82,16 +84,22 @@ impl World {
         });
         if answer.is_ok() {
             self.model.accepted(push)?;
-            for other in 0..self.clients.len() {
-                self.news(other);
-            }
-            self.wake_pulls();
+            self.grown();
         }
-        let lost = self.choices.chance(self.swarm.lose_reply)
+        let deaf = self.clients[c].deaf;
+        let lost = deaf
+            || self.choices.chance(self.swarm.lose_reply)
             || (answer.is_ok() && std::mem::take(&mut self.clients[c].lose_next_reply));
         if lost && answer.is_ok() {
             self.clients[c].lost_reply = Some((push.parent, push.events.len()));
         }
+        let gateway = self.swarm.gateway > 0 && self.choices.chance(self.swarm.gateway);
+        let answer = if gateway {
+            self.reach.mark(if answer.is_ok() { "server error after the push was taken" } else { "server error on a push" });
+            Err(BackendFailure::Unknown { message: "502 bad gateway".into() })
+        } else {
+            answer
+        };
         if !lost {
             let after = self.latency();
             self.schedule(after, Event::PushReply(c, life, id, answer.err().map(Box::new)));
@@ -100,12 +108,16 @@ impl World {
     }
 
     pub(crate) fn push_reply(&mut self, c: usize, id: EffectId, failure: Option<Box<BackendFailure>>) -> Result<(), Violation> {
+        if self.clients[c].deaf && !matches!(failure.as_deref(), Some(BackendFailure::Unreachable { .. })) {
+            // It was under way, and does not arrive: the driver gives up in its time.
+            return Ok(());
+        }
         let expected = self.clients[c].push.as_ref().is_some_and(|(effect, _)| *effect == id);
         if !expected && !self.choices.chance(self.swarm.noise) {
             return Ok(());
         }
-        if expected {
-            self.clients[c].push = None;
+        if expected && let Some((_, push)) = self.clients[c].push.take() {
+            self.clients[c].heard.push_answered(self.now, &push, failure.as_deref());
         }
         let answer = match failure {
             None => Input::PushOk { id },
@@ -147,6 +159,20 @@ impl World {
         if !link || self.choices.chance(self.swarm.cut_stream) {
             return self.pull_fails(c, id, unreachable("connection lost", false));
         }
+        if self.clients[c].deaf {
+            self.reach.mark("deaf: a page does not arrive");
+            self.park(c, id);
+            let life = self.clients[c].life;
+            self.schedule(KEEP_ALIVE, Event::PullCut(c, life, id));
+            return Ok(());
+        }
+        if self.swarm.gateway > 0 && self.choices.chance(self.swarm.gateway) {
+            let failure = match self.choices.below(4) {
+                0 => BackendFailure::ServerAhead { head: self.backend.head() },
+                _ => BackendFailure::Unknown { message: "429 too many requests".into() },
+            };
+            return self.pull_fails(c, id, failure);
+        }
         if !self.clients[c].authorised {
             return self.pull_fails(c, id, BackendFailure::NeedsAuth { message: "token expired".into() });
         }
@@ -168,7 +194,7 @@ impl World {
             return self.pull_fails(c, id, BackendFailure::Truncated { message: message.into() });
         }
         self.clients[c].stream = Some(stream);
-        if !stream.first && stream.cursor >= self.backend.head() && !self.choices.chance(self.swarm.empty_page) {
+        if !stream.first && stream.cursor >= self.backend.shown && !self.choices.chance(self.swarm.empty_page) {
             self.park(c, id);
             return Ok(());
         }
@@ -203,7 +229,7 @@ impl World {
             page.more |= index == page.events.len();
         }
         if !stream.first && self.choices.chance(self.swarm.empty_page) {
-            let more = self.choices.chance(500) || stream.cursor < self.backend.head();
+            let more = self.choices.chance(500) || stream.cursor < self.backend.shown;
             return Page { events: Vec::new(), more, ..page };
         }
         let cursor = page.events.last().map_or(stream.cursor, |last| last.seq).max(stream.cursor);
@@ -224,6 +250,8 @@ impl World {
             }
             self.note_echo(c, &page);
         }
+        let known = self.clients[c].node().and_then(|node| node.backend()).is_none_or(|known| *known == page.backend);
+        self.clients[c].heard.pulled(self.now, &page, known, &self.backend);
         let answer = Input::Pulled { id, page };
         self.remember(c, &answer);
         self.input(c, answer)
@@ -254,9 +282,47 @@ impl World {
     fn pull_fails(&mut self, c: usize, id: EffectId, failure: BackendFailure) -> Result<(), Violation> {
         self.clients[c].pull = None;
         self.clients[c].stream = None;
+        self.clients[c].heard.pull_failed(self.now, &failure);
         let answer = Input::PullFailed { id, failure };
         self.remember(c, &answer);
         self.input(c, answer)
+    }
+
+    /// The backend's log has grown: this is news to everybody, once it is shown.
+    pub(crate) fn grown(&mut self) {
+        (0..self.clients.len()).for_each(|c| self.news(c));
+        let (history, head) = (self.backend.incarnations.len(), self.backend.head());
+        if self.swarm.lag == 0 {
+            self.show(history, head);
+            return;
+        }
+        self.reach.mark("what is taken is shown later");
+        let after = self.choices.below(self.swarm.lag);
+        self.schedule(after, Event::Shows(history, head));
+    }
+
+    /// The backend shows what it had taken by then.
+    pub(crate) fn show(&mut self, history: usize, head: u64) {
+        if history == self.backend.incarnations.len() && head > self.backend.shown {
+            self.backend.shown = head;
+            (0..self.clients.len()).for_each(|c| self.news(c));
+            self.wake_pulls();
+        }
+    }
+
+    /// The backend starts anew, and keeps its log: what is under way is lost.
+    pub(crate) fn restart_backend(&mut self) {
+        self.transcript.line(self.now, "BE", || "starts anew".into());
+        self.queue.retain(|_, event| !matches!(event, Event::PushArrives(..)));
+        for c in 0..self.clients.len() {
+            self.clients[c].stream = None;
+            let life = self.clients[c].life;
+            if let Some(id) = self.clients[c].pull.as_ref().filter(|lane| lane.parked).map(|lane| lane.effect) {
+                let after = self.latency();
+                self.schedule(after, Event::PullCut(c, life, id));
+            }
+        }
+        self.reach.mark("the backend starts anew");
     }
 
     /// Whoever waits for the backend's log to grow, or to end, hears of it.

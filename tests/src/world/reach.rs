@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation, by name.
-pub const MARKS: [&str; 82] = [
+pub const MARKS: [&str; 99] = [
     "rebase during an in-flight push",
     "reply lost, then confirmed by a pull",
     "crash between commit and answer",
@@ -86,6 +86,23 @@ pub const MARKS: [&str; 82] = [
     "guard does not hold, commit refused",
     "guard of a stored commit no longer holds",
     "guard no longer holds after a restart",
+    "the clock goes back",
+    "server error after the push was taken",
+    "server error on a push",
+    "pull failed: server error",
+    "pull failed: as if it were a push",
+    "deaf: a page does not arrive",
+    "what is taken is shown later",
+    "the backend starts anew",
+    "a session dies",
+    "a session dies with a commit that is not stored",
+    "another client's event",
+    "for ever: a dead session",
+    "for ever: no network",
+    "for ever: nothing arrives",
+    "for ever: a full disk",
+    "for ever: a slow disk",
+    "for ever: refused credentials",
 ];
 
 /// How often each situation was met.

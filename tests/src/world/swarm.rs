@@ -69,7 +69,59 @@ pub(crate) struct Swarm {
     pub(crate) rewrites: bool,
     /// Commits under a guard.
     pub(crate) guarded: u64,
+    /// For a time nothing that a client is sent arrives, and all that it sends does.
+    pub(crate) deaf: u64,
+    /// Something between client and backend answers with an error of its own, whatever became of the request.
+    pub(crate) gateway: u64,
+    /// The backend starts anew and keeps its log: streams and requests under way are lost.
+    pub(crate) restart: u64,
+    /// For how long, in microseconds, what the backend has taken is not shown to those who pull.
+    pub(crate) lag: u64,
+    /// The clock that a machine is told by goes back.
+    pub(crate) clock_back: u64,
+    /// A session stops answering, with whatever it has.
+    pub(crate) dies: u64,
+    /// A client that is not in this world has events accepted.
+    pub(crate) others: u64,
+    /// What the first client suffers from for as long as it takes, when other faults have stopped.
+    pub(crate) lasting: Lasting,
     pub(crate) config: Config,
+}
+
+/// A fault that does not go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    Nothing,
+    /// One session answers nothing more.
+    DeadSession,
+    /// There is no network.
+    Offline,
+    /// Nothing that it is sent arrives.
+    Deaf,
+    /// Its disk is full.
+    DiskFull,
+    /// Its disk takes seconds for everything.
+    SlowDisk,
+    /// Its credentials are refused.
+    Unauthorised,
+}
+
+impl Lasting {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::DeadSession, Self::Offline, Self::Deaf, Self::DiskFull, Self::SlowDisk, Self::Unauthorised];
+
+    /// The situation that it makes.
+    pub(crate) fn mark(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Nothing => return None,
+            Self::DeadSession => "for ever: a dead session",
+            Self::Offline => "for ever: no network",
+            Self::Deaf => "for ever: nothing arrives",
+            Self::DiskFull => "for ever: a full disk",
+            Self::SlowDisk => "for ever: a slow disk",
+            Self::Unauthorised => "for ever: refused credentials",
+        })
+    }
 }
 
 impl Swarm {
@@ -127,6 +179,14 @@ impl Swarm {
             suspend: 0,
             rewrites: false,
             guarded: 0,
+            deaf: 0,
+            gateway: 0,
+            restart: 0,
+            lag: 0,
+            clock_back: 0,
+            dies: 0,
+            others: 0,
+            lasting: Lasting::Nothing,
             config: Config::default(),
         };
         swarm.rest(c, calm);
@@ -164,6 +224,17 @@ impl Swarm {
         if c.chance(100) {
             self.config.pending_bytes = c.between(200, 3_000) as usize;
             self.config.unpersisted_bytes = c.between(200, 2_000) as usize;
+        }
+        // New options come last, so that what earlier ones come to changes as little as possible.
+        self.deaf = c.strength(25);
+        self.gateway = c.strength(100);
+        self.restart = c.strength(20);
+        self.lag = c.strength(300_000);
+        self.clock_back = c.strength(100);
+        self.dies = c.strength(30);
+        self.others = c.strength(150);
+        if c.chance(500) {
+            self.lasting = *pick(c, &Lasting::ALL);
         }
     }
 
@@ -206,6 +277,13 @@ impl Swarm {
             noise: 0,
             suspend: 0,
             guarded: 0,
+            deaf: 0,
+            gateway: 0,
+            restart: 0,
+            lag: 0,
+            clock_back: 0,
+            dies: 0,
+            others: 0,
             ..self.clone()
         }
     }

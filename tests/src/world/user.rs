@@ -3,6 +3,7 @@
 use countersign_core::{Batch, CommitError, CommitId, EffectId, Event as Said, IdentityPolicy, Input, Notice, SessionId, Time};
 
 use super::client::{Local, Process};
+use super::heard::Heard;
 use super::state::{self, CLIENT_ONLY, FORBIDDEN, GUARDS, STICKY, STUCK, SYNCED};
 use super::{Event, Violation, World, variants};
 
@@ -33,8 +34,12 @@ impl World {
                 return self.input(c, Input::Offline);
             }
         }
+        if swarm.deaf > 0 && self.choices.chance(swarm.deaf) && !self.clients[c].deaf {
+            self.clients[c].deaf = true;
+            let after = self.choices.between(1_000, 60_000_000);
+            self.schedule(after, Event::Hears(c));
+        }
         if self.choices.chance(swarm.offline_for_good) {
-            self.model.offline_for_good(c);
             self.input(c, Input::OfflineForGood)?;
         }
         if self.choices.chance(swarm.auth) && self.clients[c].authorised {
@@ -83,6 +88,15 @@ impl World {
             let after = self.choices.between(1_000, 60_000_000);
             self.schedule(after, Event::Calm);
         }
+        if self.swarm.restart > 0 && self.choices.chance(self.swarm.restart) {
+            self.restart_backend();
+        }
+        if self.swarm.others > 0 && self.choices.chance(self.swarm.others) {
+            let (name, key) = (SYNCED[self.choices.index(SYNCED.len())], self.choices.below(self.swarm.keys));
+            // No two are alike: else a log that ends in the same event could pass for the one that was lost.
+            self.others(state::event(name, key, 2_000_000 + self.actions, false));
+            self.reach.mark("another client's event");
+        }
         let pending = self.clients[c].process.as_ref().is_some_and(|process| process.node.status().pending_events > 0);
         if self.choices.chance(self.swarm.reset) {
             self.reset_backend();
@@ -108,8 +122,7 @@ impl World {
         self.backend.others(event);
         let head = self.backend.head();
         self.transcript.line(self.now, "BE", || format!("takes another client's event as e{head}"));
-        (0..self.clients.len()).for_each(|c| self.news(c));
-        self.wake_pulls();
+        self.grown();
     }
 
     /// A backup of the backend is restored: the log ends here.
@@ -349,7 +362,8 @@ impl World {
         }
         let applied = local.db.commit(&prepared);
         if applied {
-            self.model.admitted(c, self.clients[c].life, &prepared);
+            self.model.admitted(c, &prepared);
+            self.clients[c].heard.made(now, prepared.id);
         }
         let name = self.clients[c].name.clone();
         self.transcript.line(now, &name, || format!("< finish {id} {applied}"));
@@ -376,6 +390,7 @@ impl World {
         self.transcript.line(self.now, &name, || format!("boots at txn {}, {} pending", boot.number, boot.pending.len()));
         client.process = Some(Process::start(&client.config, boot, seed, self.replays)?);
         client.told = client.disk.number;
+        client.heard = Heard::begin(client.disk.heads.upstream);
         self.news(c);
         self.model.booted(c, &self.clients[c], &mut self.reach)?;
         self.after(c)?;
@@ -404,7 +419,7 @@ impl World {
         }
         self.replay(c)?;
         self.clients[c].kill();
-        self.model.killed(c, &self.clients[c], &mut self.reach)?;
+        self.model.killed(c, &self.clients[c], &self.backend, &mut self.reach)?;
         let after = 1_000 + self.choices.below(3_000_000);
         self.schedule(after, Event::Boot(c));
         Ok(())
@@ -434,16 +449,17 @@ impl World {
         self.model.closed(c, &self.clients[c])?;
         self.replay(c)?;
         self.clients[c].kill();
-        self.model.killed(c, &self.clients[c], &mut self.reach)?;
+        self.model.killed(c, &self.clients[c], &self.backend, &mut self.reach)?;
         let after = 1_000 + self.choices.below(3_000_000);
         self.schedule(after, Event::Boot(c));
         Ok(())
     }
 
-    pub(crate) fn noticed(&mut self, notice: &Notice) {
+    pub(crate) fn noticed(&mut self, c: usize, notice: &Notice) {
         if let Some(mark) = variants::notice(notice) {
             self.reach.mark(mark);
         }
+        self.clients[c].heard.shaken |= matches!(notice, Notice::BackendIdMismatch { .. });
         if let Notice::BackendIdMismatch { expected, received } = notice
             && *expected != *received
             && !received.starts_with('b')

@@ -74,6 +74,8 @@ pub(super) fn answer(input: &Input) -> Option<&'static str> {
             BackendFailure::NeedsAuth { .. } => "pull failed: auth",
             BackendFailure::Identity { .. } => "pull failed: identity",
             BackendFailure::Truncated { .. } => "pull failed: truncated",
+            BackendFailure::Unknown { .. } => "pull failed: server error",
+            BackendFailure::ServerAhead { .. } => "pull failed: as if it were a push",
             _ => return None,
         },
         Input::Materialised { outcome: Materialised::Failed(failure), .. } => match failure.class {

@@ -151,6 +151,27 @@ fn a_backend_that_shows_late_what_it_has_taken_has_lost_nothing() {
     insta::assert_snapshot!(s.end());
 }
 
+// Verifies: R5, L8 (asking twice at once shows no more than asking once)
+#[test]
+fn a_backend_that_is_asked_again_at_once_has_lost_nothing_either() {
+    let (mut s, a) =
+        acknowledged("A is acknowledged, and not shown yet; somebody has the backend asked again at once, and it still is not.");
+    s.tell(Input::Refresh);
+    s.page_of("");
+    s.tell(Input::Refresh);
+    s.page_of("");
+    assert!(!is_lost(&s));
+    while s.pull_under_way().is_none() {
+        s.wake();
+        s.store_all();
+    }
+    s.page();
+    assert!(!is_lost(&s));
+    s.store_all();
+    assert_eq!((s.positions(a), s.log()), (vec![1], vec!["A@e1".to_owned()]));
+    insta::assert_snapshot!(s.end());
+}
+
 fn resets(about: &str) -> Script {
     Script::ready_with(Config { identity: IdentityPolicy::Reset, ..Config::default() }, about)
 }

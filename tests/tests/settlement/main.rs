@@ -12,3 +12,4 @@ mod receipts;
 mod refusals;
 mod sessions;
 mod storage;
+mod waiting;

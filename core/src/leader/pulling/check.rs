@@ -17,7 +17,7 @@ impl Pulling {
         ensure!(anchor.0 == 0 || anchor.1 == tail.upstream_parent(), "a stream starts before that event");
         ensure!(self.broken_at.is_none_or(|at| at == tail.upstream()), "the log is broken where the next event is missing");
         ensure!(self.broken_at.is_none() || self.fresh || self.outstanding.is_some(), "a broken log is asked for again");
-        ensure!(self.ended_short_at.is_none_or(|at| at <= tail.upstream()), "a stream has ended at what was pulled");
+        ensure!(self.ended_short_at.is_none_or(|(at, _)| at <= tail.upstream()), "a stream has ended at what was pulled");
         ensure!(self.promised <= tail.acknowledged(), "no more was promised than was acknowledged");
         ensure!(self.outstanding.is_some() || self.caught_up || self.fresh || self.more, "what is not known is asked for");
         ensure!(self.retry.is_sound(), "nothing waits that has not failed");
