@@ -196,7 +196,7 @@ impl Swarm {
     fn rest(&mut self, c: &mut Choices, calm: bool) {
         self.clients = c.between(1, 3);
         self.sessions = c.between(1, 3);
-        self.actions = c.between(20, 160);
+        self.actions = c.between(40, 600);
         self.pace = *pick(c, &[1_000, 20_000, 20_000, 200_000, 2_000_000]);
         self.keys = c.between(3, 30);
         self.commit_events = c.between(1, 5);
