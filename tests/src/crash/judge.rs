@@ -48,11 +48,13 @@ pub(super) fn judge(case: &Case) -> Result<Judged, String> {
         drop(store);
         let backend_log = if scenario.has_backend { Some(rig.backend()?.log().map_err(wrong)?) } else { None };
         rig.finish()?;
-        rig.check()?;
-        whole(case, &rig)?;
+        let mut reader = Reader::open(&rig.path(STORE)).map_err(wrong)?;
+        rig.check(&mut reader)?;
+        whole(case, &mut reader)?;
         if let Some(log) = backend_log {
-            once_in_backend(case, &rig, &log, fresh)?;
+            once_in_backend(case, &mut reader, &log, fresh)?;
         }
+        drop(reader);
         let ledger = rig.ledger.lock().clone();
         Ok(Judged { history: rig.disk.history(), ledger })
     };
@@ -64,23 +66,16 @@ pub(super) fn judge(case: &Case) -> Result<Judged, String> {
 
 /// As the crash has left it, opened by nobody yet. While the file is being made a reader may find nothing to read.
 fn check_as_left(rig: &Rig, known: &Ledger) -> Run {
-    match Reader::open(&rig.path(STORE)) {
-        Ok(reader) => drop(reader),
+    let mut reader = match Reader::open(&rig.path(STORE)) {
+        Ok(reader) => reader,
         Err(_) if known.facts.is_empty() => return Ok(()),
         Err(error) => return Err(wrong(error)),
-    }
-    let made = Reader::open(&rig.path(STORE)).and_then(|mut reader| {
-        reader
-            .status()
-            .map(|status| status.schema_version.is_some())
-            .map_err(|error| countersign::OpenError::System { message: error.to_string() })
-    });
-    match made {
-        Ok(true) => rig.check(),
+    };
+    if reader.status().map_err(wrong)?.schema_version.is_none() {
         // Its first opening was cut short: there are no state tables yet.
-        Ok(false) => Ok(()),
-        Err(error) => Err(wrong(error)),
+        return Ok(());
     }
+    rig.check(&mut reader)
 }
 
 /// What was acknowledged is there, and its receipts say what they said. Answers the commits that are known.
@@ -153,8 +148,7 @@ fn same(scenario: &Scenario, before: &Outcome, after: &Outcome) -> bool {
 }
 
 /// Each commit is in the log or in quarantine, all of it, or nowhere.
-fn whole(case: &Case, rig: &Rig) -> Run {
-    let mut reader = Reader::open(&rig.path(STORE)).map_err(wrong)?;
+fn whole(case: &Case, reader: &mut Reader) -> Run {
     let mut there: BTreeMap<CommitId, usize> = BTreeMap::new();
     for row in reader.log(Pos::ROOT, 1 << 20).map_err(wrong)? {
         if let Some(id) = row.entry.commit_id() {
@@ -175,7 +169,7 @@ fn whole(case: &Case, rig: &Rig) -> Run {
 }
 
 /// What the backend has acknowledged stands in its log once, in order; and the store's log is the backend's.
-fn once_in_backend(case: &Case, rig: &Rig, log: &[countersign::core::PulledEvent], fresh: CommitId) -> Run {
+fn once_in_backend(case: &Case, reader: &mut Reader, log: &[countersign::core::PulledEvent], fresh: CommitId) -> Run {
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
     let mut commits: BTreeSet<String> = BTreeSet::new();
     for event in log {
@@ -200,7 +194,6 @@ fn once_in_backend(case: &Case, rig: &Rig, log: &[countersign::core::PulledEvent
     if !commits.contains(&fresh.to_string()) {
         return Err(Stop::Wrong(format!("{fresh} is not in the backend's log (V3)")));
     }
-    let mut reader = Reader::open(&rig.path(STORE)).map_err(wrong)?;
     let rows = reader.log(Pos::ROOT, 1 << 20).map_err(wrong)?;
     let ours: Vec<_> =
         rows.iter().map(|row| &row.entry.event).filter(|event| !event.client_only).map(|event| &event.args).collect();
