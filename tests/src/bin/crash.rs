@@ -35,7 +35,10 @@ fn options() -> Option<Options> {
             "--all" => options.extent = Extent::ALL,
             "--list" => options.list = true,
             "--points" => options.extent.points = usize::try_from(number()?).ok()?,
-            "--errors" => options.extent.errors = usize::try_from(number()?).ok()?,
+            "--errors" => {
+                options.extent.errors = usize::try_from(number()?).ok()?;
+                options.extent.errors_out_of_turn = options.extent.errors;
+            }
             "--recoveries" => options.extent.recoveries.0 = usize::try_from(number()?).ok()?,
             "--seed" => options.extent.seed = number()?,
             "--scenario" => {

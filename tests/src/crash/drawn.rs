@@ -109,8 +109,8 @@ pub(super) fn life(seed: u64) -> Life {
 /// What happens, in order.
 pub(super) fn blocks(seed: u64) -> Vec<Block> {
     use Block::{
-        Attached, Checkpoint, Decided, Gathered, Guarded, Lossy, Offline, Overtaken, Plain, Poisoned, Rebuilt, Refused, Reopened, Reset,
-        Session, Withdrawn,
+        Attached, Checkpoint, Decided, Gathered, Guarded, Lossy, Offline, Overtaken, Plain, Poisoned, Rebuilt, Refused, Reopened,
+        Reset, Session, Withdrawn,
     };
     let alone = [Plain, Gathered, Reopened, Session, Checkpoint];
     let with_backend = [Offline, Lossy, Refused, Withdrawn, Decided];

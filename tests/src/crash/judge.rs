@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::core::Pos;
-use countersign::{CommitId, Outcome, Reader, Settled, Stage, Store};
+use countersign::{CommitId, Outcome, Reader, Settled, Stage, Store, SyncError};
 
 use super::ledger::Ledger;
 use super::rig::{Help, Rig, STORE, wrong};
@@ -34,7 +34,7 @@ pub(super) fn judge(case: &Case) -> Result<Judged, String> {
         let Case { scenario, image, known, .. } = case;
         let rig = Rig::new(scenario, image.clone(), known.unheard(), Help::Patience)?;
         if image.has(STORE) && (scenario.durability == countersign::Durability::Power || !known.facts.is_empty()) {
-            check_as_left(&rig, known)?;
+            check_as_left(&rig, case)?;
         }
         let store = rig.open()?;
         let found = find_again(case, &rig, &store)?;
@@ -64,11 +64,12 @@ pub(super) fn judge(case: &Case) -> Result<Judged, String> {
     })
 }
 
-/// As the crash has left it, opened by nobody yet. While the file is being made a reader may find nothing to read.
-fn check_as_left(rig: &Rig, known: &Ledger) -> Run {
+/// As the crash has left it, opened by nobody yet. While the file is being made a reader may find nothing to read; nor need there be
+/// anything where all may be lost that was not synced.
+fn check_as_left(rig: &Rig, case: &Case) -> Run {
     let mut reader = match Reader::open(&rig.path(STORE)) {
         Ok(reader) => reader,
-        Err(_) if known.facts.is_empty() => return Ok(()),
+        Err(_) if case.known.facts.is_empty() || case.is_power_lost => return Ok(()),
         Err(error) => return Err(wrong(error)),
     };
     if reader.status().map_err(wrong)?.schema_version.is_none() {
@@ -121,11 +122,12 @@ fn settle_as_before(case: &Case, rig: &Rig, found: &BTreeSet<CommitId>, fresh: C
                 return Err(Stop::Wrong(format!("{id}: the {stage:?} stage does not settle (V1)")));
             };
             if let Some(before) = case.known.facts.get(&(id, stage))
-                && !same(case.scenario, &before.outcome, &after.outcome)
+                && !same(case, &before.outcome, &after.outcome)
             {
                 let (before, after) = (&before.outcome, &after.outcome);
+                let log = told_backend(case, rig)?;
                 return Err(Stop::Wrong(format!(
-                    "{id}: the {stage:?} stage was {before:?}, and is {after:?} after the crash (R1)"
+                    "{id}: the {stage:?} stage was {before:?}, and is {after:?} after the crash (R1){log}"
                 )));
             }
         }
@@ -138,9 +140,24 @@ fn settle_as_before(case: &Case, rig: &Rig, found: &BTreeSet<CommitId>, fresh: C
     Ok(())
 }
 
-fn same(scenario: &Scenario, before: &Outcome, after: &Outcome) -> bool {
+/// The backend's log, to see what has become of it.
+fn told_backend(case: &Case, rig: &Rig) -> Run<String> {
+    if !case.scenario.has_backend {
+        return Ok(String::new());
+    }
+    let log = rig.backend()?.log().map_err(wrong)?;
+    let line = |event: &countersign::core::PulledEvent| {
+        let commit = event.ids.map_or(0, |ids| ids.commit);
+        format!("\n  e{}: {}-{commit} {} {:.60}", event.seq, event.session, event.event.name, event.event.args)
+    };
+    Ok(log.iter().map(line).collect())
+}
+
+fn same(case: &Case, before: &Outcome, after: &Outcome) -> bool {
     match (before, after) {
-        (Ok(Settled::NotApplicable), Ok(_)) if scenario.attaches => true,
+        (Ok(Settled::NotApplicable), Ok(_)) if case.scenario.attaches => true,
+        // That it was confirmed is lost, and the backend that did has forgotten it.
+        (Ok(Settled::Confirmed(_)), Err(SyncError::InvalidPush { .. })) if case.scenario.forgets && case.is_power_lost => true,
         // How often it was renumbered is not remembered to the last.
         (Ok(Settled::Confirmed(before)), Ok(Settled::Confirmed(after))) => before.positions == after.positions,
         (before, after) => before == after,

@@ -35,34 +35,56 @@ pub use scenarios::ALL;
 pub struct Extent {
     /// Crash points tried in each scenario, spread evenly; all of them, if there are no more.
     pub points: usize,
-    /// Crash points, and calls, tried in a scenario that is large.
-    pub large: usize,
-    /// Whether every point is tried with every tear; else with a kill, with what is unsynced dropped, and with one of the tears in turn.
+    /// Whether every point is tried with every tear; else as a kill, with what is unsynced dropped, and with one of the other tears in
+    /// turn.
     pub every_tear: bool,
     /// Recoveries in each scenario that are crashed in their turn, and at how many points each.
     pub recoveries: (usize, usize),
     /// Calls made to fail in each scenario, for each kind of error.
     pub errors: usize,
-    /// Draws which points, calls and sectors: another one for each turn.
+    /// The same for every other scenario, by the seed.
+    pub errors_out_of_turn: usize,
+    /// The most points, recoveries and calls of a scenario that is large.
+    pub large: usize,
+    /// Draws which points, calls and sectors: others for each turn.
     pub seed: u64,
 }
 
 impl Extent {
-    /// For each change: every point as a kill, with what is unsynced dropped, and torn; a hundred seconds on two slow cores.
-    pub const QUICK: Self =
-        Self { points: usize::MAX, large: 30, every_tear: false, recoveries: (6, 3), errors: 40, seed: 1 };
+    /// For each change: every point as a kill, with what is unsynced dropped, and torn; every call of half of the scenarios. Two minutes
+    /// on two slow cores.
+    pub const QUICK: Self = Self {
+        points: usize::MAX,
+        every_tear: false,
+        recoveries: (6, 3),
+        errors: usize::MAX,
+        errors_out_of_turn: 3,
+        large: 2,
+        seed: 1,
+    };
     /// Every point, every tear, every call.
-    pub const ALL: Self =
-        Self { points: usize::MAX, large: 400, every_tear: true, recoveries: (20, 20), errors: usize::MAX, seed: 1 };
+    pub const ALL: Self = Self {
+        points: usize::MAX,
+        every_tear: true,
+        recoveries: (20, 15),
+        errors: usize::MAX,
+        errors_out_of_turn: usize::MAX,
+        large: 60,
+        seed: 1,
+    };
 
-    /// How many points of this scenario.
-    fn points(&self, scenario: &Scenario) -> usize {
-        if scenario.is_large { self.points.min(self.large) } else { self.points }
-    }
-
-    /// How many calls of this scenario for each kind of error.
-    fn errors(&self, scenario: &Scenario) -> usize {
-        if scenario.is_large { self.errors.min(self.large) } else { self.errors }
+    /// How much of the scenario that stands here among those that are tried.
+    fn of(self, scenario: &Scenario, place: usize) -> Self {
+        let is_in_turn = (place as u64 + self.seed).is_multiple_of(2);
+        let errors = if is_in_turn { self.errors } else { self.errors_out_of_turn.min(self.errors) };
+        let extent = Self { errors, ..self };
+        if !scenario.is_large {
+            return extent;
+        }
+        let most = |number: usize| number.min(self.large);
+        // What can be lost and what is promised changes at few of its many points.
+        let points = extent.points.min(self.large.saturating_mul(8));
+        Self { points, recoveries: (most(self.recoveries.0), self.recoveries.1), errors: most(errors), ..extent }
     }
 }
 
@@ -70,24 +92,25 @@ impl Extent {
 /// all is well.
 #[must_use]
 pub fn run(scenarios: &[&'static Scenario], extent: &Extent, tell: &(dyn Fn(&str) + Sync)) -> (Count, Vec<String>) {
-    let mut jobs: Vec<Job> = scenarios.iter().flat_map(|&scenario| [Job::Points(scenario), Job::Errors(scenario)]).collect();
+    let both = |(place, &scenario)| {
+        let extent = extent.of(scenario, place);
+        [Job { scenario, extent, meets: points::run }, Job { scenario, extent, meets: errors::run }]
+    };
+    let mut jobs: Vec<Job> = scenarios.iter().enumerate().flat_map(both).collect();
     // What takes longest is not begun last.
-    jobs.sort_by_key(|job| !job.scenario().is_large);
+    jobs.sort_by_key(|job| !job.scenario.is_large);
     let (next, results) = (AtomicUsize::new(0), Mutex::new(Results::default()));
     let work = || {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (began, mut count) = (Instant::now(), Count::default());
-            let found = match job {
-                Job::Points(scenario) => points::run(scenario, extent, &mut count),
-                Job::Errors(scenario) => errors::run(scenario, extent, &mut count),
-            };
+            let found = (job.meets)(job.scenario, &job.extent, &mut count);
             let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             results.count.add(&count);
             results.done += 1;
-            let (done, name) = (results.done, job.scenario().name);
+            let (done, name) = (results.done, job.scenario.name);
             tell(&format!("{done} of {}: {name}: {count}, in {:.1} s", jobs.len(), began.elapsed().as_secs_f64()));
             if let Err(what) = found {
-                let failure = format!("{what}\n  again: {}", again(job.scenario(), extent));
+                let failure = format!("{what}\n  again: {}", again(job.scenario, extent));
                 tell(&failure);
                 results.failures.push(failure);
             }
@@ -107,16 +130,11 @@ struct Results {
     done: usize,
 }
 
-enum Job {
-    Points(&'static Scenario),
-    Errors(&'static Scenario),
-}
-
-impl Job {
-    fn scenario(&self) -> &'static Scenario {
-        let (Self::Points(scenario) | Self::Errors(scenario)) = self;
-        scenario
-    }
+/// What one thread does at a time.
+struct Job {
+    scenario: &'static Scenario,
+    extent: Extent,
+    meets: fn(&'static Scenario, &Extent, &mut Count) -> Result<(), String>,
 }
 
 /// The command that tries a scenario again.
@@ -133,7 +151,7 @@ mod tests {
     use crate::crash::rig::{Rig, STORE};
 
     const CRASHES: Extent = Extent { errors: 0, ..Extent::QUICK };
-    const ERRORS: Extent = Extent { points: 0, recoveries: (0, 0), errors: 12, ..Extent::QUICK };
+    const ERRORS: Extent = Extent { points: 0, recoveries: (0, 0), errors: 12, errors_out_of_turn: 12, ..Extent::QUICK };
 
     fn caught(scenario: &'static Scenario, extent: Extent, what: &str) {
         let (count, failures) = run(&[scenario], &extent, &|_| ());

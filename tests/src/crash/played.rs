@@ -63,9 +63,7 @@ impl<'a> Played<'a> {
             Block::Session => self.session = if self.session.is_some() { None } else { self.store.session().ok() },
             Block::Checkpoint => self.checkpoint()?,
             Block::Decided => self.decide()?,
-            Block::Offline => self.offline(|played| {
-                if played.draw.one_in(3) { played.reopen() } else { Ok(()) }
-            })?,
+            Block::Offline => self.offline(|played| if played.draw.one_in(3) { played.reopen() } else { Ok(()) })?,
             Block::Lossy => self.lossy()?,
             Block::Refused => self.refused()?,
             Block::Withdrawn => self.withdrawn()?,
@@ -255,16 +253,13 @@ impl<'a> Played<'a> {
             match self.draw.below(5) {
                 0 => self.rig.again("acknowledged", is_passing, || store.acknowledge(id))?,
                 1 => self.rig.again("discarded", is_passing, || store.discard(id))?,
-                2 | 3 => {
-                    let risk = if self.draw.one_in(2) { Risk::NoDuplicate } else { Risk::MayDuplicate };
-                    match self.rig.again("retried", is_passing, || settled(store.retry(id, risk)))? {
-                        Ok(receipt) => drop(self.rig.took(receipt, count)),
-                        // What can't be materialised still can't, and what its guard forbids neither.
-                        Err(FailureError::Commit(CommitError::Materialise { .. } | CommitError::Conflict { .. })) => {}
-                        Err(FailureError::MayDuplicate { .. }) if risk == Risk::NoDuplicate => {}
-                        Err(error) => return Err(wrong(error)),
-                    }
-                }
+                // How sure it is that the backend has nothing of it may depend on when its disk failed.
+                2 | 3 => match self.rig.again("retried", is_passing, || settled(store.retry(id, Risk::MayDuplicate)))? {
+                    Ok(receipt) => drop(self.rig.took(receipt, count)),
+                    // What can't be materialised still can't, and what its guard forbids neither.
+                    Err(FailureError::Commit(CommitError::Materialise { .. } | CommitError::Conflict { .. })) => {}
+                    Err(error) => return Err(wrong(error)),
+                },
                 _ => {}
             }
         }

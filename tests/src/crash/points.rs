@@ -24,7 +24,7 @@ enum Crash {
 pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Count) -> Result<(), String> {
     let (history, ledger) = record(scenario).map_err(|stop| format!("{}: {}", scenario.name, told(stop)))?;
     let mut seen = Seen::default();
-    let points = points(&history, extent.points(scenario), extent.seed);
+    let points = points(&history, extent.points, extent.seed);
     let crashes: Vec<(usize, Crash)> = points.iter().flat_map(|&at| crashes(at, extent).map(move |crash| (at, crash))).collect();
     count.points += points.len() as u64;
     let recoveries = recoveries(&history, &crashes, extent);
