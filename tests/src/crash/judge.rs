@@ -124,7 +124,8 @@ fn settle_as_before(case: &Case, rig: &Rig, found: &BTreeSet<CommitId>, fresh: C
             if let Some(before) = case.known.facts.get(&(id, stage))
                 && !same(case, &before.outcome, &after.outcome)
             {
-                let (before, after) = (&before.outcome, &after.outcome);
+                let (before, after) = (before.outcome.clone(), after.outcome.clone());
+                drop(ledger);
                 let log = told_backend(case, rig)?;
                 return Err(Stop::Wrong(format!(
                     "{id}: the {stage:?} stage was {before:?}, and is {after:?} after the crash (R1){log}"

@@ -208,6 +208,8 @@ impl<'a> Played<'a> {
         self.commits(2)?;
         self.rig.store_all(&self.store)?;
         self.store.withdraw(regretted);
+        // A push that is on its way could still arrive.
+        self.rig.settle(regretted)?;
         self.rig.store_all(&self.store)?;
         self.switch(true);
         self.sync()

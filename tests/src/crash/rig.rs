@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use countersign::backend::{BackendOpenError, EmbeddedBackend};
 use countersign::core::Status;
 use countersign::core::StorageClass;
-use countersign::{CloseReport, CommitId, CommitReceipt, Config, Event, OpenError, Opener, Reader, Schema, Store, SyncState};
+use countersign::{CloseReport, CommitId, CommitReceipt, Config, Event, OpenError, Opener, Reader, Schema, Stage, Store, SyncState};
 use tempfile::TempDir;
 
 use super::ledger::{Ledger, Shared};
@@ -136,6 +136,24 @@ impl Rig {
     /// Waits until everything that was committed is stored.
     pub(super) fn store_all(&self, store: &Store) -> Run {
         self.until(store, "all is stored", |status| status.drained)
+    }
+
+    /// Waits until the backend stage of this commit has settled, whichever way.
+    pub(super) fn settle(&self, id: CommitId) -> Run {
+        let began = Instant::now();
+        loop {
+            self.disk.look();
+            if self.ledger.lock().facts.contains_key(&(id, Stage::Backend)) {
+                return Ok(());
+            }
+            if began.elapsed() > LONG {
+                return Err(Stop::Wrong(format!("{id} does not settle (V1)")));
+            }
+            if self.disk.failed() > 0 {
+                self.disk_failed()?;
+            }
+            std::thread::park_timeout(Duration::from_micros(200));
+        }
     }
 
     pub(super) fn until(&self, store: &Store, what: &str, holds: impl Fn(&Status) -> bool) -> Run {

@@ -259,6 +259,8 @@ fn withdrawn(rig: &Rig) -> Run {
     rig.commit(&store, vec![todo(3)])?;
     rig.store_all(&store)?;
     store.withdraw(regretted);
+    // A push that is on its way could still arrive.
+    rig.settle(regretted)?;
     rig.store_all(&store)?;
     backend.switch().on();
     rig.sync(&store)
