@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use countersign::backend::{BackendOpenError, EmbeddedBackend};
 use countersign::core::Status;
 use countersign::core::StorageClass;
-use countersign::{CloseReport, CommitId, CommitReceipt, Config, Event, OpenError, Opener, Reader, Schema, Stage, Store, SyncState};
+use countersign::{
+    CloseReport, CommitId, CommitReceipt, Config, Event, OpenError, Opener, Reader, Schema, Stage, Store, SyncState,
+};
 use tempfile::TempDir;
 
 use super::ledger::{Ledger, Shared};
