@@ -109,7 +109,7 @@ fn real_files_show_every_bug_of_storage() {
             StorageMutant::SkipUndoOfOneTable => after_a_rebase(),
             _ => {
                 let extent = crash::Extent { recoveries: (0, 0), errors: 0, ..crash::Extent::QUICK };
-                crash::run(&crash::ALL.iter().take(4).collect::<Vec<_>>(), &extent).1
+                crash::run(&crash::ALL.iter().take(4).collect::<Vec<_>>(), &extent, &|_| ()).1
             }
         };
         StorageMutant::put_back(None);

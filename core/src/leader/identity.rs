@@ -82,14 +82,22 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
     fn elsewhere(&mut self, pending: &VecDeque<Pending>, from: usize, incoming: &PulledEvent) -> Option<usize> {
         let session = self.session(incoming)?;
         let next = self.next.entry(session).or_insert(from);
-        // A session's events are confirmed in their order. What is equal to a later one is one that was withdrawn, or has other bytes.
+        // A session's events are confirmed in their order. What says the same as a later one is one that was withdrawn, or has other bytes.
         let is_own = |event: &Pending| event.own.id.session == session && !event.own.event.client_only;
         *next = pending.range(*next..).position(is_own).map_or(pending.len(), |ahead| *next + ahead);
-        let index = *next;
+        let mut index = *next;
         debug_assert!(index >= from, "what was confirmed in place is passed");
         let candidate = pending.get(index)?;
-        let is_it = is_same(&candidate.own, session, incoming)
-            || incoming.ids.is_none() && self.has_other_bytes(candidate, index, session, incoming);
+        let is_it = match incoming.ids {
+            // By its identity it is a later one: that those before it were withdrawn has been lost, with a file that was set back.
+            Some(ids) if ids.ordinal > candidate.own.id.ordinal => {
+                let is_it = |event: &Pending| is_own(event) && event.own.id.ordinal == ids.ordinal;
+                index += pending.range(index..).position(is_it)?;
+                true
+            }
+            Some(_) => is_same(&candidate.own, session, incoming),
+            None => is_same(&candidate.own, session, incoming) || self.has_other_bytes(candidate, index, session, incoming),
+        };
         if !is_it {
             return None;
         }

@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) store_id: Arc<str>,
     /// Entries of the log without effect on the state, as storage has counted them last.
     pub(crate) skipped: AtomicU64,
+    /// How long a snapshot that could not be taken waits before it is tried again.
+    pub(crate) snapshot_retry: Duration,
     clock: Clock,
     hub: Mutex<Hub>,
     pub(crate) storage: Lane<storage::Job>,
@@ -81,13 +83,20 @@ pub(crate) struct Ended {
 }
 
 impl Shared {
-    pub(crate) fn new(path: PathBuf, schema: Schema, (backend, store_id): (Option<String>, Arc<str>), hub: Hub) -> Self {
+    pub(crate) fn new(
+        path: PathBuf,
+        schema: Schema,
+        (backend, store_id): (Option<String>, Arc<str>),
+        snapshot_retry: Duration,
+        hub: Hub,
+    ) -> Self {
         Self {
             path,
             schema,
             backend,
             store_id,
             skipped: AtomicU64::new(0),
+            snapshot_retry,
             clock: hub.timer.clock.clone(),
             hub: Mutex::new(hub),
             storage: Lane::default(),

@@ -21,6 +21,9 @@ pub(crate) enum Due {
     Swap(EffectId, Box<SessionDb>, Seed),
 }
 
+/// Whoever waits for a session has waited long enough when so many snapshots could not be taken.
+const TRIES: u64 = 10;
+
 /// One session as the threads share it.
 pub(crate) struct SessionCell {
     id: SessionId,
@@ -35,6 +38,8 @@ struct State {
     due: VecDeque<Due>,
     /// Why the last snapshot could not be taken.
     failure: Option<StorageFailure>,
+    /// How many could not be taken so far.
+    failures: u64,
     closed: bool,
     /// How many databases there have been.
     swaps: u64,
@@ -64,7 +69,11 @@ impl SessionCell {
 
     /// No snapshot could be taken.
     pub(crate) fn failed(&self, failure: StorageFailure) {
-        lock(&self.due).failure = Some(failure);
+        {
+            let mut state = lock(&self.due);
+            state.failure = Some(failure);
+            state.failures += 1;
+        }
         self.news.notify_all();
     }
 
@@ -157,11 +166,12 @@ impl SessionCell {
     /// Waits until something is due, or the session has another database than the one counted.
     fn wait_for_due(&self, swaps: u64, deadline: Instant) -> Result<(), Option<StorageFailure>> {
         let mut state = lock(&self.due);
+        let enough = state.failures + TRIES;
         loop {
             if !state.due.is_empty() || state.swaps != swaps {
                 return Ok(());
             }
-            if state.closed || Instant::now() >= deadline {
+            if state.closed || state.failures >= enough || Instant::now() >= deadline {
                 return Err(state.failure.clone());
             }
             state = wait_until(&self.news, state, Some(deadline));
@@ -245,7 +255,7 @@ impl Held<'_> {
     ///
     /// # Errors
     ///
-    /// If the session is closed or the deadline has passed: why the last snapshot failed, if it did.
+    /// If the session is closed, the deadline has passed, or one snapshot after the other has failed: why the last one did, if one did.
     pub(crate) fn wait_for_due(&mut self, deadline: Instant) -> Result<(), Option<StorageFailure>> {
         // With the lock held: nobody puts another database in place meanwhile.
         let swaps = lock(&self.cell.due).swaps;
@@ -275,3 +285,30 @@ impl Drop for Held<'_> {
 #[cfg(test)]
 #[cfg(feature = "shuttle")]
 mod races;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at any failure")]
+mod tests {
+    use std::time::Duration;
+
+    use countersign_core::StorageClass;
+
+    use super::*;
+
+    // Verifies: V2
+    #[test]
+    fn a_session_whose_snapshots_keep_failing_is_not_waited_for_to_the_end() {
+        let cell = SessionCell::new(SessionId([7; 16]));
+        let began = Instant::now();
+        let waited = std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| cell.wait_for_due(0, began + Duration::from_secs(600)));
+            while !waiter.is_finished() {
+                cell.failed(StorageFailure { class: StorageClass::Io, message: "the disk is broken".into() });
+                std::thread::yield_now();
+            }
+            waiter.join().unwrap()
+        });
+        assert_eq!(waited.unwrap_err().map(|failure| failure.class), Some(StorageClass::Io));
+        assert!(began.elapsed() < Duration::from_secs(600));
+    }
+}

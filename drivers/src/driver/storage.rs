@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use countersign_core::{EffectId, Input, Materialised, SessionId, Txn};
 
@@ -20,9 +20,6 @@ pub(crate) enum Job {
     /// Something that is no business of the machine's: settings, acknowledgements.
     Run(Box<dyn FnOnce(&mut Storage) + Send>),
 }
-
-/// How long a snapshot that could not be taken waits before it is tried again.
-const SNAPSHOT_RETRY: Duration = Duration::from_secs(1);
 
 /// A snapshot that is to be taken again. The machine has not been answered: it would ask again at once.
 struct Later {
@@ -90,7 +87,7 @@ fn snapshot(shared: &Arc<Shared>, storage: &mut Storage, id: EffectId, session: 
         Err(failure) => {
             tracing::warn!(message = %failure.message, %session, "no snapshot");
             cell.failed(failure);
-            Some(Later { at: Instant::now() + SNAPSHOT_RETRY, id, session })
+            Some(Later { at: Instant::now() + shared.snapshot_retry, id, session })
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::driver::Held;
 use crate::receipt::{Cell, CommitReceipt};
 use crate::state::ToEvents;
 
-/// How long a commit waits for a session that is being seeded, before it says so.
+/// How long a commit waits for a session that is being seeded, before it says so; less if that keeps failing.
 const SEEDING_MAX: Duration = Duration::from_secs(10);
 
 /// A commit that was not taken, and its events.

@@ -166,6 +166,7 @@ impl Opener {
             None => None,
         };
         let seed = seed()?;
+        let snapshot_retry = config.backoff_min;
         let recorder = self.record.map(|sink| Recorder::start(sink, &config, &boot, seed)).transpose();
         let recorder =
             recorder.map_err(|error| OpenError::System { message: format!("the recording can't be written: {error}") })?;
@@ -174,7 +175,7 @@ impl Opener {
         let timer = Timer::new(self.clock);
         let of = (described, store_id);
         let node = Machine::new(node, recorder);
-        let shared = Arc::new(Shared::new(path.clone(), schema, of, Hub::new(node, Arc::clone(&timer))));
+        let shared = Arc::new(Shared::new(path.clone(), schema, of, snapshot_retry, Hub::new(node, Arc::clone(&timer))));
         if self.offline {
             // Not drained before the lanes are there: whatever the machine wanted first, it comes after this.
             shared.prepare(Input::Offline);

@@ -1,12 +1,13 @@
 //! Crashes stores at every point of their work, and makes every call to the disk fail.
 //!
-//! `crash` tries what each change is tried with, `crash --all` everything; `crash --scenario NAME` only that one. `--list` names them.
+//! `crash` tries what each change is tried with, `crash --all` everything, and drawn scenarios too; `--scenario NAME` only that one.
+//! `--list` names them; `--scenario 'drawn 77'` draws one more.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use tests::crash::{ALL, Extent, Scenario, run};
+use tests::crash::{ALL, Extent, OF_A_NIGHT, Scenario, drawn, run};
 
 const USAGE: &str = "crash [--all] [--scenario NAME]... [--points N] [--errors N] [--recoveries N] [--seed N] | --list";
 
@@ -34,18 +35,28 @@ fn options() -> Option<Options> {
             "--all" => options.extent = Extent::ALL,
             "--list" => options.list = true,
             "--points" => options.extent.points = usize::try_from(number()?).ok()?,
-            "--errors" => options.extent.errors = usize::try_from(number()?).ok()?,
+            "--errors" => {
+                options.extent.errors = usize::try_from(number()?).ok()?;
+                options.extent.errors_out_of_turn = options.extent.errors;
+            }
             "--recoveries" => options.extent.recoveries.0 = usize::try_from(number()?).ok()?,
             "--seed" => options.extent.seed = number()?,
             "--scenario" => {
                 let name = arguments.next()?;
-                options.scenarios.push(ALL.iter().find(|scenario| scenario.name == name)?);
+                let seed = name.strip_prefix("drawn ").and_then(|seed| seed.parse().ok());
+                options.scenarios.push(match seed {
+                    Some(seed) => drawn(seed),
+                    None => ALL.iter().find(|scenario| scenario.name == name)?,
+                });
             }
             _ => return None,
         }
     }
     if options.scenarios.is_empty() {
         options.scenarios = ALL.iter().collect();
+        if options.list || options.extent.every_tear {
+            options.scenarios.extend(OF_A_NIGHT.iter());
+        }
     }
     Some(options)
 }
@@ -58,7 +69,7 @@ impl Options {
             return Ok(ExitCode::SUCCESS);
         }
         let began = Instant::now();
-        let (count, failures) = run(&self.scenarios, &self.extent);
+        let (count, failures) = run(&self.scenarios, &self.extent, &|line| drop(writeln!(io::stdout(), "{line}")));
         for failure in &failures {
             writeln!(out, "{failure}\n")?;
         }

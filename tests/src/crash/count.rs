@@ -7,10 +7,14 @@ use std::fmt;
 pub struct Count {
     /// Moments at which a crash was tried.
     pub points: u64,
-    /// What crashes left, opened and judged: each moment with one tear or several, equal ones once.
+    /// Crashes: each moment as a kill, and with one tear or several.
     pub crashes: u64,
     /// Those of them that hit a recovery.
     pub double: u64,
+    /// What they left, opened and judged: what left the same files after the same promises, once.
+    pub judged: u64,
+    /// Calls that could fail, for each kind of error.
+    pub calls: u64,
     /// Runs in which a call failed.
     pub errors: u64,
     /// Acknowledged stages that were looked for afterwards.
@@ -23,6 +27,8 @@ impl Count {
         self.points += other.points;
         self.crashes += other.crashes;
         self.double += other.double;
+        self.judged += other.judged;
+        self.calls += other.calls;
         self.errors += other.errors;
         self.acknowledged += other.acknowledged;
     }
@@ -30,11 +36,11 @@ impl Count {
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { points, crashes, double, errors, acknowledged } = self;
+        let Self { points, crashes, double, judged, calls, errors, acknowledged } = self;
         write!(
             f,
-            "{points} crash points, {crashes} crashes judged ({double} of them during the recovery from another), {errors} runs with \
-             errors, {acknowledged} acknowledged stages looked for"
+            "{points} crash points, {crashes} crashes ({double} of them during the recovery from another) left {judged} different sets \
+             of files to judge, {errors} runs with errors at {calls} calls, {acknowledged} acknowledged stages looked for"
         )
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
         let none = Fault { at: u64::MAX, trouble, lasting };
         let Attempt { calls, refused: expected, .. } =
             attempt(scenario, &image, &ledger, none, help).map_err(|stop| at("without errors", stop))?;
+        count.calls += calls;
         let calls = usize::try_from(calls).unwrap_or(usize::MAX);
         for call in spread(calls, extent.errors, extent.seed) {
             let fault = Fault { at: call as u64, trouble, lasting };

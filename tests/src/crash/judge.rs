@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::core::Pos;
-use countersign::{CommitId, Outcome, Reader, Settled, Stage, Store};
+use countersign::{CommitId, Outcome, Reader, Settled, Stage, Store, SyncError};
 
 use super::ledger::Ledger;
 use super::rig::{Help, Rig, STORE, wrong};
@@ -34,7 +34,7 @@ pub(super) fn judge(case: &Case) -> Result<Judged, String> {
         let Case { scenario, image, known, .. } = case;
         let rig = Rig::new(scenario, image.clone(), known.unheard(), Help::Patience)?;
         if image.has(STORE) && (scenario.durability == countersign::Durability::Power || !known.facts.is_empty()) {
-            check_as_left(&rig, known)?;
+            check_as_left(&rig, case)?;
         }
         let store = rig.open()?;
         let found = find_again(case, &rig, &store)?;
@@ -48,11 +48,13 @@ pub(super) fn judge(case: &Case) -> Result<Judged, String> {
         drop(store);
         let backend_log = if scenario.has_backend { Some(rig.backend()?.log().map_err(wrong)?) } else { None };
         rig.finish()?;
-        rig.check()?;
-        whole(case, &rig)?;
+        let mut reader = Reader::open(&rig.path(STORE)).map_err(wrong)?;
+        rig.check(&mut reader)?;
+        whole(case, &mut reader)?;
         if let Some(log) = backend_log {
-            once_in_backend(case, &rig, &log, fresh)?;
+            once_in_backend(case, &mut reader, &log, fresh)?;
         }
+        drop(reader);
         let ledger = rig.ledger.lock().clone();
         Ok(Judged { history: rig.disk.history(), ledger })
     };
@@ -62,25 +64,19 @@ pub(super) fn judge(case: &Case) -> Result<Judged, String> {
     })
 }
 
-/// As the crash has left it, opened by nobody yet. While the file is being made a reader may find nothing to read.
-fn check_as_left(rig: &Rig, known: &Ledger) -> Run {
-    match Reader::open(&rig.path(STORE)) {
-        Ok(reader) => drop(reader),
-        Err(_) if known.facts.is_empty() => return Ok(()),
+/// As the crash has left it, opened by nobody yet. While the file is being made a reader may find nothing to read; nor need there be
+/// anything where all may be lost that was not synced.
+fn check_as_left(rig: &Rig, case: &Case) -> Run {
+    let mut reader = match Reader::open(&rig.path(STORE)) {
+        Ok(reader) => reader,
+        Err(_) if case.known.facts.is_empty() || case.is_power_lost => return Ok(()),
         Err(error) => return Err(wrong(error)),
-    }
-    let made = Reader::open(&rig.path(STORE)).and_then(|mut reader| {
-        reader
-            .status()
-            .map(|status| status.schema_version.is_some())
-            .map_err(|error| countersign::OpenError::System { message: error.to_string() })
-    });
-    match made {
-        Ok(true) => rig.check(),
+    };
+    if reader.status().map_err(wrong)?.schema_version.is_none() {
         // Its first opening was cut short: there are no state tables yet.
-        Ok(false) => Ok(()),
-        Err(error) => Err(wrong(error)),
+        return Ok(());
     }
+    rig.check(&mut reader)
 }
 
 /// What was acknowledged is there, and its receipts say what they said. Answers the commits that are known.
@@ -126,11 +122,13 @@ fn settle_as_before(case: &Case, rig: &Rig, found: &BTreeSet<CommitId>, fresh: C
                 return Err(Stop::Wrong(format!("{id}: the {stage:?} stage does not settle (V1)")));
             };
             if let Some(before) = case.known.facts.get(&(id, stage))
-                && !same(case.scenario, &before.outcome, &after.outcome)
+                && !same(case, &before.outcome, &after.outcome)
             {
-                let (before, after) = (&before.outcome, &after.outcome);
+                let (before, after) = (before.outcome.clone(), after.outcome.clone());
+                drop(ledger);
+                let log = told_backend(case, rig)?;
                 return Err(Stop::Wrong(format!(
-                    "{id}: the {stage:?} stage was {before:?}, and is {after:?} after the crash (R1)"
+                    "{id}: the {stage:?} stage was {before:?}, and is {after:?} after the crash (R1){log}"
                 )));
             }
         }
@@ -143,9 +141,24 @@ fn settle_as_before(case: &Case, rig: &Rig, found: &BTreeSet<CommitId>, fresh: C
     Ok(())
 }
 
-fn same(scenario: &Scenario, before: &Outcome, after: &Outcome) -> bool {
+/// The backend's log, to see what has become of it.
+fn told_backend(case: &Case, rig: &Rig) -> Run<String> {
+    if !case.scenario.has_backend {
+        return Ok(String::new());
+    }
+    let log = rig.backend()?.log().map_err(wrong)?;
+    let line = |event: &countersign::core::PulledEvent| {
+        let commit = event.ids.map_or(0, |ids| ids.commit);
+        format!("\n  e{}: {}-{commit} {} {:.60}", event.seq, event.session, event.event.name, event.event.args)
+    };
+    Ok(log.iter().map(line).collect())
+}
+
+fn same(case: &Case, before: &Outcome, after: &Outcome) -> bool {
     match (before, after) {
-        (Ok(Settled::NotApplicable), Ok(_)) if scenario.attaches => true,
+        (Ok(Settled::NotApplicable), Ok(_)) if case.scenario.attaches => true,
+        // That it was confirmed is lost, and the backend that did has forgotten it.
+        (Ok(Settled::Confirmed(_)), Err(SyncError::InvalidPush { .. })) if case.scenario.forgets && case.is_power_lost => true,
         // How often it was renumbered is not remembered to the last.
         (Ok(Settled::Confirmed(before)), Ok(Settled::Confirmed(after))) => before.positions == after.positions,
         (before, after) => before == after,
@@ -153,8 +166,7 @@ fn same(scenario: &Scenario, before: &Outcome, after: &Outcome) -> bool {
 }
 
 /// Each commit is in the log or in quarantine, all of it, or nowhere.
-fn whole(case: &Case, rig: &Rig) -> Run {
-    let mut reader = Reader::open(&rig.path(STORE)).map_err(wrong)?;
+fn whole(case: &Case, reader: &mut Reader) -> Run {
     let mut there: BTreeMap<CommitId, usize> = BTreeMap::new();
     for row in reader.log(Pos::ROOT, 1 << 20).map_err(wrong)? {
         if let Some(id) = row.entry.commit_id() {
@@ -175,7 +187,7 @@ fn whole(case: &Case, rig: &Rig) -> Run {
 }
 
 /// What the backend has acknowledged stands in its log once, in order; and the store's log is the backend's.
-fn once_in_backend(case: &Case, rig: &Rig, log: &[countersign::core::PulledEvent], fresh: CommitId) -> Run {
+fn once_in_backend(case: &Case, reader: &mut Reader, log: &[countersign::core::PulledEvent], fresh: CommitId) -> Run {
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
     let mut commits: BTreeSet<String> = BTreeSet::new();
     for event in log {
@@ -200,7 +212,6 @@ fn once_in_backend(case: &Case, rig: &Rig, log: &[countersign::core::PulledEvent
     if !commits.contains(&fresh.to_string()) {
         return Err(Stop::Wrong(format!("{fresh} is not in the backend's log (V3)")));
     }
-    let mut reader = Reader::open(&rig.path(STORE)).map_err(wrong)?;
     let rows = reader.log(Pos::ROOT, 1 << 20).map_err(wrong)?;
     let ours: Vec<_> =
         rows.iter().map(|row| &row.entry.event).filter(|event| !event.client_only).map(|event| &event.args).collect();

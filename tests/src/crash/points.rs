@@ -1,6 +1,6 @@
 //! Every moment of a scenario as a crash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use countersign::{Durability, Stage};
 
@@ -20,31 +20,24 @@ enum Crash {
     Power(Tear),
 }
 
-impl Crash {
-    fn kind(self) -> u8 {
-        match self {
-            Self::Kill => 0,
-            Self::Power(Tear::Dropped) => 1,
-            Self::Power(Tear::Torn(..)) => 2,
-            Self::Power(Tear::Kept | Tear::Subset(_)) => 3,
-        }
-    }
-}
-
 /// Crashes the scenario, and recoveries from crashes.
 pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Count) -> Result<(), String> {
     let (history, ledger) = record(scenario).map_err(|stop| format!("{}: {}", scenario.name, told(stop)))?;
     let mut seen = Seen::default();
-    let points = points(&history, extent);
+    let points = points(&history, extent.points, extent.seed);
     let crashes: Vec<(usize, Crash)> = points.iter().flat_map(|&at| crashes(at, extent).map(move |crash| (at, crash))).collect();
     count.points += points.len() as u64;
     let recoveries = recoveries(&history, &crashes, extent);
     for (number, &(at, crash)) in crashes.iter().enumerate() {
         let known = ledger.until(at);
-        let Some((case, judged)) = try_one(scenario, &history, at, crash, known, &mut seen, count)? else { continue };
-        if !recoveries.contains(&number) {
+        // Two that leave the same to be seen may differ in what a second crash can take.
+        let is_crashed_again = recoveries.contains(&number);
+        let seen = if is_crashed_again { &mut Seen::default() } else { &mut seen };
+        let Some((case, judged)) = try_one(scenario, &history, at, crash, known, seen, count)? else { continue };
+        if !is_crashed_again {
             continue;
         }
+        let mut seen = Seen::default();
         let mut agains = spread(judged.history.steps.len() + 1, extent.recoveries.1, extent.seed ^ number as u64);
         // As soon as something is promised again.
         agains.extend(judged.ledger.facts.values().map(|fact| fact.at).min());
@@ -55,10 +48,11 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
                 let stays = |stage| stage == Stage::Backend || !case.is_power_lost;
                 let earlier = case.known.facts.iter().filter(|((_, stage), _)| stays(*stage));
                 known.facts.extend(earlier.map(|(key, fact)| (*key, fact.clone())));
+                count.double += 1;
                 let tried = try_one(scenario, &judged.history, again, second, known, &mut seen, count);
                 let where_from =
                     |what| format!("{what}\n  in the recovery from {crash:?} at step {at}, {}", history.describe(at));
-                count.double += u64::from(tried.map_err(where_from)?.is_some());
+                tried.map_err(where_from)?;
             }
         }
     }
@@ -67,13 +61,12 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
 
 /// The moments to crash at. Half of them, where not all are tried, come just before a sync, a truncation or a deletion: there what can be
 /// lost and what is promised change.
-fn points(history: &History, extent: &Extent) -> BTreeSet<usize> {
+fn points(history: &History, wanted: usize, seed: u64) -> BTreeSet<usize> {
     let total = history.steps.len() + 1;
     let borders: Vec<usize> = (0..total).filter(|&at| is_border(history, at)).collect();
-    let chosen = spread(borders.len(), extent.points / 2, extent.seed).into_iter().map(|n| borders[n]);
-    let chosen: BTreeSet<usize> = chosen.collect();
-    let rest = extent.points - chosen.len().min(extent.points);
-    spread(total, rest, extent.seed).into_iter().chain(chosen).collect()
+    let chosen: BTreeSet<usize> = spread(borders.len(), wanted / 2, seed).into_iter().map(|n| borders[n]).collect();
+    let rest = wanted - chosen.len().min(wanted);
+    spread(total, rest, seed).into_iter().chain(chosen).collect()
 }
 
 /// The crashes whose recoveries are crashed in their turn: half of them leave something that is seen and not synced.
@@ -126,10 +119,11 @@ fn try_one(
         Crash::Kill => (history.kill(at), false),
         Crash::Power(tear) => (history.power_loss(at, tear), scenario.durability == Durability::Process),
     };
-    if seen.is_known(crash, &image, known.facts.len()) {
+    count.crashes += 1;
+    if seen.is_known(&image, known.facts.len(), is_power_lost) {
         return Ok(None);
     }
-    count.crashes += 1;
+    count.judged += 1;
     count.acknowledged += known.facts.len() as u64;
     let case = Case { scenario, image, known, is_power_lost, handed_back: Vec::new() };
     let judged = judge(&case).map_err(|what| {
@@ -139,29 +133,30 @@ fn try_one(
     Ok(Some((case, judged)))
 }
 
-/// The last crash of each kind that was judged: between two syncs many leave the same.
+/// What crashes of one history have left, as far as it was judged: between two syncs many leave the same.
 #[derive(Default)]
-struct Seen(BTreeMap<u8, (Image, usize)>);
+struct Seen(BTreeSet<(u64, usize, bool)>);
 
 impl Seen {
-    /// Whether one with these files, after as many promises, was judged; if not, it will be now.
-    fn is_known(&mut self, crash: Crash, image: &Image, promises: usize) -> bool {
-        let is_same = |(seen, when): &(Image, usize)| *when == promises && seen == image;
-        let is_known = self.0.values().any(is_same);
+    /// Whether files that look like these, after as many promises, were judged as strictly; if not, they will be now.
+    fn is_known(&mut self, image: &Image, promises: usize, is_power_lost: bool) -> bool {
+        let sum = image.sum();
+        let is_judged = |lenient| self.0.contains(&(sum, promises, lenient));
+        let is_known = is_judged(false) || is_power_lost && is_judged(true);
         if !is_known {
-            self.0.insert(crash.kind(), (image.clone(), promises));
+            self.0.insert((sum, promises, is_power_lost));
         }
         is_known
     }
 }
 
-/// The crashes that are tried at a point.
+/// The crashes that are tried at a point: the strictest first.
 fn crashes(at: usize, extent: &Extent) -> impl Iterator<Item = Crash> + use<> {
     let tears = tears(at, extent.seed);
-    let turn = at % tears.len();
+    let turn = 1 + at % (tears.len() - 1);
     let every = extent.every_tear;
-    let power = tears.into_iter().enumerate().filter(move |(n, _)| every || *n == turn).map(|(_, tear)| Crash::Power(tear));
-    std::iter::once(Crash::Kill).chain(power)
+    let chosen = tears.into_iter().enumerate().filter(move |(n, _)| every || *n == 0 || *n == turn);
+    std::iter::once(Crash::Kill).chain(chosen.map(|(_, tear)| Crash::Power(tear)))
 }
 
 /// In a recovery that follows a kill, what the first process has written may still be lost: that comes first.

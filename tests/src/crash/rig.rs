@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use countersign::backend::{BackendOpenError, EmbeddedBackend};
 use countersign::core::Status;
 use countersign::core::StorageClass;
-use countersign::{CloseReport, CommitId, Config, Event, OpenError, Opener, Reader, Schema, Store, SyncState};
+use countersign::{
+    CloseReport, CommitId, CommitReceipt, Config, Event, OpenError, Opener, Reader, Schema, Stage, Store, SyncState,
+};
 use tempfile::TempDir;
 
 use super::ledger::{Ledger, Shared};
@@ -20,6 +22,9 @@ use crate::vfs::{Disk, Image};
 pub(super) const STORE: &str = "store.db";
 /// The backend's file.
 pub(super) const BACKEND: &str = "backend.db";
+
+/// A guard: there is no todo of this id.
+pub(super) const UNUSED: &str = "v1.Unused";
 
 /// What somebody does about a disk that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +51,7 @@ pub(super) struct Rig {
 impl Rig {
     /// With these files, and knowing this.
     pub(super) fn new(scenario: &'static Scenario, image: Image, ledger: Ledger, help: Help) -> Run<Self> {
-        let folder = tempfile::tempdir().map_err(wrong)?;
+        let folder = crate::vfs::folder().map_err(wrong)?;
         let disk = Disk::new(folder.path(), image).map_err(wrong)?;
         let ledger = Shared::new(ledger);
         let observed = ledger.clone();
@@ -79,8 +84,7 @@ impl Rig {
     /// Opens the store in another way.
     pub(super) fn open_with(&self, name: &str, how: impl Fn(Opener) -> Opener) -> Run<Store> {
         let schema = schema(self.scenario.schema())?;
-        let config = Config { backoff_min: Duration::from_millis(1), backoff_max: Duration::from_millis(5), ..Config::default() };
-        let config = (self.scenario.configure)(config);
+        let config = (self.scenario.configure)(self.scenario.seed, config());
         let store = self.again(name, is_passing, || {
             let opener = Store::open(self.path(name)).schema(schema.clone()).config(config.clone());
             how(opener.durability(self.scenario.durability)).blocking()
@@ -113,10 +117,14 @@ impl Rig {
 
     pub(super) fn commit(&self, store: &Store, events: Vec<Event>) -> Run<CommitId> {
         let count = events.len();
-        let receipt = store.commit(events).map_err(wrong)?;
+        Ok(self.took(store.commit(events).map_err(wrong)?, count))
+    }
+
+    /// A commit of so many events was taken.
+    pub(super) fn took(&self, receipt: CommitReceipt, events: usize) -> CommitId {
         let id = receipt.id();
-        self.ledger.lock().commit(receipt, count);
-        Ok(id)
+        self.ledger.lock().commit(receipt, events);
+        id
     }
 
     /// Waits until everything is confirmed, here and by the backend.
@@ -130,6 +138,24 @@ impl Rig {
     /// Waits until everything that was committed is stored.
     pub(super) fn store_all(&self, store: &Store) -> Run {
         self.until(store, "all is stored", |status| status.drained)
+    }
+
+    /// Waits until the backend stage of this commit has settled, whichever way.
+    pub(super) fn settle(&self, id: CommitId) -> Run {
+        let began = Instant::now();
+        loop {
+            self.disk.look();
+            if self.ledger.lock().facts.contains_key(&(id, Stage::Backend)) {
+                return Ok(());
+            }
+            if began.elapsed() > LONG {
+                return Err(Stop::Wrong(format!("{id} does not settle (V1)")));
+            }
+            if self.disk.failed() > 0 {
+                self.disk_failed()?;
+            }
+            std::thread::park_timeout(Duration::from_micros(200));
+        }
     }
 
     pub(super) fn until(&self, store: &Store, what: &str, holds: impl Fn(&Status) -> bool) -> Run {
@@ -167,7 +193,7 @@ impl Rig {
         lock(&self.reports).push(report.clone());
         match persisted {
             true => Ok(()),
-            false if self.help == Help::Despair && self.disk.failed() > 0 => Err(Stop::DiskFails),
+            false if self.is_given_up() => Err(Stop::DiskFails),
             false => Err(Stop::Wrong(format!("closed without everything stored: {report:?}"))),
         }
     }
@@ -194,8 +220,7 @@ impl Rig {
     }
 
     /// What does not hold in the store's file, by every schema that it may have been written by.
-    pub(super) fn check(&self) -> Run {
-        let mut reader = Reader::open(&self.path(STORE)).map_err(wrong)?;
+    pub(super) fn check(&self, reader: &mut Reader) -> Run {
         let mut wrong_by_all = Vec::new();
         for &version in self.scenario.schemas {
             let found = reader.check(&schema(version)?).map_err(wrong)?;
@@ -205,6 +230,11 @@ impl Rig {
             wrong_by_all.extend(found);
         }
         Err(Stop::Wrong(format!("the file is not sound: {wrong_by_all:?}")))
+    }
+
+    /// Whether the disk fails, for ever.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.help == Help::Despair && self.disk.failed() > 0
     }
 
     fn disk_failed(&self) -> Run {
@@ -223,9 +253,15 @@ pub(super) fn schema(version: u32) -> Run<Schema> {
     if let Some(schema) = lock(&BUILT).get(&version) {
         return Ok(schema.clone());
     }
-    let schema = builder(version).build().map_err(wrong)?;
+    let unused = "SELECT NOT EXISTS (SELECT 1 FROM todos WHERE id = :id)";
+    let schema = builder(version).guard_sql(UNUSED, unused, None).build().map_err(wrong)?;
     lock(&BUILT).insert(version, schema.clone());
     Ok(schema)
+}
+
+/// Tries again soon.
+pub(super) fn config() -> Config {
+    Config { backoff_min: Duration::from_millis(1), backoff_max: Duration::from_millis(5), ..Config::default() }
 }
 
 /// Whether a store may say so when it is opened on a failing disk, and be opened later.

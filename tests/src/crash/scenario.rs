@@ -30,8 +30,12 @@ pub struct Scenario {
     pub forgets: bool,
     /// Whether it gets a backend on the way: what did not apply may then.
     pub attaches: bool,
+    /// Whether it has so many points, on files so large, that all of them take too long.
+    pub is_large: bool,
+    /// What it is drawn from, if it is.
+    pub seed: u64,
     /// Changes the configuration.
-    pub configure: fn(Config) -> Config,
+    pub configure: fn(u64, Config) -> Config,
     /// What there is before. The stores that it answers are still open when the files are taken.
     pub(super) setup: fn(&Rig) -> Run<Vec<Store>>,
     /// What is crashed.
@@ -48,7 +52,9 @@ impl Scenario {
             schemas: &[1],
             forgets: false,
             attaches: false,
-            configure: |config| config,
+            is_large: false,
+            seed: 0,
+            configure: |_, config| config,
             setup: |_| Ok(Vec::new()),
             run,
         }

@@ -28,13 +28,13 @@ pub static ALL: [Scenario; 20] = [
     Scenario { setup: made, ..Scenario::new("withdrawn", withdrawn) },
     Scenario {
         forgets: true,
-        configure: |config| Config { identity: IdentityPolicy::Reset, ..config },
+        configure: |_, config| Config { identity: IdentityPolicy::Reset, ..config },
         setup: used,
         ..Scenario::new("reset", reset)
     },
     Scenario { schemas: &[1, 2], setup: used, ..Scenario::new("rebuild", opened) },
     Scenario { has_backend: false, setup: made, ..Scenario::new("checkpoint", checkpoint) },
-    Scenario { has_backend: false, setup: made, ..Scenario::new("large commit", large) },
+    Scenario { has_backend: false, is_large: true, setup: made, ..Scenario::new("large commit", large) },
     Scenario { attaches: true, setup: local, ..Scenario::new("attaching a backend", opened) },
     Scenario { setup: running, ..Scenario::new("recovery", opened) },
     Scenario { setup: running, ..Scenario::new("closing", closing) },
@@ -46,11 +46,11 @@ pub(super) fn noted(text: &str) -> Event {
     event("v1.Noted", json!({ "text": text }), false)
 }
 
-fn todo(id: u32) -> Event {
+pub(super) fn todo(id: u32) -> Event {
     event("v1.TodoCreated", json!({ "id": id.to_string(), "text": "to be done" }), false)
 }
 
-fn filter(filter: &str) -> Event {
+pub(super) fn filter(filter: &str) -> Event {
     event("v1.FilterSet", json!({ "filter": filter }), true)
 }
 
@@ -58,7 +58,7 @@ fn event(name: &str, args: serde_json::Value, client_only: bool) -> Event {
     Event { name: name.into(), args: args.to_string().into(), client_only }
 }
 
-fn notes(what: &str, count: usize) -> Vec<Event> {
+pub(super) fn notes(what: &str, count: usize) -> Vec<Event> {
     (0..count).map(|n| noted(&format!("{what} {n}"))).collect()
 }
 
@@ -73,7 +73,7 @@ pub(super) fn made(rig: &Rig) -> Run<Vec<Store>> {
 }
 
 /// A store with a history under the first schema, all of it confirmed but the end.
-fn used(rig: &Rig) -> Run<Vec<Store>> {
+pub(super) fn used(rig: &Rig) -> Run<Vec<Store>> {
     let backend = rig.backend()?;
     let schema = super::rig::schema(1)?;
     let store = rig.open_with(STORE, |opener| opener.schema(schema.clone()).backend(backend.clone()))?;
@@ -90,7 +90,7 @@ fn used(rig: &Rig) -> Run<Vec<Store>> {
 }
 
 /// A store that never had a backend.
-fn local(rig: &Rig) -> Run<Vec<Store>> {
+pub(super) fn local(rig: &Rig) -> Run<Vec<Store>> {
     let store = rig.open_with(STORE, |opener| opener)?;
     for n in 0..5 {
         rig.commit(&store, vec![noted("local"), todo(n), filter("done")])?;
@@ -102,7 +102,7 @@ fn local(rig: &Rig) -> Run<Vec<Store>> {
 }
 
 /// A store in the middle of its work, with a log that SQLite has not moved into the database.
-fn running(rig: &Rig) -> Run<Vec<Store>> {
+pub(super) fn running(rig: &Rig) -> Run<Vec<Store>> {
     let backend = rig.backend()?;
     let store = rig.open_with(STORE, |opener| opener.backend(backend.clone()))?;
     rig.commit(&store, notes("confirmed", 5))?;
@@ -114,14 +114,14 @@ fn running(rig: &Rig) -> Run<Vec<Store>> {
 }
 
 /// A store with pending commits, and a backend in which others were faster.
-fn overtaken(rig: &Rig) -> Run<Vec<Store>> {
+pub(super) fn overtaken(rig: &Rig) -> Run<Vec<Store>> {
     made(rig)?;
     behind(rig, &[vec![noted("ours"), todo(1)], vec![filter("ours")], notes("ours, several", 4)])?;
     ahead(rig, &[notes("theirs", 5), vec![todo(2)]])
 }
 
 /// As [`overtaken`], and one of the pending commits can't be applied behind the others.
-fn contradicted(rig: &Rig) -> Run<Vec<Store>> {
+pub(super) fn contradicted(rig: &Rig) -> Run<Vec<Store>> {
     made(rig)?;
     behind(rig, &[vec![noted("before it")], vec![noted("with it"), todo(1)], vec![noted("after it")]])?;
     ahead(rig, &[vec![todo(1)]])
@@ -259,6 +259,8 @@ fn withdrawn(rig: &Rig) -> Run {
     rig.commit(&store, vec![todo(3)])?;
     rig.store_all(&store)?;
     store.withdraw(regretted);
+    // A push that is on its way could still arrive.
+    rig.settle(regretted)?;
     rig.store_all(&store)?;
     backend.switch().on();
     rig.sync(&store)
@@ -343,7 +345,7 @@ fn open_beside(rig: &Rig) -> Run<(EmbeddedBackend, Store)> {
 }
 
 /// Follows the receipts of earlier sessions too.
-fn find_again(rig: &Rig, store: &Store) -> Run {
+pub(super) fn find_again(rig: &Rig, store: &Store) -> Run {
     let known: Arc<[_]> = rig.ledger.lock().commits.keys().copied().collect();
     for &id in known.iter() {
         let is_passing = |error: &LookupError| matches!(error, LookupError::Storage(_));

@@ -1,6 +1,7 @@
 //! Files as they are at one moment: what has reached the medium, and what is still on its way.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,6 +72,16 @@ impl Image {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.files.get(name).and_then(FileImage::seen).is_some_and(|bytes| !bytes.is_empty())
+    }
+
+    /// A sum over all that whoever opens the files sees.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        let mut sum = DefaultHasher::new();
+        for (name, file) in &self.files {
+            (name, file.seen()).hash(&mut sum);
+        }
+        sum.finish()
     }
 
     pub(super) fn file(&mut self, name: &Arc<str>) -> &mut FileImage {

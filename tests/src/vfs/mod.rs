@@ -17,11 +17,13 @@
 mod disk;
 mod fault;
 mod file;
+mod folder;
 mod history;
 mod image;
 mod shim;
 
 pub use disk::Disk;
 pub use fault::{Call, Fault, Lasting, Trouble};
+pub use folder::folder;
 pub use history::{Change, History, Step};
 pub use image::{FileImage, Image, Tear};
