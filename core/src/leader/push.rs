@@ -51,15 +51,12 @@ impl Leader {
             return;
         }
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.
-        let ahead = !self.tail.in_place(first + 1);
-        let end = if !ahead {
-            stored.pending
-        } else if self.may_go_ahead() {
-            // Client-only events may have settled before they were stored.
-            stored.durable.max(first)
-        } else {
+        let ahead = !self.tail.in_place();
+        if ahead && !self.may_go_ahead() {
             return;
-        };
+        }
+        // Client-only events may have settled before they were stored.
+        let end = stored.durable.max(first);
         #[cfg_attr(not(feature = "mutants"), expect(unused_mut, reason = "the switch is not in this build"))]
         let Some(mut batch) = self.batch(config, first, end, ahead) else { return };
         #[cfg(feature = "mutants")]
@@ -174,7 +171,7 @@ impl Leader {
         self.reached(out);
         self.pushing.retry.reset();
         self.pushing.last_error = None;
-        if self.tail.in_place(0) {
+        if self.tail.in_place() {
             self.pushing.ahead_streak = 0;
         }
         self.pushing.refused = None;

@@ -181,3 +181,22 @@ fn what_can_not_be_found_at_the_backend_takes_no_room() {
     s.commit(2, "C");
     assert!(s.try_commit(2, events("D")).is_ok(), "there is room for two");
 }
+
+// Verifies: V5
+#[test]
+fn a_push_is_bounded_in_bytes() {
+    let size = event("A").encoded_bytes();
+    let config = Config { push_bytes: 3 * size, ..Config::default() };
+    let mut s = Script::ready_with(config, "A push has room for the bytes of three of these events, and for no byte more.");
+    s.commit(1, "A");
+    s.store();
+    let later = ["B", "C", "D", "E"].map(|name| s.commit(1, name));
+    s.store_all();
+    assert_eq!(s.pushed().unwrap(), ["A"]);
+    s.push();
+    assert_eq!(s.pushed().unwrap(), ["B", "C", "D"]);
+    s.push();
+    assert_eq!(s.pushed().unwrap(), ["E"]);
+    s.run();
+    assert_eq!(later.map(|commit| s.positions(commit)), [[2], [3], [4], [5]]);
+}

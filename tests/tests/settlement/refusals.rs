@@ -333,3 +333,51 @@ fn a_client_only_commit_between_sent_ones_was_not_sent() {
     });
     assert_eq!(certainties.collect::<Vec<_>>(), [Certainty::NotApplied]);
 }
+
+// Verifies: L5, V3
+#[test]
+fn after_a_culprit_batches_grow_again() {
+    let mut s =
+        Script::ready("A is found to be the culprit and withdrawn. What is behind it is pushed alone, then by two, by four.");
+    let a = s.commit(1, "A");
+    s.store();
+    s.push_unsent();
+    for name in ["B", "C", "D", "E", "F", "G", "H"] {
+        s.commit(1, name);
+    }
+    s.store_all();
+    s.until_pushed();
+    refuse_while(&mut s, "A");
+    s.withdraw(a);
+    s.store_all();
+    s.until_pushed();
+    for batch in [&["B"][..], &["C", "D"], &["E", "F", "G", "H"]] {
+        assert_eq!(s.pushed().unwrap(), batch);
+        s.push();
+    }
+    s.run();
+    assert_eq!(s.backend_log(), ["B", "C", "D", "E", "F", "G", "H"]);
+}
+
+// Verifies: L5
+#[test]
+fn a_commit_that_did_not_fit_is_no_part_of_a_refused_batch() {
+    let config = Config { push_events: 3, ..Config::default() };
+    let mut s =
+        Script::ready_with(config, "B does not fit behind A, which is refused alone, and so known for the culprit at once.");
+    s.commit(1, "A1 A2");
+    s.store();
+    s.push_unsent();
+    s.commit(1, "B1 B2");
+    s.store_all();
+    s.until_pushed();
+    for _ in 0..Config::default().refusals_before_bisect {
+        assert!(s.status().stuck.is_none());
+        assert_eq!(s.pushed().unwrap(), ["A1", "A2"]);
+        s.push_refused();
+        if s.status().stuck.is_none() {
+            s.until_pushed();
+        }
+    }
+    assert!(s.status().stuck.is_some());
+}

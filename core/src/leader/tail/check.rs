@@ -80,6 +80,8 @@ impl Tail {
             ensure!(!partial || view.pending <= self.pending_first, "pending events are stored behind all settled ones");
             ensure!(view.durable <= self.pending_end(), "durable events are within the pending ones");
             ensure!(view.pending <= view.durable, "what is stored where it stands is durable");
+            let at = |end: u64| end.max(self.pending_first);
+            ensure!(view.beyond || at(view.pending) == at(view.durable), "what nothing has moved stands where it is stored");
             ensure!(view.upstream <= self.upstream, "no more is stored as confirmed than is (L3)");
             ensure!(view.acknowledged <= self.acknowledged, "no more is stored as acknowledged than is");
         }

@@ -19,10 +19,10 @@ impl Tail {
         &self.views[self.views.len() - 1]
     }
 
-    /// Whether storage holds everything up to this pending event, each where it stands.
-    pub(crate) fn in_place(&self, end: u64) -> bool {
+    /// Whether whatever storage holds of this tail stands there where it should.
+    pub(crate) fn in_place(&self) -> bool {
         let stored = self.stored();
-        !stored.beyond && stored.settled == self.settled_end() && stored.pending >= end
+        !stored.beyond && stored.settled == self.settled_end()
     }
 
     /// How many views there are: storage as it is, and one for each transaction under way.

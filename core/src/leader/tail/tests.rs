@@ -71,7 +71,7 @@ fn what_is_confirmed_where_it_stands_is_not_written_again() {
     assert_eq!((tail.head().to_string(), tail.upstream()), ("e1.1".to_string(), 1));
     assert_eq!(places(&tail), "C@e2");
     assert_eq!(next(&tail), (None, String::new()));
-    assert!(tail.in_place(tail.pending_end()));
+    assert!(tail.in_place());
 }
 
 // Verifies: L1, L2
@@ -84,10 +84,10 @@ fn a_rebase_undoes_and_writes_everything_pending() {
     tail.check().unwrap();
     assert_eq!(places(&tail), "A@e2 b@e2.1 C@e3");
     assert_eq!(next(&tail), (Some(Pos::ROOT), "X@e1 A@e2r1 b@e2.1r1 C@e3r1".to_string()));
-    assert!(!tail.in_place(tail.pending_first() + 1));
+    assert!(!tail.in_place());
     assert_eq!(tail.stored().durable, tail.pending_end(), "stored all the same: it may be pushed ahead of the disk");
     store(&mut tail);
-    assert!(tail.in_place(tail.pending_end()));
+    assert!(tail.in_place());
 }
 
 // Verifies: S2
