@@ -1,6 +1,7 @@
 //! Bugs put back into the machine, one at a time: the simulator finds each, and shrinks what it has found.
 //!
-//! `cargo test -p tests --features mutants --test mutants` tries all of them; with `TURN=n` it is three, others for each number.
+//! `cargo test -p tests --features mutants --test mutants` tries all of them; with `TURN=n` it is three, others for each number. Whatever
+//! the turn, the small runs that are kept are played, and one run is shrunk.
 #![allow(clippy::unwrap_used, reason = "a test stops at any failure")]
 #![cfg(feature = "mutants")]
 
@@ -20,11 +21,16 @@ const SEEDS: u64 = 2_000;
 /// How many are tried in each turn.
 const IN_TURN: usize = 3;
 
-/// Those whose turn it is: machine and storage have one order. All of them without `TURN`, or if it is `all`.
+/// Whose turn it is: nothing without `TURN`, or if it is `all`.
+fn turn() -> Option<usize> {
+    let turn = std::env::var("TURN").ok().filter(|text| text != "all");
+    turn.map(|text| text.parse().unwrap_or_else(|_| panic!("TURN is a number or all, and not {text:?}")))
+}
+
+/// Those whose turn it is: machine and storage have one order. All of them where it is nobody's.
 fn chosen() -> (Vec<Mutant>, Vec<StorageMutant>) {
     let all = Mutant::ALL.len() + StorageMutant::ALL.len();
-    let turn = std::env::var("TURN").ok().filter(|text| text != "all");
-    let turn = turn.map(|text| text.parse::<usize>().unwrap_or_else(|_| panic!("TURN is a number or all, and not {text:?}")));
+    let turn = turn();
     let is_on = |place: usize| turn.is_none_or(|turn| (place + all - turn % all * IN_TURN % all) % all < IN_TURN);
     let machine = Mutant::ALL.into_iter().enumerate().filter(|&(place, _)| is_on(place));
     let storage = StorageMutant::ALL.into_iter().enumerate().filter(|&(place, _)| is_on(Mutant::ALL.len() + place));
@@ -50,14 +56,16 @@ fn the_simulator_finds_every_bug_of_the_machine() {
     }
 }
 
-/// With `KEEP=folder`, the small runs of all of them are put there, to be played for ever.
-///
 /// What is left of a run that fails still fails in the same way, and is small enough to be read.
+///
+/// With `KEEP=folder`, the small runs of all of them are put there, to be played for ever.
 #[test]
 fn a_failing_run_shrinks() {
     let keep = std::env::var_os("KEEP");
     let some = [Mutant::NoFence, Mutant::PushClientOnly, Mutant::IgnorePageSplit];
-    for &mutant in if keep.is_some() { &Mutant::ALL[..] } else { &some } {
+    let of_turn = turn().map(|turn| turn % some.len());
+    let some = of_turn.map_or(&some[..], |turn| &some[turn..=turn]);
+    for &mutant in if keep.is_some() { &Mutant::ALL[..] } else { some } {
         let seed = first(mutant);
         let (report, trace) = sim::record(Choices::new(seed), seed, Some(mutant));
         let id = report.violation.unwrap().id;
