@@ -45,6 +45,17 @@ fn first(mutant: Mutant) -> u64 {
     found.unwrap_or_else(|| panic!("{mutant:?} survives {SEEDS} worlds"))
 }
 
+/// Of the first worlds in which a bug shows, the one in which the least happens.
+fn smallest(mutant: Mutant) -> u64 {
+    let weight = |seed| sim::record(Choices::new(seed), seed, Some(mutant)).1.weight();
+    let first = first(mutant);
+    std::panic::set_hook(Box::new(|_| {}));
+    let shows = |&seed: &u64| sim::run_with(seed, Some(mutant)).violation.is_some();
+    let found = (first..SEEDS).filter(shows).take(50).min_by_key(|&seed| weight(seed));
+    let _ = std::panic::take_hook();
+    found.unwrap_or(first)
+}
+
 #[test]
 fn the_simulator_finds_every_bug_of_the_machine() {
     for mutant in chosen().0 {
@@ -66,7 +77,7 @@ fn a_failing_run_shrinks() {
     let of_turn = turn().map(|turn| turn % some.len());
     let some = of_turn.map_or(&some[..], |turn| &some[turn..=turn]);
     for &mutant in if keep.is_some() { &Mutant::ALL[..] } else { some } {
-        let seed = first(mutant);
+        let seed = if keep.is_some() { smallest(mutant) } else { first(mutant) };
         let (report, trace) = sim::record(Choices::new(seed), seed, Some(mutant));
         let id = report.violation.unwrap().id;
         std::panic::set_hook(Box::new(|_| {}));

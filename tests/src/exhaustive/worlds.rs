@@ -185,10 +185,7 @@ pub const WORLDS: &[Small] = &[
         about: "two clients commit, one of them twice, and replies are lost",
         clients: 2,
         sessions: 1,
-        programs: &[
-            &[Do::Commit(0, 0, "v1.Append", 1), Do::Commit(0, 0, "v1.Append", 1)],
-            &[Do::Commit(1, 0, "v1.Append", 1)],
-        ],
+        programs: &[&[Do::Commit(0, 0, "v1.Append", 1), Do::Commit(0, 0, "v1.Append", 1)], &[Do::Commit(1, 0, "v1.Append", 1)]],
         slow_sessions: false,
         options: |swarm| swarm.lose_reply = 1,
     },

@@ -137,8 +137,8 @@ impl Model {
         let (hindered, offline) = (heard.wants_auth || heard.shaken, heard.offline || heard.outage.is_some());
         let turned = heard.turned;
         let fits = match &waiting.why {
-            Why::Persisting => at_leader && !heard.storage_fails && !heard.storage_broken,
-            Why::StorageTrouble(failure) => at_leader && heard.storage.contains(failure) && !heard.storage_broken,
+            Why::Persisting => at_leader && !heard.storage_fails && !heard.storage_surely_broken,
+            Why::StorageTrouble(failure) => at_leader && heard.storage.contains(failure) && !heard.storage_surely_broken,
             Why::StorageBroken { .. } => heard.storage_broken,
             Why::Offline { since, .. } => {
                 // Of a clock that went back, only that much is known.

@@ -30,7 +30,9 @@ pub(crate) struct Heard {
     /// Failures of storage since it last worked, all of them and those that the machine can't have taken for old ones.
     pub(crate) storage: Vec<StorageFailure>,
     pub(crate) storage_fails: bool,
+    /// The file is damaged: it was told so, and it was told so by the transaction that comes next. An answer to a later one may go unheard.
     pub(crate) storage_broken: bool,
+    pub(crate) storage_surely_broken: bool,
     /// Transactions that came to nothing since one last committed; and in how short a time, and since when.
     pub(crate) txns: u32,
     barren: (u32, Time),
@@ -207,6 +209,7 @@ impl Heard {
             Materialised::Failed(failure) | Materialised::UnknownOutcome(failure) => {
                 self.storage_fails |= is_next;
                 self.storage_broken |= failure.class == StorageClass::Corrupt;
+                self.storage_surely_broken |= is_next && failure.class == StorageClass::Corrupt;
                 if !self.storage.contains(failure) {
                     self.storage.push(failure.clone());
                 }

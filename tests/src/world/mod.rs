@@ -15,8 +15,8 @@ mod lasting;
 mod network;
 mod reach;
 mod soak;
-pub(crate) mod sum;
 pub(crate) mod state;
+pub(crate) mod sum;
 pub(crate) mod swarm;
 mod trace;
 mod transcript;
@@ -36,9 +36,9 @@ use client::{Client, Process, PullLane};
 pub(crate) use disk::Disk;
 pub use reach::{MARKS, Reach};
 pub use soak::Soaked;
+pub(crate) use sum::Sum;
 use swarm::Swarm;
 pub use trace::{Step, Taken, Trace, TraceError};
-pub(crate) use sum::Sum;
 use transcript::Transcript;
 
 #[cfg(feature = "mutants")]

@@ -32,7 +32,8 @@ fn commits_on_their_way_to_the_leader_wait_for_one_another() {
 // Verifies: R1 (a commit that is out of the queue does not say that it is being pushed)
 #[test]
 fn a_commit_that_has_left_the_queue_is_being_withdrawn() {
-    let mut s = Script::ready("A is refused for ever, and storage has not been told: A waits for that, and nothing is before it.");
+    let mut s =
+        Script::ready("A is refused for ever, and storage has not been told: A waits for that, and nothing is before it.");
     s.commit(1, "Z");
     let a = s.commit(1, "A");
     s.store_all();
