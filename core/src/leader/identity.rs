@@ -77,6 +77,7 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
         is_same(&pending.own, session, incoming)
             && pending.own.event.says_the_same(&incoming.event)
             && self.tail.place_of(pending).global == incoming.seq
+            && self.can_have_come_back(pending, incoming)
     }
 
     fn elsewhere(&mut self, pending: &VecDeque<Pending>, from: usize, incoming: &PulledEvent) -> Option<usize> {
@@ -96,7 +97,10 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
                 true
             }
             Some(_) => is_same(&candidate.own, session, incoming),
-            None => is_same(&candidate.own, session, incoming) || self.has_other_bytes(candidate, index, session, incoming),
+            None => {
+                self.can_have_come_back(candidate, incoming)
+                    && (is_same(&candidate.own, session, incoming) || self.has_other_bytes(candidate, index, session, incoming))
+            }
         };
         if !is_it {
             return None;
@@ -108,14 +112,19 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
 }
 
 impl AgainstBackend<'_> {
-    /// Whether this may be that event with bytes that the backend changed. Only something that may have been sent can have come back;
-    /// what was acknowledged stands where it was acknowledged.
+    /// Only what may have been sent can have come back. Without identities an event that says the same and was not is another one: of what
+    /// was withdrawn, or of a process that is gone.
+    fn can_have_come_back(&self, pending: &Pending, incoming: &PulledEvent) -> bool {
+        incoming.ids.is_some() || self.tail.may_be_sent(pending)
+    }
+
+    /// Whether this may be that event with bytes that the backend changed: what was acknowledged stands where it was acknowledged.
     fn has_other_bytes(&self, candidate: &Pending, index: usize, session: SessionId, incoming: &PulledEvent) -> bool {
         let until = |end: u64| index < (end - self.tail.pending_first()) as usize;
         if until(self.tail.acked()) {
             return self.tail.place_of(candidate).global == incoming.seq;
         }
-        until(self.tail.exposed()) && !self.may_be_quarantined(session)
+        !self.may_be_quarantined(session)
     }
 
     fn may_be_quarantined(&self, session: SessionId) -> bool {

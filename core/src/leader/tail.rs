@@ -178,6 +178,13 @@ impl Tail {
         Pos { global: self.head.global + (event.n - first) + 1, client: event.client }
     }
 
+    /// Whether the backend may have this pending event: it was handed to the network, or whether it was is not known.
+    pub(crate) fn may_be_sent(&self, event: &Pending) -> bool {
+        let place = (event.n, event.client);
+        let index = self.pending.partition_point(|earlier| (earlier.n, earlier.client) < place);
+        (index as u64) < self.exposed() - self.pending_first
+    }
+
     pub(crate) fn rebases_of(&self, event: &Pending) -> u32 {
         self.generation - event.born
     }

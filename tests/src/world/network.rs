@@ -10,7 +10,7 @@ const PUSH_DEADLINE: u64 = 5_000_000;
 /// After how long a driver notices that nothing comes any more, in microseconds.
 const KEEP_ALIVE: u64 = 20_000_000;
 /// Requests without anything new that a client may make in ten seconds.
-const BARREN: u32 = 30;
+const BARREN: u32 = 45;
 
 fn unreachable(message: &str, maybe_applied: bool) -> BackendFailure {
     BackendFailure::Unreachable { message: message.into(), maybe_applied }
