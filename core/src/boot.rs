@@ -42,6 +42,23 @@ pub struct Boot {
 const COUNT_MAX: u32 = u32::MAX / 2;
 
 impl Boot {
+    /// What there is in a file that has just been made.
+    #[must_use]
+    pub fn of_new_file(client: ClientId) -> Self {
+        Self {
+            client,
+            number: 0,
+            heads: Heads::default(),
+            settled_head: Pos::ROOT,
+            anchor: None,
+            pending: Vec::new(),
+            partly_confirmed: Vec::new(),
+            failed: Vec::new(),
+            uncertain: Vec::new(),
+            pending_since: Vec::new(),
+        }
+    }
+
     /// Whether every number is one that a machine can have counted to.
     pub(crate) fn check_numbers(&self) -> Result<(), BootError> {
         let rule = |holds: bool, what| if holds { Ok(()) } else { Err(BootError::Inconsistent(what)) };

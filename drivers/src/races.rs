@@ -10,7 +10,7 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use countersign_core::{Boot, Config, Heads, Node, Pos};
+use countersign_core::{Boot, Config, Node};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
 use shuttle::{MaxSteps, Runner};
 
@@ -52,18 +52,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// What the threads of a store share that has no lanes and no backend: its machine has begun with an empty file.
 pub(crate) fn shared(schema: Schema) -> Arc<Shared> {
-    let boot = Boot {
-        client: Arc::from("client"),
-        number: 0,
-        heads: Heads::default(),
-        settled_head: Pos::ROOT,
-        anchor: None,
-        pending: Vec::new(),
-        partly_confirmed: Vec::new(),
-        failed: Vec::new(),
-        uncertain: Vec::new(),
-        pending_since: Vec::new(),
-    };
+    let boot = Boot::of_new_file(Arc::from("client"));
     let config = Config { backend: false, ..Config::default() };
     let node = Machine::new(Node::new(config, boot, 1).unwrap(), None);
     let timer = Timer::new(TestClock::new().into());

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use countersign_core::{
-    BackendFailure, Boot, Config, Effect, EffectId, Event, Heads, Input, Materialised, Node, Output, Page, Pos, Pull,
-    PulledEvent, Push, Resolution, Seed, Seq, SessionApplied, SessionId, Time, Txn, WireIds,
+    BackendFailure, Boot, Config, Effect, EffectId, Event, Heads, Input, Materialised, Node, Output, Page, Pull, PulledEvent,
+    Push, Resolution, Seed, Seq, SessionApplied, SessionId, Time, Txn, WireIds,
 };
 
 const SESSION: SessionId = SessionId([7; 16]);
@@ -68,18 +68,7 @@ fn event() -> Event {
 
 impl World {
     fn new() -> Self {
-        let boot = Boot {
-            client: "client".into(),
-            number: 0,
-            heads: Heads::default(),
-            settled_head: Pos::ROOT,
-            anchor: None,
-            pending: Vec::new(),
-            partly_confirmed: Vec::new(),
-            failed: Vec::new(),
-            uncertain: Vec::new(),
-            pending_since: Vec::new(),
-        };
+        let boot = Boot::of_new_file("client".into());
         let config = Config { unpersisted_events: 1_000_000, unpersisted_bytes: 1 << 30, ..Config::default() };
         let mut world = Self {
             node: Node::new(config, boot, 1).unwrap(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_core::{
-    Boot, Config, Effect, Event, Heads, Input, Materialised, Node, Output, Page, Pos, PulledEvent, Push, Resolution, Seed, Seq,
+    Boot, Config, Effect, Event, Input, Materialised, Node, Output, Page, PulledEvent, Push, Resolution, Seed, Seq,
     SessionApplied, SessionId, Stage, Time, WireIds,
 };
 
@@ -112,18 +112,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(keep: usize) -> Self {
-        let boot = Boot {
-            client: "client".into(),
-            number: 0,
-            heads: Heads::default(),
-            settled_head: Pos::ROOT,
-            anchor: None,
-            pending: Vec::new(),
-            partly_confirmed: Vec::new(),
-            failed: Vec::new(),
-            uncertain: Vec::new(),
-            pending_since: Vec::new(),
-        };
+        let boot = Boot::of_new_file("client".into());
         let config = Config { pending_events: 10_000_000, unpersisted_events: 10_000_000, ..Config::default() };
         let node = Node::new(config, boot, 1).unwrap();
         let mut world = Self {
