@@ -8,10 +8,12 @@ mod choices;
 pub(crate) mod client;
 mod database;
 mod disk;
+mod event;
 mod finish;
 pub(crate) mod heard;
 mod lanes;
 mod lasting;
+mod machines;
 mod network;
 mod reach;
 mod soak;
@@ -22,24 +24,26 @@ mod trace;
 mod transcript;
 mod user;
 mod variants;
+mod violation;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::Hasher as _;
 
-use countersign_core::{Boot, Effect, EffectId, Input, Output, Page, Push, Reason, SessionId, StuckPolicy, Time};
+use countersign_core::{Boot, Time};
 
 use crate::model::Model;
 use backend::Backend;
 pub use choices::Choices;
-use client::{Client, Process, PullLane};
+use client::Client;
 pub(crate) use disk::Disk;
+pub(crate) use event::{Event, Place};
 pub use reach::{MARKS, Reach};
 pub use soak::Soaked;
 pub(crate) use sum::Sum;
 use swarm::Swarm;
 pub use trace::{Step, Taken, Trace, TraceError};
 use transcript::Transcript;
+pub use violation::Violation;
 
 #[cfg(feature = "mutants")]
 pub use countersign_core::Mutant;
@@ -48,95 +52,6 @@ pub use countersign_core::Mutant;
 #[cfg(not(feature = "mutants"))]
 #[derive(Clone, Copy, Debug)]
 pub enum Mutant {}
-
-/// What does not hold, and by which invariant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The invariant.
-    pub id: &'static str,
-    /// What was found.
-    pub what: String,
-}
-
-impl Violation {
-    pub(crate) fn new(id: &'static str, what: impl Into<String>) -> Self {
-        Self { id, what: what.into() }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.id, self.what)
-    }
-}
-
-/// When something is going to happen: a moment, its place among what happens then, and the order in which it was planned.
-pub(crate) type Place = (Time, u64, u64);
-
-/// Something that is going to happen. `u32` is the life of the process that it belongs to.
-#[derive(Clone, Debug, Hash)]
-pub(crate) enum Event {
-    User,
-    Storage(usize, u32),
-    Session(usize, u32, SessionId),
-    Finish(usize, u32, SessionId),
-    PushArrives(usize, u32, EffectId, Push),
-    PushReply(usize, u32, EffectId, Option<Box<countersign_core::BackendFailure>>),
-    PullServed(usize, u32, EffectId),
-    PageArrives(usize, u32, EffectId, Page),
-    PullCut(usize, u32, EffectId),
-    Timer(usize, u32, Time),
-    Boot(usize),
-    Restart(usize, u32),
-    LinkUp(usize),
-    DiskFreed(usize),
-    Credentials(usize),
-    Hears(usize),
-    Calm,
-    /// The backend shows what it had taken by then, in this of its histories.
-    Shows(usize, u64),
-    CloseDone(usize, u32),
-}
-
-impl Event {
-    /// Whose it is, if it is one client's.
-    pub(crate) fn client(&self) -> Option<usize> {
-        match *self {
-            Self::User | Self::Calm | Self::Shows(..) => None,
-            Self::Storage(c, _)
-            | Self::Session(c, ..)
-            | Self::Finish(c, ..)
-            | Self::PushArrives(c, ..)
-            | Self::PushReply(c, ..)
-            | Self::PullServed(c, ..)
-            | Self::PageArrives(c, ..)
-            | Self::PullCut(c, ..)
-            | Self::Timer(c, ..)
-            | Self::Boot(c)
-            | Self::Restart(c, _)
-            | Self::CloseDone(c, _)
-            | Self::LinkUp(c)
-            | Self::DiskFreed(c)
-            | Self::Credentials(c)
-            | Self::Hears(c) => Some(c),
-        }
-    }
-
-    fn step(&self) -> Step {
-        match *self {
-            Self::User => Step::User,
-            Self::Storage(c, _) => Step::Storage(c),
-            Self::Session(c, ..) | Self::Finish(c, ..) => Step::Session(c),
-            Self::PushArrives(c, ..) | Self::PushReply(c, ..) => Step::Push(c),
-            Self::PullServed(c, ..) | Self::PageArrives(c, ..) | Self::PullCut(c, ..) => Step::Pull(c),
-            Self::Timer(c, ..) => Step::Timer(c),
-            Self::Boot(c) | Self::Restart(c, _) | Self::CloseDone(c, _) => Step::Process(c),
-            Self::LinkUp(_) | Self::DiskFreed(_) | Self::Credentials(_) | Self::Hears(_) | Self::Calm | Self::Shows(..) => {
-                Step::Heal
-            }
-        }
-    }
-}
 
 /// One world.
 #[derive(Clone, Debug)]
@@ -393,146 +308,6 @@ impl World {
                 Ok(())
             }
             // The process that this was for is gone.
-            _ => Ok(()),
-        }
-    }
-
-    /// Hands an input to a client's machine, and takes what it says.
-    pub(crate) fn input(&mut self, c: usize, input: Input) -> Result<(), Violation> {
-        let now = self.clock(&input);
-        if let Some(mark) = variants::answer(&input) {
-            self.reach.mark(mark);
-        }
-        let name = self.clients[c].name.clone();
-        self.transcript.line(now, &name, || transcript::input(&input));
-        let client = &mut self.clients[c];
-        client.heard.said(self.now, &input);
-        client.heard.turned |= now < self.now;
-        if let Some(process) = &mut client.process {
-            process.record(now, &input);
-            process.node.handle(now, input);
-        }
-        self.after(c)
-    }
-
-    /// The time that a machine is told: some clocks go back now and then.
-    fn clock(&mut self, input: &Input) -> Time {
-        let goes_back = self.swarm.clock_back > 0 && !matches!(input, Input::Timer) && self.choices.chance(self.swarm.clock_back);
-        if !goes_back {
-            return self.now;
-        }
-        self.reach.mark("the clock goes back");
-        Time(self.now.0.saturating_sub(self.choices.below(60_000_000)))
-    }
-
-    /// Takes what a client's machine says, and checks it.
-    pub(crate) fn after(&mut self, c: usize) -> Result<(), Violation> {
-        self.inputs += 1;
-        let client = &mut self.clients[c];
-        client.heard.tick(self.now, &client.config);
-        let Some(process) = &mut client.process else { return Ok(()) };
-        let outputs = process.drain();
-        let holds = process.node.check();
-        self.trace.add(&(self.now.0, c, self.clients[c].process.as_ref().map(Process::trace)));
-        for output in outputs {
-            let name = self.clients[c].name.clone();
-            self.transcript.line(self.now, &name, || transcript::output(&output));
-            self.output(c, output)?;
-        }
-        if let Err(what) = holds {
-            return Err(Violation::new("check", what));
-        }
-        self.check_deadline(c)?;
-        self.set_timer(c);
-        self.check_step(c)
-    }
-
-    fn output(&mut self, c: usize, output: Output) -> Result<(), Violation> {
-        match output {
-            Output::Effect { id, effect } => self.effect(c, id, effect),
-            Output::Resolve(resolution) => self.model.resolved(&resolution, &self.clients[c], &self.backend, &mut self.reach),
-            Output::Notify(notice) => {
-                self.noticed(c, &notice);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn effect(&mut self, c: usize, id: EffectId, effect: Effect) -> Result<(), Violation> {
-        if let Some(job) = Client::job(&effect) {
-            self.clients[c].storage.push_back((id, job));
-            self.start_storage(c);
-            return Ok(());
-        }
-        match effect {
-            Effect::Session { session, txn } => {
-                if let Some(local) = self.clients[c].sessions.get_mut(&session) {
-                    local.lane.push_back((id, txn));
-                }
-                self.start_session(c, session);
-                Ok(())
-            }
-            Effect::Push(push) => self.send_push(c, id, push),
-            Effect::Pull(pull) => {
-                self.clients[c].pull = Some(PullLane { effect: id, pull, parked: false });
-                self.send_pull(c, id)
-            }
-            Effect::Abandon { pull } => {
-                self.abandon(c, pull);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// No retry waits for longer than the longest wait, and no policy for longer than it says.
-    fn check_deadline(&self, c: usize) -> Result<(), Violation> {
-        let client = &self.clients[c];
-        let Some((at, reason)) = client.process.as_ref().and_then(|process| process.deadline) else { return Ok(()) };
-        let longest = match reason {
-            Reason::OfflineDeadline => client.config.offline.deadline,
-            Reason::StuckPolicy => match client.config.stuck {
-                StuckPolicy::WithdrawAfter(after) => Some(after),
-                _ => None,
-            },
-            _ => Some(client.config.backoff_max),
-        };
-        if longest.is_none_or(|longest| at.since(self.now) > longest) {
-            return Err(Violation::new("V4", format!("at {} the machine waits until {at} for {reason:?}", self.now)));
-        }
-        Ok(())
-    }
-
-    fn set_timer(&mut self, c: usize) {
-        let Some(process) = &self.clients[c].process else { return };
-        let at = process.deadline.map(|(at, _)| at);
-        if at == self.clients[c].timer {
-            return;
-        }
-        self.clients[c].timer = at;
-        if let Some(at) = at {
-            let late = if self.choices.chance(self.swarm.noise) { self.choices.below(3_000_000) } else { 0 };
-            let life = self.clients[c].life;
-            self.schedule(at.0.saturating_sub(self.now.0) + late, Event::Timer(c, life, at));
-        }
-    }
-
-    fn timer(&mut self, c: usize, at: Time) -> Result<(), Violation> {
-        if self.clients[c].timer != Some(at) {
-            return Ok(());
-        }
-        self.clients[c].timer = None;
-        let due = self.clients[c].process.as_ref().and_then(|process| process.deadline);
-        if let Some(mark) = due.and_then(|(_, reason)| variants::reason(reason)) {
-            self.reach.mark(mark);
-        }
-        self.input(c, Input::Timer)?;
-        let deadline = self.clients[c].process.as_ref().and_then(|process| process.deadline);
-        match deadline {
-            Some((at, reason)) if at <= self.now => {
-                Err(Violation::new("V4", format!("after its timer the machine wants to be woken at {at} for {reason:?}")))
-            }
             _ => Ok(()),
         }
     }
