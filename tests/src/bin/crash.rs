@@ -34,10 +34,13 @@ fn options() -> Option<Options> {
         match argument.as_str() {
             "--all" => options.extent = Extent::ALL,
             "--list" => options.list = true,
-            "--points" => options.extent.points = usize::try_from(number()?).ok()?,
+            "--points" => {
+                options.extent.points = usize::try_from(number()?).ok()?;
+                options.extent.out_of_turn.0 = options.extent.points;
+            }
             "--errors" => {
                 options.extent.errors = usize::try_from(number()?).ok()?;
-                options.extent.errors_out_of_turn = options.extent.errors;
+                options.extent.out_of_turn.1 = options.extent.errors;
             }
             "--recoveries" => options.extent.recoveries.0 = usize::try_from(number()?).ok()?,
             "--seed" => options.extent.seed = number()?,

@@ -30,7 +30,9 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
             attempt(scenario, &image, &ledger, none, help).map_err(|stop| at("without errors", stop))?;
         count.calls += calls;
         let calls = usize::try_from(calls).unwrap_or(usize::MAX);
-        for call in spread(calls, extent.errors, extent.seed) {
+        // What lasts for a while is like what is met once, or like what stays.
+        let few = if lasting == Lasting::Times(6) { extent.out_of_turn.1 } else { usize::MAX };
+        for call in spread(calls, extent.errors.min(few), extent.seed) {
             let fault = Fault { at: call as u64, trouble, lasting };
             let tried = attempt(scenario, &image, &ledger, fault, help).and_then(|attempt| {
                 count.errors += u64::from(attempt.failed);

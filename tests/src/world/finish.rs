@@ -9,7 +9,7 @@ use super::{Event, Step, Violation, World};
 
 /// How long a world may take to come to rest, in microseconds.
 pub(super) const REST: u64 = 1_800_000_000;
-/// After so many inputs the machine is asked again how things stand.
+/// After so many inputs the machine is asked again how things stand; or after a quarter as many as there are commits, since each is looked at.
 const ASKED: u64 = 16;
 /// More inputs than anything takes that comes to rest.
 pub(super) const BUSY: u64 = 60_000;
@@ -23,7 +23,7 @@ impl World {
     pub(crate) fn check_step(&mut self, c: usize) -> Result<(), Violation> {
         let Some(node) = self.clients[c].node() else { return Ok(()) };
         self.check_limits(c, &node.status())?;
-        if self.inputs.is_multiple_of(ASKED) {
+        if self.inputs.is_multiple_of(ASKED.max(self.model.len() as u64 / 4)) {
             self.check_answers(c)?;
         }
         self.check_sessions(c)
