@@ -68,7 +68,7 @@ impl Boot {
         rule(generation <= COUNT_MAX, "the generation can be counted on")?;
         let heads = upstream <= GLOBAL_MAX && place(settled) && place(self.settled_head);
         rule(
-            heads && (upstream_parent < upstream || upstream == 0),
+            heads && (upstream_parent < upstream || (upstream, upstream_parent) == (0, 0)),
             "the heads are places in a log, and a parent is before its event",
         )?;
         rule(self.heads.acknowledged <= GLOBAL_MAX, "what is acknowledged is a place in a log")?;
