@@ -75,7 +75,8 @@ impl Boot {
         for entry in self.pending.iter().chain(&self.anchor) {
             rule(place(entry.seq.pos) && place(entry.parent), "an entry stands at a place in a log")?;
             let Origin::Own { id, commit, rebases, .. } = entry.origin else { continue };
-            rule(id.ordinal <= GLOBAL_MAX && commit <= GLOBAL_MAX, "an event's identity can be counted on")?;
+            let counted = 1..=GLOBAL_MAX;
+            rule(counted.contains(&id.ordinal) && counted.contains(&commit), "an event's identity can be counted on")?;
             rule(rebases <= COUNT_MAX, "how often an event was renumbered can be counted on")?;
         }
         for quarantined in &self.uncertain {

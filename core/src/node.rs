@@ -78,6 +78,7 @@ impl Node {
             leader_ahead: Tally::default(),
         };
         node.settle();
+        node.check().map_err(BootError::Inconsistent)?;
         Ok(node)
     }
 

@@ -63,8 +63,9 @@ impl Ledger {
         if open && self.open.back().is_none_or(|open| open.ordinal < ordinal) {
             self.open.push_back(Open { ordinal, state: State::Waiting { synced: true } });
         }
-        self.persisted = ordinal;
-        self.last = ordinal;
+        // In a damaged file they may stand in any order.
+        self.persisted = self.persisted.max(ordinal);
+        self.last = self.last.max(ordinal);
     }
 
     pub(crate) fn admit(&mut self, ordinal: u64, synced: bool) {
