@@ -139,7 +139,7 @@ fn carry_out(world: &mut World, what: Do) -> Result<(), Violation> {
         },
         Do::Claim(c, n, key) => match session(world, c, n) {
             Some(id) => {
-                let events = vec![state::event("v1.Insert", key, c as u64 + 1, false).into()];
+                let events = vec![state::event("v1.Insert", key, c as u64 + 1, false)];
                 world.commit(c, id, Batch { events, guard: Some(state::guard("v1.Free", key)) })
             }
             None => Ok(()),
