@@ -9,6 +9,7 @@
 use std::env;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use countersign_core::{Boot, Config, Node};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
@@ -57,7 +58,7 @@ pub(crate) fn shared(schema: Schema) -> Arc<Shared> {
     let node = Machine::new(Node::new(config, boot, 1).unwrap(), None);
     let timer = Timer::new(TestClock::new().into());
     let of = (None, Arc::from("main"));
-    Arc::new(Shared::new(PathBuf::from("nowhere.db"), schema, of, Hub::new(node, timer)))
+    Arc::new(Shared::new(PathBuf::from("nowhere.db"), schema, of, Duration::from_secs(1), Hub::new(node, timer)))
 }
 
 /// With one table, and one event that adds a row to it, which must not be empty. Made once: it is no part of what is tried.
