@@ -153,7 +153,7 @@ mod tests {
     use crate::crash::rig::{Rig, STORE};
 
     const CRASHES: Extent = Extent { errors: 0, ..Extent::QUICK };
-    const ERRORS: Extent = Extent { points: 0, recoveries: (0, 0), errors: 12, out_of_turn: (0, 12), ..Extent::QUICK };
+    const ERRORS: Extent = Extent { points: 0, recoveries: (0, 0), errors: 48, out_of_turn: (0, 48), ..Extent::QUICK };
 
     fn caught(scenario: &'static Scenario, extent: Extent, what: &str) {
         let (count, failures) = run(&[scenario], &extent, &|_| ());
