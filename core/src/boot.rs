@@ -33,6 +33,10 @@ pub struct Boot {
     pub failed: Vec<CommitId>,
     /// Quarantined commits whose certainty is `Unknown`, oldest first: the backend may still turn out to hold them.
     pub uncertain: Vec<Quarantined>,
+    /// Whether any entry of `pending` stands in the log without effect on the state: it is judged again once all of the backend's log is
+    /// here.
+    #[serde(default)]
+    pub held: bool,
     /// Since when `pending` has been so, as far as it is known, in the driver's time: from the entry with this index on, no earlier than
     /// then. Ascending.
     pub pending_since: Vec<(usize, Time)>,
@@ -55,6 +59,7 @@ impl Boot {
             partly_confirmed: Vec::new(),
             failed: Vec::new(),
             uncertain: Vec::new(),
+            held: false,
             pending_since: Vec::new(),
         }
     }

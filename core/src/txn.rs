@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::error::{Poison, Quarantined, StorageFailure};
-use crate::event::{Entry, Event};
+use crate::event::{Entry, Event, Standing};
 use crate::guard::Guard;
 use crate::id::{BackendId, CommitId, EventId, SessionId};
 use crate::seq::Pos;
@@ -34,10 +34,23 @@ pub struct Txn {
     /// Append to the log and apply to the state, in this order. A commit's entries are neighbours. If one of them has a
     /// [guard](Entry::guard) to be checked, it has to hold before the first of them, or the commit can't be applied.
     pub append: Vec<Entry>,
+    /// A commit with a synced event up to here that can't be applied is *held*: all of its entries stand in the log without effect on the
+    /// state, as what is skipped does, and nobody is refused. The backend may turn out to hold it, so it is judged once all of the
+    /// backend's log is here. None if everything is judged now.
+    pub hold_to: Option<Pos>,
     /// The heads to set.
     pub heads: Heads,
     /// For each session named: every commit up to this ordinal has been decided (stored, or in quarantine).
     pub marks: SmallVec<[(SessionId, u64); 1]>,
+}
+
+impl Txn {
+    /// Whether this commit's entries in `append` are held if they can't be applied.
+    #[must_use]
+    pub fn holds(&self, commit: &[Entry]) -> bool {
+        let sent = |entry: &Entry| !entry.event.client_only && self.hold_to.is_some_and(|to| entry.seq.pos <= to);
+        commit.iter().any(|entry| entry.standing == Standing::Pending && sent(entry))
+    }
 }
 
 /// What the file says about where it stands.
@@ -52,9 +65,9 @@ pub struct Heads {
     /// no longer holds it has lost history.
     ///
     /// A process that is killed between an acknowledgement and the transaction that stores it leaves an event whose receipt has settled
-    /// and is open again. It settles the same as soon as the backend is asked; what is given up before that (withdrawn, or
-    /// offline for good) ends with [`crate::Certainty::Unknown`], since a process that starts has to assume that whatever it finds
-    /// pending was sent.
+    /// and is open again. It settles the same as soon as the backend is asked, and is not refused before that: [`Txn::hold_to`]. What is
+    /// given up before that (withdrawn, or offline for good) ends with [`crate::Certainty::Unknown`], since a process that starts has
+    /// to assume that whatever it finds pending was sent.
     pub acknowledged: u64,
     /// No own event that waits, or may be found again, stands up to here: the backend held all this when the store began with it.
     /// 0, unless the history was forgotten once; then [`crate::GLOBAL_MAX`] until all of the backend's log has been seen, and where
@@ -73,11 +86,12 @@ pub struct Heads {
 pub enum Materialised {
     /// Done, to the durability that the store was opened with.
     Committed {
-        /// Entries at the backend that can't be materialised: they stand in the log, without effect on the state.
+        /// Entries at the backend that can't be materialised, and those of commits that are [held](Txn::hold_to): they stand in the
+        /// log, without effect on the state.
         skipped: Vec<Skip>,
     },
-    /// Nothing was done, since these commits can't be applied: pending ones that are not [acknowledged](Entry::is_accepted), and
-    /// local ones.
+    /// Nothing was done, since these commits can't be applied: pending ones that are not [acknowledged](Entry::is_accepted) nor
+    /// [held](Txn::hold_to), and local ones.
     RolledBack {
         /// All of them, found in one pass, each judged without the others.
         refused: Vec<(CommitId, Poison)>,
@@ -92,7 +106,7 @@ pub enum Materialised {
     UnknownOutcome(StorageFailure),
 }
 
-/// An entry without effect on the state: the backend has it, and it can't be applied here.
+/// An entry without effect on the state: the backend has it or may have it, and it can't be applied here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Skip {
     /// Where it stands.

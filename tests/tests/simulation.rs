@@ -69,6 +69,8 @@ fn seeds_that_failed_once() {
         1_066_057, // What was pushed ahead of the disk stood behind a withdrawal that a crash took back.
         4_167,     // A backend that shows late what it has taken was asked twice at once, and accused of having lost it.
         5_756,
+        // What had been confirmed by an acknowledgement that a crash took was called poison before its echo was pulled.
+        118_362,
     ]
     .into_iter());
 }

@@ -102,7 +102,7 @@ impl Leader {
         }
         let mut leader = Self {
             client: boot.client,
-            persisting: Persisting::new(boot.number),
+            persisting: Persisting { held: boot.held && config.backend, ..Persisting::new(boot.number) },
             pushing: Pushing::default(),
             pulling: Pulling::new(anchor),
             policy: Policy::default(),
@@ -174,6 +174,7 @@ impl Leader {
     /// Does whatever can be done now.
     pub(crate) fn settle(&mut self, config: &Config, out: &mut Outbox) {
         self.apply_policies(config);
+        self.judge_held();
         if config.backend && self.may_go_ahead() {
             // First: whether a rebase can wait depends on it.
             self.push(config, out);

@@ -16,6 +16,7 @@ use crate::id::{CommitId, SessionId};
 use crate::message::Down;
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
+use crate::seq::Pos;
 use crate::time::Time;
 use crate::txn::{Heads, Txn};
 
@@ -91,6 +92,21 @@ impl Leader {
         Some(at.after(config.acknowledgement_delay))
     }
 
+    /// Up to where pending commits may be at the backend, with the answer still to be pulled: none of them is called poison before that.
+    /// One of an earlier process may have settled by an acknowledgement that is not stored, and settles the same (R1).
+    fn hold_to(&self) -> Option<Pos> {
+        let last = self.tail.exposed().checked_sub(1).filter(|&last| last >= self.tail.acked())?;
+        if self.pulling.caught_up() { None } else { self.tail.get(last).map(|event| self.tail.place_of(event)) }
+    }
+
+    /// What is held is judged as soon as all of the backend's log is here.
+    pub(super) fn judge_held(&mut self) {
+        if self.persisting.held && self.pulling.caught_up() && self.persisting.idle() {
+            self.persisting.held = false;
+            self.tail.write_anew();
+        }
+    }
+
     fn begin(&mut self, config: &Config, out: &mut Outbox) {
         debug_assert!(self.persisting.flights.len() < self.room(config) && self.persisting.can_write());
         let (to, admissions) = self.next_view(config);
@@ -110,6 +126,7 @@ impl Leader {
             failed: Vec::new(),
             release: Vec::new(),
             append: self.tail.entries(&to),
+            hold_to: self.hold_to(),
             heads: Heads {
                 upstream,
                 upstream_parent,

@@ -5,14 +5,15 @@ use alloc::vec::Vec;
 use crate::config::Config;
 use crate::effect::Notice;
 use crate::error::{Poison, Quarantined, StorageClass, StorageFailure, SyncError};
+use crate::event::{Entry, Standing};
 use crate::id::{CommitId, EffectId};
 use crate::message::Down;
 use crate::mutant::Mutant;
 use crate::outbox::Outbox;
-use crate::txn::Materialised;
+use crate::txn::{Materialised, Skip};
 
 use super::Leader;
-use super::persisting::Decision;
+use super::persisting::{Decision, Flight};
 
 impl Leader {
     /// Storage has answered. Answers to anything but a transaction under way are ignored: told by `false`.
@@ -23,6 +24,7 @@ impl Leader {
         };
         match outcome {
             Materialised::Committed { skipped } => {
+                self.hold(index, &skipped);
                 if !skipped.is_empty() {
                     out.notify(Notice::Skipped(skipped));
                 }
@@ -55,6 +57,20 @@ impl Leader {
             }
         }
         true
+    }
+
+    /// Notes whether anything is held in the transactions up to this one, which have committed.
+    fn hold(&mut self, last: usize, skipped: &[Skip]) {
+        let is_held = |(index, flight): (usize, &Flight)| {
+            let Some(to) = flight.txn.hold_to else { return false };
+            let may_be = |entry: &&Entry| {
+                entry.standing == Standing::Pending && entry.seq.pos <= to && !entry.is_accepted(&flight.txn.heads)
+            };
+            // Storage may have forgotten what it skipped in one that it did not answer.
+            let forgotten = index < last || flight.uncertain;
+            flight.txn.append.iter().filter(may_be).any(|entry| forgotten || skipped.iter().any(|skip| skip.at == entry.seq.pos))
+        };
+        self.persisting.held |= self.persisting.flights[..=last].iter().enumerate().any(is_held);
     }
 
     fn ask_again(&mut self, index: usize) {

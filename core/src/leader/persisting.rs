@@ -84,6 +84,8 @@ pub(super) struct Persisting {
     /// Admitted and not yet stored.
     pub(super) events: usize,
     pub(super) bytes: usize,
+    /// Whether storage holds pending commits that it could not apply, with no effect: see [`Txn::hold_to`].
+    pub(super) held: bool,
 }
 
 impl Persisting {
@@ -102,6 +104,7 @@ impl Persisting {
             acknowledged: None,
             events: 0,
             bytes: 0,
+            held: false,
         }
     }
 
@@ -200,7 +203,7 @@ impl Persisting {
     pub(super) fn clear(&mut self) -> Vec<Admission> {
         debug_assert!(self.flights.is_empty());
         (self.events, self.bytes) = (0, 0);
-        self.retry_until = 0;
+        (self.retry_until, self.held) = (0, false);
         self.admissions.drain(..).collect()
     }
 }

@@ -201,6 +201,10 @@ impl Leader {
     /// Merges contiguous events into the tail. Tells `false`, having done nothing, if they contradict an acknowledgement.
     fn take(&mut self, events: &[PulledEvent], out: &mut Outbox) -> bool {
         let Some(last) = events.last() else { return true };
+        if core::mem::take(&mut self.persisting.held) {
+            // What was held is applied at its place, or skipped event by event there, as everywhere else (S4).
+            self.tail.write_anew();
+        }
         let first = self.tail.pending_first();
         let acked = self.tail.acked();
         let mut backend = AgainstBackend::new(&self.client, &self.tail, &self.uncertain);

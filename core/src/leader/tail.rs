@@ -383,6 +383,11 @@ impl Tail {
         self.next_n = n;
     }
 
+    /// Pending events stay where they are, and storage judges them anew.
+    pub(crate) fn write_anew(&mut self) {
+        self.cut(self.pending_first);
+    }
+
     /// From this pending event on, storage no longer has things where they stand.
     fn cut(&mut self, index: u64) {
         for view in &mut self.views {

@@ -294,6 +294,7 @@ mod tests {
             undo_to: None,
             failed: Vec::new(),
             release: Vec::new(),
+            hold_to: None,
             append: [(1, Some(1)), (2, Some(2)), (3, None), (4, Some(3))].map(|(global, ordinal)| entry(global, ordinal)).into(),
             heads: Heads::default(),
             marks: [(id, 3)].into_iter().collect(),

@@ -10,7 +10,7 @@ use super::error::Result;
 use super::eventlog::{Eventlog, Row};
 use super::ledger::Ledger;
 use super::replay::PAGE;
-use super::{find, quarantine, times};
+use super::{find, quarantine, skips, times};
 
 /// Reads it, in one view of the file.
 pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> Result<Boot> {
@@ -25,10 +25,11 @@ pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> 
     let partly_confirmed = partly_confirmed(conn, log, &pending)?;
     let failed = settled(conn, &pending)?;
     let uncertain = quarantine::uncertain(conn)?;
+    let held = skips::any_after(conn, heads.settled, heads.acknowledged)?;
     let pending_since = times::of_all(conn, &pending)?;
     view.commit()?;
     let client = Arc::clone(client);
-    Ok(Boot { client, number, heads, settled_head, anchor, pending, partly_confirmed, failed, uncertain, pending_since })
+    Ok(Boot { client, number, heads, settled_head, anchor, pending, partly_confirmed, failed, uncertain, held, pending_since })
 }
 
 /// Where the confirmed events of the first pending commit stand. Only that one can be split: the backend takes events in order.

@@ -257,7 +257,10 @@ impl OpenFile {
                     Some(_) => apply::drop_since(conn)?,
                 }
             }
-            refused.extend(outcome);
+            match outcome {
+                Some((_, poison)) if txn.holds(unit) => into.hold(unit, &poison)?,
+                outcome => refused.extend(outcome),
+            }
         }
         if refused.is_empty() { Ok(into.skipped) } else { Err(Halt::Refused(refused)) }
     }
@@ -288,6 +291,19 @@ struct Appending<'a> {
 }
 
 impl Appending<'_> {
+    /// A commit that can't be applied, and that the backend may have: it stands in the log without effect.
+    fn hold(&mut self, unit: &[Entry], poison: &Poison) -> Result<()> {
+        let conn = self.kept.conn();
+        for entry in unit {
+            self.ledger.mark += 1;
+            self.log.insert(conn, &mut self.insert, entry, Some(self.ledger.mark))?;
+            let reason = apply::reason(poison);
+            skips::set(conn, entry.seq.pos, Some(&reason))?;
+            self.skipped.push(Skip { at: entry.seq.pos, reason });
+        }
+        Ok(())
+    }
+
     /// One commit that may still be refused, or one entry that may not. Judged whether it is stored or not.
     fn unit(
         &mut self,

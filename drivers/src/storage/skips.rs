@@ -19,6 +19,14 @@ pub(super) fn set(conn: &Connection, pos: Pos, reason: Option<&str>) -> Result<(
     Ok(())
 }
 
+/// Whether any entry after this place is without effect that the backend has not acknowledged.
+pub(super) fn any_after(conn: &Connection, settled: Pos, acknowledged: u64) -> Result<bool> {
+    let mut any = conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM countersign_skips WHERE (global, client) > (?1, ?2) AND (global > ?3 OR client > 0))",
+    )?;
+    Ok(any.query_row(params![int(settled.global)?, settled.client, int(acknowledged)?], |row| row.get(0))?)
+}
+
 /// How many there are.
 pub(super) fn count(conn: &Connection) -> Result<u64> {
     let mut count = conn.prepare_cached("SELECT count(*) FROM countersign_skips")?;

@@ -215,6 +215,21 @@ pub const WORLDS: &[Small] = &[
         options: |swarm| swarm.lose_reply = 1,
     },
     Small {
+        about: "an insert is accepted between an insert and a delete of others, a process is killed, and pages are short",
+        clients: 1,
+        sessions: 1,
+        programs: &[
+            &[Do::Commit(0, 0, "v1.Insert", 1)],
+            &[Do::Others("v1.Insert", 1), Do::Others("v1.Delete", 1), Do::Others("v1.Append", 1)],
+            &[Do::Kill(0)],
+        ],
+        slow_sessions: false,
+        options: |swarm| {
+            (swarm.page, swarm.page_min, swarm.keeps_ids) = (1, 1, false);
+            swarm.config.pulled_events = 1;
+        },
+    },
+    Small {
         about: "the network goes and comes, under small limits, and a reply is lost",
         clients: 1,
         sessions: 1,

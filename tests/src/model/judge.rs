@@ -99,6 +99,9 @@ impl Model {
         if confirmed.rebases > 1 {
             reach.mark("two rebases on one receipt");
         }
+        if client.disk.held.contains(&id) {
+            reach.mark("poison that is held, then confirmed");
+        }
         (commit.backend, commit.histories) = (Stage::Ok(positions), histories);
         commit.backend_said = true;
         Ok(())
@@ -153,6 +156,9 @@ impl Model {
         } else {
             commit.backend_said = true;
             mark(commit, error, reach);
+            if client.disk.held.contains(&id) && matches!(error, SyncError::Materialise { .. } | SyncError::Conflict { .. }) {
+                reach.mark("poison that is held, then refused");
+            }
         }
         if !is_allowed(commit, error, client, backend) {
             return violated("R5", format!("{id} fails with {error:?}"));

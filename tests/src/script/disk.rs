@@ -97,6 +97,12 @@ impl Disk {
             let unguarded = entry.guard(&txn.heads).and_then(|guard| refuses(guard));
             if let Some(poison) = unguarded.or_else(|| poisons.refuses(&next.log, entry)) {
                 match entry.commit_id().filter(|_| !entry.is_accepted(&txn.heads)) {
+                    Some(commit) if txn.holds(&of_commit(txn, commit)) => {
+                        let skip = |entry: &Entry| Skip { at: entry.seq.pos, reason: "no such row".into() };
+                        let known = |skip: &Skip| skipped.contains(skip);
+                        let held: Vec<Skip> = of_commit(txn, commit).iter().map(skip).filter(|skip| !known(skip)).collect();
+                        skipped.extend(held);
+                    }
                     Some(commit) => {
                         if refused.iter().all(|(other, _)| *other != commit) {
                             refused.push((commit, poison));
@@ -218,7 +224,18 @@ impl Disk {
             failed: commits.iter().copied().filter(|id| self.failed.contains_key(id) || self.local.contains(id)).collect(),
             pending: pending.to_vec(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
+            held: pending.iter().any(|entry| self.is_skipped(entry.seq.pos) && !entry.is_accepted(&self.heads)),
             pending_since: Vec::new(),
         }
     }
+
+    fn is_skipped(&self, at: Pos) -> bool {
+        self.skipped.iter().any(|skip| skip.at == at)
+    }
+}
+
+/// What of a commit a transaction appends and the backend has not taken.
+fn of_commit(txn: &Txn, commit: CommitId) -> Vec<Entry> {
+    let is_it = |entry: &&Entry| entry.commit_id() == Some(commit) && !entry.is_accepted(&txn.heads);
+    txn.append.iter().filter(is_it).cloned().collect()
 }

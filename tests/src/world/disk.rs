@@ -33,6 +33,8 @@ pub(crate) struct Disk {
     /// Outcomes of receipts that have failed, events queued or not.
     pub(crate) failed: BTreeMap<CommitId, SyncError>,
     pub(crate) marks: BTreeMap<SessionId, u64>,
+    /// Commits that could not be applied and were held, at any time.
+    pub(crate) held: BTreeSet<CommitId>,
     /// States after each transaction, newest last, as far back as a session may be.
     pub(crate) states: BTreeMap<u64, State>,
     last: Option<Arc<Txn>>,
@@ -108,6 +110,8 @@ impl Disk {
 
     fn commit(&mut self, txn: &Arc<Txn>, kept: usize, rows: Vec<Row>, state: State, backend: &Backend) -> Result<(), Violation> {
         let (mut undone, mut accepted) = (Vec::new(), Vec::new());
+        let is_held = |row: &&Row| row.skipped && !row.entry.is_accepted(&txn.heads);
+        self.held.extend(rows.iter().filter(is_held).filter_map(|row| row.entry.commit_id()));
         for row in self.log.drain(kept..) {
             let Some(id) = row.entry.own_id() else { continue };
             self.stored.remove(&id);
@@ -276,6 +280,7 @@ impl Disk {
             pending,
             partly_confirmed: partly.into_iter().collect(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
+            held: self.undoable().any(|row| row.skipped && !row.entry.is_accepted(&self.heads)),
             pending_since: Vec::new(),
         }
     }
@@ -336,10 +341,11 @@ fn applied(state: &mut State, txn: &Txn) -> Applied {
                 let row = |(entry, undo): (&Entry, Undo)| Row { entry: entry.clone(), undo: Some(undo), skipped: false };
                 rows.extend(group.iter().zip(undos).map(row));
             }
-            (Err(poison), Some(commit)) => refused.push((commit, poison)),
-            (Err(Poison::Materialise { message, .. } | Poison::Conflict { message, .. }), None) => {
-                skipped.push(Skip { at: first.seq.pos, reason: message });
-                rows.push(Row { entry: first.clone(), undo: None, skipped: true });
+            (Err(poison), Some(commit)) if !txn.holds(group) => refused.push((commit, poison)),
+            (Err(Poison::Materialise { message, .. } | Poison::Conflict { message, .. }), _) => {
+                let skip = |entry: &Entry| Skip { at: entry.seq.pos, reason: message.clone() };
+                skipped.extend(group.iter().map(skip));
+                rows.extend(group.iter().map(|entry| Row { entry: entry.clone(), undo: None, skipped: true }));
             }
         }
     }

@@ -101,8 +101,9 @@ impl World {
                 if again {
                     self.reach.mark("outcome of a transaction unknown, then committed");
                 }
-                if !skipped.is_empty() {
-                    self.reach.mark("confirmed entry without effect");
+                for skip in skipped {
+                    let confirmed = txn.append.iter().any(|entry| entry.seq.pos == skip.at && entry.is_accepted(&txn.heads));
+                    self.reach.mark(if confirmed { "confirmed entry without effect" } else { "poison that is held" });
                 }
                 if txn.number.is_multiple_of(8) || txn.wipe {
                     client.disk.check_replay()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation, by name.
-pub const MARKS: [&str; 99] = [
+pub const MARKS: [&str; 102] = [
     "rebase during an in-flight push",
     "reply lost, then confirmed by a pull",
     "crash between commit and answer",
@@ -13,6 +13,9 @@ pub const MARKS: [&str; 99] = [
     "truncation noticed",
     "queue full, commit refused",
     "poison",
+    "poison that is held",
+    "poison that is held, then confirmed",
+    "poison that is held, then refused",
     "poison of a stored commit",
     "rejected for ever",
     "withdrawn by a user",

@@ -65,8 +65,8 @@ impl World {
 /// How much a client's machine prints, but for the failed commits of unknown fate: those are kept until somebody decides, and nobody does.
 fn size(client: &Client) -> usize {
     let Some(node) = client.node() else { return 0 };
-    let undecided: usize =
-        client.disk.boot(&client.name).uncertain.iter().map(|quarantined| format!("{quarantined:?}").len()).sum();
+    let printed = |quarantined| format!("{quarantined:?}, ").len();
+    let undecided: usize = client.disk.boot(&client.name).uncertain.iter().map(printed).sum();
     format!("{node:?}").len().saturating_sub(undecided)
 }
 

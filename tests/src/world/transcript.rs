@@ -104,8 +104,12 @@ pub(crate) fn output(output: &Output) -> String {
                 let release = if txn.release.is_empty() { String::new() } else { format!(" release {:?}", txn.release) };
                 let heads = format!("up e{} settled {} r{}", txn.heads.upstream, txn.heads.settled, txn.heads.generation);
                 let wipe = if txn.wipe { " WIPE" } else { "" };
+                let hold = txn.hold_to.map_or(String::new(), |to| format!(" hold to {to}"));
                 let append = entries(&txn.append);
-                format!("> #{} txn {}{wipe}{undo}{failed}{release} [{append}] {heads} marks {:?}", id.0, txn.number, txn.marks)
+                format!(
+                    "> #{} txn {}{wipe}{undo}{hold}{failed}{release} [{append}] {heads} marks {:?}",
+                    id.0, txn.number, txn.marks
+                )
             }
             Effect::Push(push) => format!("> #{} push after e{}: {}", id.0, push.parent, own(&push.events)),
             Effect::Session { session, txn } => {

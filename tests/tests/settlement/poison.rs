@@ -208,3 +208,64 @@ fn a_quarantined_event_is_released_by_its_acknowledgement() {
     assert!(matches!(s.failed(a), SyncError::Materialise { .. }), "the receipt stays as it settled");
     insta::assert_snapshot!(s.end());
 }
+
+// Verifies: R1, R4, S1 (rule 2 of receipts: after a crash it settles the same)
+#[test]
+fn what_the_backend_may_have_is_no_poison_before_its_log_is_here() {
+    let mut s = Script::ready(
+        "A is confirmed at e3 by its acknowledgement, and a loss of power takes what followed its first transaction off the disk.\n\
+         Behind X it can't be applied: that is not held against it before it is known whether the backend has it.",
+    );
+    s.strip_ids();
+    let a = s.commit(1, "A");
+    s.store();
+    s.others("X Y");
+    s.push_answers(countersign_core::BackendFailure::ServerAhead { head: 2 });
+    s.page();
+    s.store_all();
+    s.until_pushed();
+    s.push();
+    assert_eq!(s.positions(a), [3]);
+    s.poison("A", Some("X"));
+    s.power_loss(2);
+    assert_eq!(s.backend(a), None);
+    s.page_up_to(1);
+    s.pull_unreachable();
+    s.store_all();
+    assert_eq!(s.backend(a), None, "it may be there");
+    assert_eq!(s.skipped(), ["e2 (no such row)"]);
+    assert_eq!(s.pushed(), None);
+    assert_eq!(s.wake(), countersign_core::Reason::PullRetry);
+    s.page();
+    s.store_all();
+    assert_eq!(s.positions(a), [3]);
+    assert_eq!((s.quarantine(), s.skipped()), (vec![], vec!["e3 (no such row)".to_owned()]));
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R1, R6, V1
+#[test]
+fn what_is_held_fails_once_the_backend_is_known_not_to_have_it() {
+    let mut s = Script::ready(
+        "A may have been sent by a process that was killed, and can't be applied behind X. It is held through a crash, and in\n\
+         quarantine as soon as all of the backend's log is here; B goes on.",
+    );
+    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
+    s.store_all();
+    s.poison("A", Some("X"));
+    s.others("X Y");
+    s.crash();
+    s.page_up_to(1);
+    s.pull_unreachable();
+    s.store_all();
+    assert_eq!((s.backend(a), s.skipped()), (None, vec!["e2 (no such row)".to_owned()]));
+    s.crash();
+    assert_eq!((s.backend(a), s.skipped()), (None, vec!["e2 (no such row)".to_owned()]));
+    s.page();
+    s.store_all();
+    assert!(matches!(s.failed(a), SyncError::Materialise { certainty: Certainty::Unknown, .. }));
+    assert_eq!((s.quarantine(), s.skipped()), (vec!["A".to_owned()], vec![]));
+    s.run();
+    assert_eq!(s.positions(b), [3]);
+    insta::assert_snapshot!(s.end());
+}

@@ -61,6 +61,7 @@ impl Model {
             failed: Vec::new(),
             release: Vec::new(),
             append: Vec::new(),
+            hold_to: None,
             heads: self.heads.clone(),
             marks: [(self.session, self.commits)].into_iter().collect(),
         }

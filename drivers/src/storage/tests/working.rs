@@ -105,6 +105,56 @@ fn what_is_confirmed_and_does_not_apply_stands_without_effect() {
     assert!(rows.iter().all(|row| row.state == LogState::Confirmed));
 }
 
+// Verifies: R1, S1, S3
+#[test]
+fn what_the_backend_may_have_and_does_not_apply_is_held() {
+    let mut bench = Bench::new(true);
+    bench.commit(&[added(1), added(2)]);
+    bench.commit(&[added(3)]);
+    let last = bench.model.head().global;
+    // Another client has taken a name first: the whole commit has no effect, and stays in the log. So it does if the store is
+    // opened again, and its next transaction knows nothing of it.
+    let mut txn = bench.model.rebase(&[added(2)]);
+    txn.hold_to = Some(Pos::synced(last + 1));
+    let skipped = bench.ok(txn);
+    assert_eq!(skipped.iter().map(|skip| skip.at.global).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(bench.items(), "2:x 3:x");
+    let (mut bench, boot, _) = bench.reopen(options(true));
+    assert!(boot.held && boot.pending.len() == 3);
+    bench.commit(&[added(4)]);
+    bench.check();
+    assert_eq!(bench.items(), "2:x 3:x 4:x");
+    // Judged again, and nothing is held up to there: it is refused, and what it wrote stays undone.
+    let txn = bench.model.rebase(&[]);
+    let Materialised::RolledBack { refused } = bench.storage.materialise(&txn) else { panic!("not refused") };
+    assert_eq!(refused.len(), 1);
+    let txn = bench.model.withdraw(&txn, &[refused[0].0], Certainty::Unknown);
+    assert_eq!(bench.ok(txn), []);
+    let (bench, boot, _) = bench.reopen(options(true));
+    assert!(!boot.held && boot.uncertain.len() == 1);
+    assert_eq!(bench.items(), "2:x 3:x 4:x");
+}
+
+// Verifies: S1
+#[test]
+fn what_is_held_and_confirmed_is_applied_where_it_stands() {
+    let mut bench = Bench::new(true);
+    bench.commit(&[event("v1.Changed", 9, "+"), added(9), added(1)]);
+    let mut txn = bench.model.rebase(&[added(1)]);
+    txn.hold_to = Some(Pos::synced(4));
+    assert_eq!(bench.ok(txn).len(), 3);
+    assert_eq!(bench.items(), "1:x");
+    // The backend has it behind that: event by event, as every other client has it.
+    let mut txn = bench.model.rebase(&[]);
+    for entry in &mut txn.append {
+        entry.standing = Standing::Confirmed;
+    }
+    (txn.heads.upstream, txn.heads.upstream_parent, txn.heads.settled) = (4, 3, Pos::synced(4));
+    let skipped = bench.ok(txn);
+    assert_eq!(skipped.iter().map(|skip| skip.at.global).collect::<Vec<_>>(), [4]);
+    assert_eq!(bench.items(), "1:x 9:x");
+}
+
 #[test]
 fn an_own_confirmed_event_that_does_not_apply_is_skipped_alone() {
     let mut bench = Bench::new(true);
