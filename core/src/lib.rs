@@ -63,5 +63,5 @@ pub use seq::{GLOBAL_MAX, ParseSeqError, Pos, Seq};
 pub use session::Prepared;
 pub use status::{Status, SyncState};
 pub use time::Time;
-pub use txn::{Heads, Materialised, Seed, SessionApplied, SessionTxn, Skip, Txn, Unit};
+pub use txn::{Heads, Materialised, Otherwise, Portion, Seed, SessionApplied, SessionTxn, Skip, Txn, Unit};
 pub use waiting::{LastError, Waiting, Why};

@@ -34,8 +34,8 @@ pub struct Txn {
     /// Append to the log and apply to the state, in this order. A commit's entries are neighbours. If one of them has a
     /// [guard](Entry::guard) to be checked, it has to hold before the first of them, or the commit can't be applied.
     pub append: Vec<Entry>,
-    /// A commit with a synced event up to here that can't be applied is *held*: all of its entries stand in the log without effect on the
-    /// state, as what is skipped does, and nobody is refused. The backend may turn out to hold it, so it is judged once all of the
+    /// A commit with a pending synced event up to here that can't be applied is *held*: what is pending of it stands in the log without
+    /// effect on the state, as what is skipped does, and nobody is refused. The backend may turn out to hold it, so it is judged once all of the
     /// backend's log is here. None if everything is judged now.
     pub hold_to: Option<Pos>,
     /// The heads to set.
@@ -44,12 +44,53 @@ pub struct Txn {
     pub marks: SmallVec<[(SessionId, u64); 1]>,
 }
 
+/// Entries of a transaction that are judged together, each time without those that could not be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion<'a> {
+    /// One or more neighbours in [`Txn::append`].
+    pub entries: &'a [Entry],
+    /// What becomes of them if one can't be applied.
+    pub otherwise: Otherwise,
+}
+
+/// What becomes of entries that can't be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// It is one entry, at the backend or of a commit that may be: it stands in the log without effect on the state.
+    Skipped,
+    /// They are this commit, and it is [held](Txn::hold_to): they stand in the log without effect on the state.
+    Held,
+    /// They are this commit, and the transaction is rolled back.
+    Refused(CommitId),
+}
+
 impl Txn {
-    /// Whether this commit's entries in `append` are held if they can't be applied.
-    #[must_use]
-    pub fn holds(&self, commit: &[Entry]) -> bool {
-        let sent = |entry: &Entry| !entry.event.client_only && self.hold_to.is_some_and(|to| entry.seq.pos <= to);
-        commit.iter().any(|entry| entry.standing == Standing::Pending && sent(entry))
+    /// What is appended, as it is judged.
+    pub fn portions(&self) -> impl Iterator<Item = Portion<'_>> {
+        let movable = |entry: &Entry| if entry.is_accepted(&self.heads) { None } else { entry.commit_id() };
+        let commits = self.append.chunk_by(move |a, b| movable(a).is_some() && movable(a) == movable(b));
+        commits.flat_map(move |entries| {
+            let held = self.holds(entries);
+            // What has settled of a held commit was judged by itself, or will never be again.
+            let settled = if held { entries.partition_point(|entry| entry.standing != Standing::Pending) } else { 0 };
+            let (settled, rest) = entries.split_at(settled);
+            let otherwise = match rest.first().and_then(movable) {
+                None => Otherwise::Skipped,
+                Some(_) if held => Otherwise::Held,
+                Some(commit) => Otherwise::Refused(commit),
+            };
+            let skipped = settled.chunks(1).map(|entries| Portion { entries, otherwise: Otherwise::Skipped });
+            skipped.chain([Portion { entries: rest, otherwise }])
+        })
+    }
+
+    /// Whether the backend may turn out to have a synced event of this commit that is pending.
+    fn holds(&self, commit: &[Entry]) -> bool {
+        let may_be_there = |entry: &Entry| {
+            let waits = entry.standing == Standing::Pending && !entry.event.client_only && !entry.is_accepted(&self.heads);
+            waits && self.hold_to.is_some_and(|to| entry.seq.pos <= to)
+        };
+        commit.iter().any(may_be_there)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use countersign_core::{CommitId, Entry, Materialised, Poison, Pos, Skip, Standing, StorageClass, StorageFailure, Time, Txn};
+use countersign_core::{
+    Entry, Materialised, Otherwise, Poison, Portion, Pos, Skip, Standing, StorageClass, StorageFailure, Time, Txn,
+};
 use rusqlite::{CachedStatement, Connection};
 
 use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
@@ -244,22 +246,22 @@ impl OpenFile {
         let Self { conn, tables, log, .. } = self;
         let kept = Kept::on(conn);
         let mut into = Appending { kept, tables, log, insert: eventlog::insertion(conn)?, ledger, care, skipped: Vec::new() };
-        let movable = |entry: &Entry| if entry.is_accepted(&txn.heads) { None } else { entry.commit_id() };
         let mut refused = Vec::new();
-        for unit in txn.append.chunk_by(|a, b| movable(a).is_some() && movable(a) == movable(b)) {
+        for portion in txn.portions() {
             if care.savepoints {
                 apply::savepoint(conn)?;
             }
-            let outcome = into.unit(unit, unit.first().and_then(movable), refused.is_empty())?;
+            let poison = into.portion(portion, refused.is_empty())?;
             if care.savepoints {
-                match outcome {
+                match poison {
                     None => apply::keep(conn)?,
                     Some(_) => apply::drop_since(conn)?,
                 }
             }
-            match outcome {
-                Some((_, poison)) if txn.holds(unit) => into.hold(unit, &poison)?,
-                outcome => refused.extend(outcome),
+            match (poison, portion.otherwise) {
+                (Some(poison), Otherwise::Refused(commit)) => refused.push((commit, poison)),
+                (Some(poison), _) => into.leave_out(portion.entries, &poison)?,
+                (None, _) => {}
             }
         }
         if refused.is_empty() { Ok(into.skipped) } else { Err(Halt::Refused(refused)) }
@@ -291,60 +293,56 @@ struct Appending<'a> {
 }
 
 impl Appending<'_> {
-    /// A commit that can't be applied, and that the backend may have: it stands in the log without effect.
-    fn hold(&mut self, unit: &[Entry], poison: &Poison) -> Result<()> {
-        let conn = self.kept.conn();
-        for entry in unit {
-            self.ledger.mark += 1;
-            self.log.insert(conn, &mut self.insert, entry, Some(self.ledger.mark))?;
-            let reason = apply::reason(poison);
-            skips::set(conn, entry.seq.pos, Some(&reason))?;
-            self.skipped.push(Skip { at: entry.seq.pos, reason });
-        }
-        Ok(())
-    }
-
-    /// One commit that may still be refused, or one entry that may not. Judged whether it is stored or not.
-    fn unit(
-        &mut self,
-        unit: &[Entry],
-        movable: Option<CommitId>,
-        store: bool,
-    ) -> std::result::Result<Option<(CommitId, Poison)>, Halt> {
+    /// What is judged together. Answers why it can't be applied: then what it did has to be undone. Judged whether it is stored or not.
+    fn portion(&mut self, portion: Portion<'_>, store: bool) -> std::result::Result<Option<Poison>, Halt> {
         let (conn, care) = (self.kept.conn(), self.care);
-        if let (Some(commit), Some(guard)) = (movable, unit.iter().find_map(Entry::own_guard))
+        // What the backend has is not judged by its guard.
+        let guarded = portion.otherwise != Otherwise::Skipped;
+        if let Some(guard) = portion.entries.iter().find_map(Entry::own_guard).filter(|_| guarded)
             && let Some(poison) = apply::holds(conn, self.tables, guard)?
         {
-            return Ok(Some((commit, poison)));
+            return Ok(Some(poison));
         }
-        for entry in unit {
+        for entry in portion.entries {
             let at = entry.seq.pos;
-            let mark = (entry.standing == Standing::Pending).then(|| {
-                self.ledger.mark += 1;
-                self.ledger.mark
-            });
+            let mark = self.mark(entry);
             let skip: Option<Arc<str>> = match apply::apply(&mut self.kept, self.tables, care, at, &entry.event, mark)? {
                 Judged::Applied => None,
                 Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
                 Judged::Poisoned(_) if !care.savepoints => return Err(Halt::Careful),
-                Judged::Poisoned(poison) => match movable {
-                    Some(commit) => return Ok(Some((commit, poison))),
-                    None => {
-                        // The unit is this entry alone.
-                        apply::drop_since(conn)?;
-                        apply::savepoint(conn)?;
-                        Some(apply::reason(&poison))
-                    }
-                },
+                Judged::Poisoned(poison) => return Ok(Some(poison)),
             };
             if store {
-                self.log.insert(conn, &mut self.insert, entry, mark)?;
-                if skip.is_some() {
-                    skips::set(conn, at, skip.as_deref())?;
-                }
+                self.store(entry, mark, skip)?;
             }
-            self.skipped.extend(skip.map(|reason| Skip { at, reason }));
         }
         Ok(None)
+    }
+
+    /// What can't be applied and stays in the log all the same.
+    fn leave_out(&mut self, entries: &[Entry], poison: &Poison) -> Result<()> {
+        for entry in entries {
+            let mark = self.mark(entry);
+            self.store(entry, mark, Some(apply::reason(poison)))?;
+        }
+        Ok(())
+    }
+
+    /// The mark that what an entry does can be undone by, if it may have to be.
+    fn mark(&mut self, entry: &Entry) -> Option<i64> {
+        (entry.standing == Standing::Pending).then(|| {
+            self.ledger.mark += 1;
+            self.ledger.mark
+        })
+    }
+
+    fn store(&mut self, entry: &Entry, mark: Option<i64>, skip: Option<Arc<str>>) -> Result<()> {
+        let (conn, at) = (self.kept.conn(), entry.seq.pos);
+        self.log.insert(conn, &mut self.insert, entry, mark)?;
+        if let Some(reason) = skip {
+            skips::set(conn, at, Some(&reason))?;
+            self.skipped.push(Skip { at, reason });
+        }
+        Ok(())
     }
 }

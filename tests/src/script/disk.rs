@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use countersign_core::{
-    Boot, Certainty, CommitId, Entry, Guard, Heads, Materialised, Poison, Pos, Quarantined, Seed, Seq, SessionId, Skip, Standing,
-    SyncError, Txn, Whereabouts,
+    Boot, Certainty, CommitId, Entry, Guard, Heads, Materialised, Otherwise, Poison, Portion, Pos, Quarantined, Seed, Seq,
+    SessionId, Skip, Standing, SyncError, Txn, Whereabouts,
 };
 
 /// Events that can't be applied: by name, and if named, only behind another one.
@@ -87,31 +87,28 @@ impl Disk {
 
         let mut refused: Vec<(CommitId, Poison)> = Vec::new();
         let mut skipped = Vec::new();
-        for entry in &txn.append {
-            next.check_follows(entry);
-            let refuses = |guard: &Guard| {
-                let message = "it is there".into();
-                let held = holds(guard, next.log.iter().map(|entry| &*entry.event.name));
-                (!held).then(|| Poison::Conflict { guard: guard.name.clone(), message })
-            };
-            let unguarded = entry.guard(&txn.heads).and_then(|guard| refuses(guard));
-            if let Some(poison) = unguarded.or_else(|| poisons.refuses(&next.log, entry)) {
-                match entry.commit_id().filter(|_| !entry.is_accepted(&txn.heads)) {
-                    Some(commit) if txn.holds(&of_commit(txn, commit)) => {
-                        let skip = |entry: &Entry| Skip { at: entry.seq.pos, reason: "no such row".into() };
-                        let known = |skip: &Skip| skipped.contains(skip);
-                        let held: Vec<Skip> = of_commit(txn, commit).iter().map(skip).filter(|skip| !known(skip)).collect();
-                        skipped.extend(held);
-                    }
-                    Some(commit) => {
-                        if refused.iter().all(|(other, _)| *other != commit) {
-                            refused.push((commit, poison));
-                        }
-                    }
-                    None => skipped.push(Skip { at: entry.seq.pos, reason: "no such row".into() }),
-                }
+        for Portion { entries, otherwise } in txn.portions() {
+            let mut poison = None;
+            for entry in entries {
+                next.check_follows(entry);
+                let refuses = |guard: &Guard| {
+                    let message = "it is there".into();
+                    let held = holds(guard, next.log.iter().map(|entry| &*entry.event.name));
+                    (!held).then(|| Poison::Conflict { guard: guard.name.clone(), message })
+                };
+                let guard = entry.own_guard().filter(|_| otherwise != Otherwise::Skipped);
+                let found = guard.and_then(|guard| refuses(guard)).or_else(|| poisons.refuses(&next.log, entry));
+                poison = poison.or(found);
+                next.log.push(entry.clone());
             }
-            next.log.push(entry.clone());
+            match (poison, otherwise) {
+                (Some(poison), Otherwise::Refused(commit)) => refused.push((commit, poison)),
+                (Some(_), _) => {
+                    let skip = |entry: &Entry| Skip { at: entry.seq.pos, reason: "no such row".into() };
+                    skipped.extend(entries.iter().map(skip));
+                }
+                (None, _) => {}
+            }
         }
         if !refused.is_empty() {
             return Materialised::RolledBack { refused };
@@ -232,10 +229,4 @@ impl Disk {
     fn is_skipped(&self, at: Pos) -> bool {
         self.skipped.iter().any(|skip| skip.at == at)
     }
-}
-
-/// What of a commit a transaction appends and the backend has not taken.
-fn of_commit(txn: &Txn, commit: CommitId) -> Vec<Entry> {
-    let is_it = |entry: &&Entry| entry.commit_id() == Some(commit) && !entry.is_accepted(&txn.heads);
-    txn.append.iter().filter(is_it).cloned().collect()
 }

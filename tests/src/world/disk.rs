@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use countersign_core::{
-    Boot, Certainty, CommitId, Entry, EventId, Heads, Materialised, Origin, Poison, Pos, Quarantined, Seed, Seq, SessionId, Skip,
-    Standing, SyncError, Txn, Whereabouts,
+    Boot, Certainty, CommitId, Entry, EventId, Heads, Materialised, Origin, Otherwise, Poison, Portion, Pos, Quarantined, Seed,
+    Seq, SessionId, Skip, Standing, SyncError, Txn, Whereabouts,
 };
 
 use super::Violation;
@@ -327,25 +327,18 @@ type Applied = (Vec<Row>, Vec<(CommitId, Poison)>, Vec<Skip>);
 /// Applies what is appended: a savepoint for each commit that the backend has not accepted, each judged without the others.
 fn applied(state: &mut State, txn: &Txn) -> Applied {
     let (mut rows, mut refused, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    let judged_with = |entry: &Entry| if entry.is_accepted(&txn.heads) { None } else { entry.commit_id() };
-    let mut rest = &txn.append[..];
-    while let Some(first) = rest.first() {
-        let own = judged_with(first);
-        let of_commit = |entry: &&Entry| judged_with(entry) == own;
-        let len = if own.is_some() { rest.iter().take_while(of_commit).count() } else { 1 };
-        let (group, behind) = rest.split_at(len);
-        rest = behind;
-        let guard = group.iter().find_map(|entry| entry.own_guard().filter(|_| own.is_some()));
-        match (state.apply_commit(guard.map(Arc::as_ref), group.iter().map(|entry| entry.event.as_ref())), own) {
+    for Portion { entries, otherwise } in txn.portions() {
+        let guard = entries.iter().find_map(|entry| entry.own_guard().filter(|_| otherwise != Otherwise::Skipped));
+        match (state.apply_commit(guard.map(Arc::as_ref), entries.iter().map(|entry| entry.event.as_ref())), otherwise) {
             (Ok(undos), _) => {
                 let row = |(entry, undo): (&Entry, Undo)| Row { entry: entry.clone(), undo: Some(undo), skipped: false };
-                rows.extend(group.iter().zip(undos).map(row));
+                rows.extend(entries.iter().zip(undos).map(row));
             }
-            (Err(poison), Some(commit)) if !txn.holds(group) => refused.push((commit, poison)),
+            (Err(poison), Otherwise::Refused(commit)) => refused.push((commit, poison)),
             (Err(Poison::Materialise { message, .. } | Poison::Conflict { message, .. }), _) => {
                 let skip = |entry: &Entry| Skip { at: entry.seq.pos, reason: message.clone() };
-                skipped.extend(group.iter().map(skip));
-                rows.extend(group.iter().map(|entry| Row { entry: entry.clone(), undo: None, skipped: true }));
+                skipped.extend(entries.iter().map(skip));
+                rows.extend(entries.iter().map(|entry| Row { entry: entry.clone(), undo: None, skipped: true }));
             }
         }
     }
