@@ -19,8 +19,10 @@ impl Leader {
         self.policy.check(self.now)?;
         self.ages.check(&self.tail)?;
         self.check_commits()?;
-        let is_due = self.persisting.held && self.pulling.caught_up() && self.persisting.idle();
-        ensure!(!is_due, "what is held is judged once all of the backend's log is here");
+        ensure!(
+            !(self.persisting.held && self.pulling.caught_up()),
+            "what is held is judged once all of the backend's log is here"
+        );
         ensure!(self.pushing.stream_of_flight() <= self.pulling.stream(), "a push knows no stream that is to come");
         ensure!(self.pushing.stuck_since() <= self.now, "nothing has been stuck since a time to come");
         ensure!(!self.pulling.caught_up() || self.policy.mismatch.is_none(), "nobody is caught up with another backend");

@@ -101,7 +101,7 @@ impl Leader {
 
     /// What is held is judged as soon as all of the backend's log is here.
     pub(super) fn judge_held(&mut self) {
-        if self.persisting.held && self.pulling.caught_up() && self.persisting.idle() {
+        if self.persisting.held && self.pulling.caught_up() {
             self.persisting.held = false;
             self.tail.write_anew();
         }
