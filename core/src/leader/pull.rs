@@ -233,6 +233,7 @@ impl Leader {
                 self.pushing.outrun();
             }
             self.take_others(events, taken, (first, acked), &moved, out);
+            self.withdraw_overtaken(&events[taken..]);
         }
         true
     }

@@ -1,17 +1,22 @@
 //! Commits leave the queue: confirmed by the backend, or withdrawn into quarantine with what is certain about them.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::effect::Confirmed;
 use crate::error::{Certainty, Quarantined, SyncError};
-use crate::event::{Origin, OwnEvent, Standing};
-use crate::id::CommitId;
+use crate::event::{Origin, OwnEvent, PulledEvent, Standing};
+use crate::id::{CommitId, SessionId};
 use crate::message::Down;
 use crate::mutant::Mutant;
 
 use super::Leader;
 use super::persisting::Decision;
+
+/// Why a commit is withdrawn that nobody withdraws.
+const OVERTAKEN: &str =
+    "the backend has a later commit of its session: this one had been taken out of the queue, and the file has lost why";
 
 /// How many commits of one session are mostly confirmed at once, at most: as many as fit a push.
 const RUN: usize = 100;
@@ -139,6 +144,39 @@ impl Leader {
             self.persisting.decide(Decision::Fail { quarantined, decides });
         }
         any
+    }
+
+    /// A session's events stand in the backend in their order (L4). What waits though a later one of its session has come back had been taken
+    /// out of the queue, and a file that was set back no longer says so: pushed now, it would stand behind the later one. Only identities
+    /// show that.
+    pub(super) fn withdraw_overtaken(&mut self, events: &[PulledEvent]) {
+        let mut newest: BTreeMap<SessionId, u64> = BTreeMap::new();
+        for pulled in events.iter().filter(|pulled| pulled.client == self.client) {
+            if let (Some(ids), Ok(session)) = (pulled.ids, pulled.session.parse()) {
+                newest.insert(session, ids.ordinal);
+            }
+        }
+        let mut overtaken = BTreeMap::new();
+        let from = (self.tail.acked() - self.tail.pending_first()) as usize;
+        for event in self.tail.pending().iter().skip(from).filter(|event| !event.own.event.client_only) {
+            let session = event.own.id.session;
+            match newest.get(&session) {
+                Some(&newest) if event.own.id.ordinal < newest => {
+                    overtaken.insert(event.own.commit_id(), |certainty| SyncError::Withdrawn {
+                        cause: Some(Arc::from(OVERTAKEN)),
+                        certainty,
+                    });
+                }
+                // What follows of this session was made later.
+                _ => drop(newest.remove(&session)),
+            }
+            if newest.is_empty() {
+                break;
+            }
+        }
+        if !overtaken.is_empty() {
+            self.withdraw_all(overtaken);
+        }
     }
 
     /// Client-only events with nothing synced before them any more.

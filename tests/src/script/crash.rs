@@ -21,6 +21,15 @@ impl Script {
         self.reopen(self.config.clone());
     }
 
+    /// The file is replaced by a copy that was made after this transaction: what was said since may be open again.
+    pub fn older_copy(&mut self, number: u64) {
+        self.note(&format!("the file is replaced by a copy of itself, made after transaction {number}"));
+        self.disk = self.past[&number].clone();
+        self.past.retain(|&at, _| at <= number);
+        self.receipts.set_back(|commit| self.disk.failed.contains_key(&commit));
+        self.reopen(self.config.clone());
+    }
+
     /// The process ends and the store is opened with another configuration.
     pub fn reopen(&mut self, config: Config) {
         self.config = config;

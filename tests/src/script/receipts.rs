@@ -98,6 +98,13 @@ impl Receipts {
         }
     }
 
+    /// The file is an older one: failures that it does not know were never said.
+    pub(super) fn set_back(&mut self, knows: impl Fn(CommitId) -> bool) {
+        for (&commit, receipt) in &mut self.all {
+            receipt.backend.take_if(|outcome| matches!(outcome, Outcome::Failed(_)) && !knows(commit));
+        }
+    }
+
     /// The process died before the commit was stored: there is no receipt any more.
     pub(super) fn lost(&mut self, commit: CommitId) {
         let lost = self.all.remove(&commit);

@@ -247,3 +247,28 @@ fn a_failure_is_not_stored_without_its_commit() {
     assert_eq!(s.stored_failures(), commits[..2]);
     insta::assert_snapshot!(s.end());
 }
+
+// Verifies: L4, R1, R6
+#[test]
+fn a_file_that_was_set_back_behind_a_withdrawal() {
+    let mut s = Script::ready(
+        "A is withdrawn, B and C behind it are confirmed, and an older copy of the file knows nothing of that. They come back, so A\n\
+         had left the queue: it is not pushed behind them, but goes into quarantine again.",
+    );
+    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
+    let c = s.commit(1, "C");
+    s.store_all();
+    s.push_unsent();
+    let before = s.last_txn();
+    s.withdraw(a);
+    s.store_all();
+    s.until_pushed();
+    s.push();
+    assert_eq!((s.positions(b), s.positions(c)), (vec![1], vec![2]));
+    s.older_copy(before);
+    s.run();
+    assert!(matches!(s.failed(a), SyncError::Withdrawn { cause: Some(_), certainty: Certainty::Unknown }));
+    assert_eq!((s.positions(b), s.positions(c)), (vec![1], vec![2]));
+    assert_eq!((s.quarantine(), s.backend_log()), (vec!["A".to_owned()], vec!["B".to_owned(), "C".to_owned()]));
+    insta::assert_snapshot!(s.end());
+}
