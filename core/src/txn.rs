@@ -34,9 +34,9 @@ pub struct Txn {
     /// Append to the log and apply to the state, in this order. A commit's entries are neighbours. If one of them has a
     /// [guard](Entry::guard) to be checked, it has to hold before the first of them, or the commit can't be applied.
     pub append: Vec<Entry>,
-    /// A commit with a pending synced event up to here that can't be applied is *held*: what is pending of it stands in the log without
-    /// effect on the state, as what is skipped does, and nobody is refused. The backend may turn out to hold it, so it is judged once all of the
-    /// backend's log is here. None if everything is judged now.
+    /// A commit with a pending event up to here that can't be applied is *held*: what is pending of it stands in the log without effect on
+    /// the state, as what is skipped does, and nobody is refused. The backend may turn out to have it, or what it builds on, so it is
+    /// judged once all of the backend's log is here. None if everything is judged now.
     pub hold_to: Option<Pos>,
     /// The heads to set.
     pub heads: Heads,
@@ -84,13 +84,10 @@ impl Txn {
         })
     }
 
-    /// Whether the backend may turn out to have a synced event of this commit that is pending.
+    /// Whether some of this commit is pending, and the backend may turn out to have it or something before it.
     fn holds(&self, commit: &[Entry]) -> bool {
-        let may_be_there = |entry: &Entry| {
-            let waits = entry.standing == Standing::Pending && !entry.event.client_only && !entry.is_accepted(&self.heads);
-            waits && self.hold_to.is_some_and(|to| entry.seq.pos <= to)
-        };
-        commit.iter().any(may_be_there)
+        let waits = |entry: &Entry| entry.standing == Standing::Pending && !entry.is_accepted(&self.heads);
+        commit.iter().any(|entry| waits(entry) && self.hold_to.is_some_and(|to| entry.seq.pos <= to))
     }
 }
 

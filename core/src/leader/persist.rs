@@ -102,9 +102,15 @@ impl Leader {
     /// What is held is judged as soon as all of the backend's log is here.
     pub(super) fn judge_held(&mut self) {
         if self.persisting.held && self.pulling.caught_up() {
-            self.persisting.held = false;
-            self.tail.write_anew();
+            self.judge_anew();
         }
+    }
+
+    /// What is pending is written anew by the next transaction, and judged by it.
+    pub(super) fn judge_anew(&mut self) {
+        self.persisting.held = false;
+        self.persisting.judged_by = self.persisting.number + self.persisting.flights.len() as u64 + 1;
+        self.tail.write_anew();
     }
 
     fn begin(&mut self, config: &Config, out: &mut Outbox) {
@@ -126,7 +132,7 @@ impl Leader {
             failed: Vec::new(),
             release: Vec::new(),
             append: self.tail.entries(&to),
-            hold_to: self.hold_to(),
+            hold_to: None,
             heads: Heads {
                 upstream,
                 upstream_parent,
@@ -138,6 +144,8 @@ impl Leader {
             },
             marks: self.marks(first_admission, admissions),
         };
+        let pending = txn.append.iter().find(|entry| entry.standing == Standing::Pending).map(|entry| entry.seq.pos);
+        txn.hold_to = self.hold_to().filter(|&to| pending.is_some_and(|first| first <= to));
         debug_assert!(to.settled >= planned.settled);
         debug_assert!(to.durable >= planned.durable, "what is durable stays so (L4)");
         debug_assert!(admissions >= first_admission && decisions >= first_decision);

@@ -62,10 +62,10 @@ impl Leader {
     /// Notes whether anything is held in the transactions up to this one, which have committed.
     fn hold(&mut self, last: usize, skipped: &[Skip]) {
         let is_held = |(index, flight): (usize, &Flight)| {
-            let Some(to) = flight.txn.hold_to else { return false };
-            let may_be = |entry: &&Entry| {
-                entry.standing == Standing::Pending && entry.seq.pos <= to && !entry.is_accepted(&flight.txn.heads)
-            };
+            if flight.txn.hold_to.is_none() {
+                return false;
+            }
+            let may_be = |entry: &&Entry| entry.standing == Standing::Pending && !entry.is_accepted(&flight.txn.heads);
             // Storage may have forgotten what it skipped in one that it did not answer.
             let forgotten = index < last || flight.uncertain;
             flight.txn.append.iter().filter(may_be).any(|entry| forgotten || skipped.iter().any(|skip| skip.at == entry.seq.pos))

@@ -86,6 +86,8 @@ pub(super) struct Persisting {
     pub(super) bytes: usize,
     /// Whether storage holds pending commits that it could not apply, with no effect: see [`Txn::hold_to`].
     pub(super) held: bool,
+    /// The transaction by which what was held is judged, once it is committed.
+    pub(super) judged_by: u64,
 }
 
 impl Persisting {
@@ -105,6 +107,7 @@ impl Persisting {
             events: 0,
             bytes: 0,
             held: false,
+            judged_by: 0,
         }
     }
 
@@ -127,6 +130,16 @@ impl Persisting {
 
     pub(super) fn decide(&mut self, decision: Decision) {
         self.decisions.push_back(decision);
+    }
+
+    /// Whether storage holds something that it could not apply, or may do so by what is under way.
+    pub(super) fn may_hold(&self) -> bool {
+        self.held || self.flights.iter().any(|flight| flight.txn.hold_to.is_some())
+    }
+
+    /// Whether something that may not apply is still to be judged: it is not sent before that.
+    pub(super) fn is_judging(&self) -> bool {
+        self.held || self.number < self.judged_by
     }
 
     /// Whether nothing is under way.

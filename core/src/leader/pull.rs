@@ -60,6 +60,7 @@ impl Leader {
         if fresh {
             self.pulling.stream += 1;
             self.pulling.promised = self.tail.acknowledged();
+            self.pulling.begun = self.now;
         }
         let after = if fresh { self.tail.upstream_parent() } else { self.tail.upstream() };
         debug_assert!(self.pulling.stream > 0, "the first pull opens a stream");
@@ -129,13 +130,13 @@ impl Leader {
         true
     }
 
-    /// A stream has shown all that the backend has, and not all that it had acknowledged before. If the next one shows no more, it is
-    /// lost; some backends take a moment to show what they have taken.
+    /// A stream has shown all that the backend has, and not all that it had acknowledged before. If one that is begun a while later shows
+    /// no more, it is lost; some backends take a moment to show what they have taken.
     fn ended_short(&mut self, config: &Config, out: &mut Outbox) {
         let at = self.tail.upstream();
         debug_assert!(at < self.pulling.promised && self.pulling.promised <= self.tail.acknowledged());
         let before = self.pulling.ended_short_at.filter(|&(before, _)| before == at);
-        if before.is_some_and(|(_, until)| until <= self.now) {
+        if before.is_some_and(|(_, until)| until <= self.pulling.begun) {
             let message = alloc::format!("it had acknowledged e{}, and its log ends at e{at}", self.pulling.promised);
             self.pulling.ended_short_at = None;
             self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
@@ -201,9 +202,9 @@ impl Leader {
     /// Merges contiguous events into the tail. Tells `false`, having done nothing, if they contradict an acknowledgement.
     fn take(&mut self, events: &[PulledEvent], out: &mut Outbox) -> bool {
         let Some(last) = events.last() else { return true };
-        if core::mem::take(&mut self.persisting.held) {
+        if self.persisting.may_hold() {
             // What was held is applied at its place, or skipped event by event there, as everywhere else (S4).
-            self.tail.write_anew();
+            self.judge_anew();
         }
         let first = self.tail.pending_first();
         let acked = self.tail.acked();

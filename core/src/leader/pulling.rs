@@ -22,6 +22,8 @@ pub(super) struct Pulling {
     /// Counts the streams, and how far the one that runs has to reach: what had been acknowledged before it was begun.
     pub(super) stream: u64,
     pub(super) promised: u64,
+    /// When it was begun.
+    pub(super) begun: Time,
     /// Where a stream has ended short of that, and until when nothing is made of it: one after that shows whether it is lost.
     pub(super) ended_short_at: Option<(u64, Time)>,
     pub(super) retry: Backoff,
@@ -48,6 +50,7 @@ impl Pulling {
             more: false,
             stream: 0,
             promised: 0,
+            begun: Time::ZERO,
             ended_short_at: None,
             retry: Backoff::default(),
             anchor,

@@ -47,7 +47,7 @@ impl Leader {
         let first = if self.has(Mutant::NoFence) { self.tail.exposed() } else { self.tail.acked() };
         let first = if self.has(Mutant::OvertakeStuck) { self.behind_stuck(first) } else { first };
         let stored = self.tail.stored();
-        if stored.own_after != self.tail.own_after() || self.persisting.held {
+        if stored.own_after != self.tail.own_after() || self.persisting.is_judging() {
             return;
         }
         // Normally the rebase is on disk before its result is pushed: it may show that a commit no longer applies.

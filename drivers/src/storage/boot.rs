@@ -25,7 +25,7 @@ pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> 
     let partly_confirmed = partly_confirmed(conn, log, &pending)?;
     let failed = settled(conn, &pending)?;
     let uncertain = quarantine::uncertain(conn)?;
-    let held = skips::any_after(conn, heads.settled, heads.acknowledged)?;
+    let held = !skips::held_after(conn, heads.settled)?.is_empty();
     let pending_since = times::of_all(conn, &pending)?;
     view.commit()?;
     let client = Arc::clone(client);

@@ -83,6 +83,7 @@ CREATE TABLE countersign_skips (
     global INTEGER NOT NULL,
     client INTEGER NOT NULL,
     reason TEXT NOT NULL,
+    held INTEGER NOT NULL,
     PRIMARY KEY (global, client)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE countersign_sessions (

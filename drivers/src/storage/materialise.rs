@@ -260,7 +260,8 @@ impl OpenFile {
             }
             match (poison, portion.otherwise) {
                 (Some(poison), Otherwise::Refused(commit)) => refused.push((commit, poison)),
-                (Some(poison), _) => into.leave_out(portion.entries, &poison)?,
+                (Some(poison), Otherwise::Held) => into.leave_out(portion.entries, &poison, true)?,
+                (Some(poison), Otherwise::Skipped) => into.leave_out(portion.entries, &poison, false)?,
                 (None, _) => {}
             }
         }
@@ -303,6 +304,7 @@ impl Appending<'_> {
         {
             return Ok(Some(poison));
         }
+        let skipped = self.skipped.len();
         for entry in portion.entries {
             let at = entry.seq.pos;
             let mark = self.mark(entry);
@@ -310,20 +312,23 @@ impl Appending<'_> {
                 Judged::Applied => None,
                 Judged::Unknown => Some(Arc::from(UNKNOWN_EVENT)),
                 Judged::Poisoned(_) if !care.savepoints => return Err(Halt::Careful),
-                Judged::Poisoned(poison) => return Ok(Some(poison)),
+                Judged::Poisoned(poison) => {
+                    self.skipped.truncate(skipped);
+                    return Ok(Some(poison));
+                }
             };
             if store {
-                self.store(entry, mark, skip)?;
+                self.store(entry, mark, skip, false)?;
             }
         }
         Ok(None)
     }
 
     /// What can't be applied and stays in the log all the same.
-    fn leave_out(&mut self, entries: &[Entry], poison: &Poison) -> Result<()> {
+    fn leave_out(&mut self, entries: &[Entry], poison: &Poison, held: bool) -> Result<()> {
         for entry in entries {
             let mark = self.mark(entry);
-            self.store(entry, mark, Some(apply::reason(poison)))?;
+            self.store(entry, mark, Some(apply::reason(poison)), held)?;
         }
         Ok(())
     }
@@ -336,11 +341,11 @@ impl Appending<'_> {
         })
     }
 
-    fn store(&mut self, entry: &Entry, mark: Option<i64>, skip: Option<Arc<str>>) -> Result<()> {
+    fn store(&mut self, entry: &Entry, mark: Option<i64>, skip: Option<Arc<str>>, held: bool) -> Result<()> {
         let (conn, at) = (self.kept.conn(), entry.seq.pos);
         self.log.insert(conn, &mut self.insert, entry, mark)?;
         if let Some(reason) = skip {
-            skips::set(conn, at, Some(&reason))?;
+            skips::set(conn, at, Some(&reason), held)?;
             self.skipped.push(Skip { at, reason });
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! Builds the state anew from the eventlog.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use countersign_core::Skip;
+use countersign_core::{Pos, Skip};
 use rusqlite::Connection;
 
 use super::apply::{self, Care, Halt, Judged, UNKNOWN_EVENT};
@@ -15,7 +16,8 @@ use crate::state::{Kept, Tables};
 pub(super) const PAGE: usize = 1_000;
 
 /// Applies the whole eventlog to empty state tables, with undo for what is pending. Never refuses: what can't be applied is
-/// skipped, and the skip stored. A pending entry is judged anew, one that doesn't move any more only if skips are lifted.
+/// skipped, and the skip stored. A pending entry is judged anew, one that doesn't move any more only if skips are lifted, and one that is
+/// held stays so: it is not judged before all of the backend's log is here.
 ///
 /// Answers the skips of what was judged, and tells after each page how many entries are done.
 pub(super) fn replay(
@@ -27,6 +29,7 @@ pub(super) fn replay(
     lift: bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Skip>, Halt> {
+    let held = skips::held_after(conn, ledger.heads.settled)?;
     let mut skips = Vec::new();
     let (mut after, mut done) = (None, 0);
     loop {
@@ -38,7 +41,7 @@ pub(super) fn replay(
         let page: Vec<Row> = page.into_iter().filter(judge).collect();
         apply::savepoint(conn)?;
         let marked = ledger.mark;
-        match replay_page(conn, tables, ledger, care, &page, false) {
+        match replay_page(conn, tables, ledger, care, (&page, &held), false) {
             Ok(judged) => {
                 apply::keep(conn)?;
                 skips.extend(judged);
@@ -46,7 +49,7 @@ pub(super) fn replay(
             Err(Halt::Careful) => {
                 apply::drop_since(conn)?;
                 ledger.mark = marked;
-                skips.extend(replay_page(conn, tables, ledger, care, &page, true)?);
+                skips.extend(replay_page(conn, tables, ledger, care, (&page, &held), true)?);
             }
             Err(halt) => return Err(halt),
         }
@@ -59,7 +62,7 @@ fn replay_page(
     tables: &Tables,
     ledger: &mut Ledger,
     care: &Care,
-    page: &[Row],
+    (page, held): (&[Row], &BTreeSet<Pos>),
     savepoints: bool,
 ) -> Result<Vec<Skip>, Halt> {
     let mut skips = Vec::new();
@@ -70,6 +73,11 @@ fn replay_page(
             ledger.mark += 1;
             ledger.mark
         });
+        if held.contains(&at) {
+            eventlog::reapplied(conn, at, mark)?;
+            skips.extend(row.skip.clone().map(|reason| Skip { at, reason }));
+            continue;
+        }
         if savepoints {
             apply::savepoint(conn)?;
         }
@@ -92,7 +100,7 @@ fn replay_page(
             eventlog::reapplied(conn, at, mark)?;
         }
         if skip != row.skip {
-            skips::set(conn, at, skip.as_deref())?;
+            skips::set(conn, at, skip.as_deref(), false)?;
         }
         skips.extend(skip.map(|reason| Skip { at, reason }));
     }

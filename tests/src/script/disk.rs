@@ -16,17 +16,40 @@ pub(super) struct Poisons(Vec<Refusal>);
 struct Refusal {
     event: String,
     behind: Option<String>,
+    /// Not with this one before it.
+    until: Option<String>,
+    /// Not where this one has had its effect.
+    needs: Option<String>,
     poison: Poison,
 }
 
 impl Poisons {
     pub(super) fn add(&mut self, event: &str, behind: Option<&str>, poison: Poison) {
-        self.0.push(Refusal { event: event.to_owned(), behind: behind.map(str::to_owned), poison });
+        self.0.push(Refusal { event: event.to_owned(), behind: behind.map(str::to_owned), until: None, needs: None, poison });
     }
 
-    fn refuses(&self, log: &[Entry], entry: &Entry) -> Option<Poison> {
+    pub(super) fn add_until(&mut self, event: &str, behind: &str, until: &str, poison: Poison) {
+        self.add(event, Some(behind), poison);
+        self.0.last_mut().expect("it was added").until = Some(until.to_owned());
+    }
+
+    pub(super) fn add_needs(&mut self, event: &str, needs: &str, poison: Poison) {
+        self.add(event, None, poison);
+        self.0.last_mut().expect("it was added").needs = Some(needs.to_owned());
+    }
+
+    fn refuses(&self, log: &[Entry], skipped: &[Skip], entry: &Entry) -> Option<Poison> {
         let is_there = |name: &String| log.iter().any(|other| *other.event.name == **name);
-        let fits = |refusal: &&Refusal| *refusal.event == *entry.event.name && refusal.behind.as_ref().is_none_or(is_there);
+        let has_effect = |name: &String| {
+            let applied = |other: &Entry| skipped.iter().all(|skip| skip.at != other.seq.pos);
+            log.iter().any(|other| *other.event.name == **name && applied(other))
+        };
+        let fits = |refusal: &&Refusal| {
+            *refusal.event == *entry.event.name
+                && refusal.behind.as_ref().is_none_or(is_there)
+                && !refusal.until.as_ref().is_some_and(is_there)
+                && !refusal.needs.as_ref().is_some_and(has_effect)
+        };
         self.0.iter().find(fits).map(|refusal| refusal.poison.clone())
     }
 }
@@ -97,7 +120,7 @@ impl Disk {
                     (!held).then(|| Poison::Conflict { guard: guard.name.clone(), message })
                 };
                 let guard = entry.own_guard().filter(|_| otherwise != Otherwise::Skipped);
-                let found = guard.and_then(|guard| refuses(guard)).or_else(|| poisons.refuses(&next.log, entry));
+                let found = guard.and_then(|guard| refuses(guard)).or_else(|| poisons.refuses(&next.log, &next.skipped, entry));
                 poison = poison.or(found);
                 next.log.push(entry.clone());
             }
@@ -105,6 +128,7 @@ impl Disk {
                 (Some(poison), Otherwise::Refused(commit)) => refused.push((commit, poison)),
                 (Some(_), _) => {
                     let skip = |entry: &Entry| Skip { at: entry.seq.pos, reason: "no such row".into() };
+                    next.skipped.extend(entries.iter().map(skip));
                     skipped.extend(entries.iter().map(skip));
                 }
                 (None, _) => {}
@@ -113,7 +137,6 @@ impl Disk {
         if !refused.is_empty() {
             return Materialised::RolledBack { refused };
         }
-        next.skipped.extend(skipped.iter().cloned());
         next.set_heads(txn);
         *self = next;
         Materialised::Committed { skipped }
@@ -221,7 +244,7 @@ impl Disk {
             failed: commits.iter().copied().filter(|id| self.failed.contains_key(id) || self.local.contains(id)).collect(),
             pending: pending.to_vec(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
-            held: pending.iter().any(|entry| self.is_skipped(entry.seq.pos) && !entry.is_accepted(&self.heads)),
+            held: pending.iter().any(|entry| self.is_skipped(entry.seq.pos)),
             pending_since: Vec::new(),
         }
     }

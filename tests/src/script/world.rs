@@ -19,6 +19,20 @@ impl Script {
         self.note(&format!("{name} can't be applied{behind}"));
     }
 
+    /// This event can't be applied behind that one, unless this other one is before it too.
+    pub fn poison_until(&mut self, name: &str, behind: &str, until: &str) {
+        let poison = Poison::Materialise { event: name.into(), message: "no such row".into() };
+        self.poisons.add_until(name, behind, until, poison);
+        self.note(&format!("{name} can't be applied behind {behind}, unless {until} is there too"));
+    }
+
+    /// This event can only be applied where that one has had its effect.
+    pub fn needs(&mut self, name: &str, other: &str) {
+        let poison = Poison::Materialise { event: name.into(), message: "no such row".into() };
+        self.poisons.add_needs(name, other, poison);
+        self.note(&format!("{name} can't be applied without the effect of {other}"));
+    }
+
     /// The guard of this event does not hold from here on, behind that other one.
     pub fn guard(&mut self, name: &str, behind: &str) {
         let poison = Poison::Conflict { guard: "seat is free".into(), message: "it is taken".into() };

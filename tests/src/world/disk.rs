@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) entry: Entry,
     pub(crate) undo: Option<Undo>,
     pub(crate) skipped: bool,
+    /// Whether that is for now: it is judged again.
+    held: bool,
 }
 
 #[derive(Clone, Debug, Default, Hash)]
@@ -110,8 +112,7 @@ impl Disk {
 
     fn commit(&mut self, txn: &Arc<Txn>, kept: usize, rows: Vec<Row>, state: State, backend: &Backend) -> Result<(), Violation> {
         let (mut undone, mut accepted) = (Vec::new(), Vec::new());
-        let is_held = |row: &&Row| row.skipped && !row.entry.is_accepted(&txn.heads);
-        self.held.extend(rows.iter().filter(is_held).filter_map(|row| row.entry.commit_id()));
+        self.held.extend(rows.iter().filter(|row| row.held).filter_map(|row| row.entry.commit_id()));
         for row in self.log.drain(kept..) {
             let Some(id) = row.entry.own_id() else { continue };
             self.stored.remove(&id);
@@ -280,7 +281,7 @@ impl Disk {
             pending,
             partly_confirmed: partly.into_iter().collect(),
             uncertain: self.quarantine.iter().filter(uncertain).cloned().collect(),
-            held: self.undoable().any(|row| row.skipped && !row.entry.is_accepted(&self.heads)),
+            held: self.undoable().any(|row| row.held),
             pending_since: Vec::new(),
         }
     }
@@ -331,14 +332,16 @@ fn applied(state: &mut State, txn: &Txn) -> Applied {
         let guard = entries.iter().find_map(|entry| entry.own_guard().filter(|_| otherwise != Otherwise::Skipped));
         match (state.apply_commit(guard.map(Arc::as_ref), entries.iter().map(|entry| entry.event.as_ref())), otherwise) {
             (Ok(undos), _) => {
-                let row = |(entry, undo): (&Entry, Undo)| Row { entry: entry.clone(), undo: Some(undo), skipped: false };
+                let row =
+                    |(entry, undo): (&Entry, Undo)| Row { entry: entry.clone(), undo: Some(undo), skipped: false, held: false };
                 rows.extend(entries.iter().zip(undos).map(row));
             }
             (Err(poison), Otherwise::Refused(commit)) => refused.push((commit, poison)),
             (Err(Poison::Materialise { message, .. } | Poison::Conflict { message, .. }), _) => {
                 let skip = |entry: &Entry| Skip { at: entry.seq.pos, reason: message.clone() };
                 skipped.extend(entries.iter().map(skip));
-                rows.extend(entries.iter().map(|entry| Row { entry: entry.clone(), undo: None, skipped: true }));
+                let held = otherwise == Otherwise::Held;
+                rows.extend(entries.iter().map(|entry| Row { entry: entry.clone(), undo: None, skipped: true, held }));
             }
         }
     }

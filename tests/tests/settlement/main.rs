@@ -3,6 +3,7 @@
 mod acknowledged;
 mod failures;
 mod guards;
+mod held;
 mod identity;
 mod limits;
 mod offline;

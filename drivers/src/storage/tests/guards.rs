@@ -115,3 +115,22 @@ fn without_a_backend_it_is_kept_for_the_time_with_one() {
     let txn = bench.model.rebase(&[added(1)]);
     assert_eq!(refused(&mut bench, &txn).len(), 1);
 }
+
+// Verifies: S1, R3
+#[test]
+fn what_its_guard_holds_stays_so_under_another_schema() {
+    let mut bench = bench(true);
+    let txn = under(&mut bench, free(7), &[added(5)]);
+    bench.ok(txn);
+    let mut txn = bench.model.rebase(&[added(7)]);
+    txn.hold_to = txn.append.last().map(|last| last.seq.pos);
+    assert_eq!(bench.ok(txn).len(), 1);
+    assert_eq!(bench.items(), "7:x");
+    let schema = schema_builder(2, "text TEXT NOT NULL DEFAULT ''")
+        .guard_sql("v1.Free", "SELECT count(*) = 0 FROM items WHERE id = :id", Some("it is taken"))
+        .build()
+        .unwrap();
+    let (bench, boot, report) = bench.reopen(options_with(schema, true));
+    assert!(report.rebuilt.is_some());
+    assert!(boot.held, "it is held, and judged when the log is here; it is now applied: {}", bench.items());
+}

@@ -166,6 +166,7 @@ fn another_schema_builds_the_state_anew_and_keeps_what_is_pending() {
     assert_eq!(rebuilt.pending_skipped.iter().map(|skip| skip.at.global).collect::<Vec<_>>(), [5, 6]);
     assert_eq!(rebuilt.skipped.iter().map(|skip| skip.at.global).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(boot.pending.len(), 3);
+    assert!(!boot.held, "it goes to the backend all the same");
     let mut bench = Bench { folder, storage, model };
     bench.check();
     assert_eq!(bench.items(), "1:x 2:x");

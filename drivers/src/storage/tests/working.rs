@@ -275,3 +275,41 @@ fn readers_see_what_is_committed_and_change_nothing() {
         .unwrap();
     assert_eq!(seen, ["e1", "e1.1"]);
 }
+
+// Verifies: S1, S3
+#[test]
+fn what_is_held_is_told_once() {
+    let mut bench = Bench::new(true);
+    bench.commit(&[event("v9.Unheard", 1, ""), added(1)]);
+    let mut txn = bench.model.rebase(&[added(1)]);
+    txn.hold_to = Some(Pos::synced(3));
+    let skipped = bench.ok(txn);
+    assert_eq!(skipped.iter().map(|skip| skip.at.global).collect::<Vec<_>>(), [2, 3], "{skipped:?}");
+}
+
+// Verifies: S1, S3
+#[test]
+fn what_is_held_stays_so_when_an_undo_builds_the_state_anew() {
+    let mut bench = Bench::new(true);
+    bench.commit(&[added(9), added(1)]);
+    bench.commit(&[added(5)]);
+    let mut txn = bench.model.rebase(&[added(1)]);
+    txn.hold_to = Some(Pos::synced(4));
+    assert_eq!(bench.ok(txn).len(), 2);
+    assert_eq!(bench.items(), "1:x 5:x");
+    // Without a backend for a while: what was done can't be undone any more.
+    let (mut bench, boot, _) = bench.reopen(options(false));
+    bench.model.backend = false;
+    bench.model.set_heads(countersign_core::Heads { settled: bench.model.head(), ..boot.heads });
+    bench.commit(&[added(6)]);
+    let (mut bench, boot, _) = bench.reopen(options(true));
+    assert!(boot.held);
+    bench.model.backend = true;
+    bench.model.set_heads(boot.heads);
+    // The third and fourth commit are withdrawn; the first stays where it is, held.
+    let kept = bench.model.log.iter().filter(|entry| entry.seq.pos <= Pos::synced(3)).cloned().collect::<Vec<_>>();
+    let mut txn = bench.model.txn();
+    txn.undo_to = kept.last().map(|entry| entry.seq.pos);
+    bench.ok(txn);
+    assert_eq!(bench.items(), "1:x", "as sessions have it, that leave out the whole commit");
+}
