@@ -217,6 +217,8 @@ impl Persisting {
         debug_assert!(self.flights.is_empty());
         (self.events, self.bytes) = (0, 0);
         (self.retry_until, self.held) = (0, false);
+        // What was found at the backend, and is not stored as such, goes with the history: it stays in quarantine.
+        self.decisions.retain(|decision| !matches!(decision, Decision::Release(_)));
         self.admissions.drain(..).collect()
     }
 }

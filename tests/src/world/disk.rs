@@ -10,7 +10,7 @@ use countersign_core::{
 };
 
 use super::Violation;
-use super::backend::Backend;
+use super::backend::{Backend, Incarnation};
 use super::state::{State, Undo};
 
 #[derive(Clone, Debug, Hash)]
@@ -204,28 +204,30 @@ impl Disk {
     /// The confirmed entries from this row on are what the backend holds, in one of its incarnations.
     pub(crate) fn check_history(&self, from: usize, backend: &Backend) -> Result<(), Violation> {
         let Some(id) = &self.heads.backend else { return Ok(()) };
-        let confirmed = || {
+        let through = |end: u64| {
             let synced = self.log[from..].iter().filter(|row| !row.entry.event.client_only);
-            let through = self.heads.upstream.max(self.heads.acknowledged);
-            synced.take_while(move |row| row.entry.seq.pos.global <= through)
+            synced.take_while(move |row| row.entry.seq.pos.global <= end)
         };
-        let holds = backend.incarnations.iter().filter(|incarnation| incarnation.id == *id).any(|incarnation| {
-            confirmed().all(|row| {
-                incarnation.log.get(row.entry.seq.pos.global as usize - 1).is_some_and(|held| {
-                    let author = match &row.entry.origin {
-                        Origin::Own { id, .. } if backend.keeps_ids => *id == held.own.id,
-                        Origin::Own { id, .. } => id.session == held.own.id.session,
-                        Origin::Foreign { client, session, .. } => {
-                            *client == held.client && **session == *held.own.id.session.to_string()
-                        }
-                    };
-                    // What is acknowledged and not pulled yet is as it was said, and the backend may have changed it.
-                    let pulled = row.entry.seq.pos.global <= self.heads.upstream;
-                    let said = if pulled { &held.own.event } else { &held.said };
-                    author && said.says_the_same(&row.entry.event)
-                })
+        let is_in = |row: &Row, incarnation: &Incarnation| {
+            incarnation.log.get(row.entry.seq.pos.global as usize - 1).is_some_and(|held| {
+                let author = match &row.entry.origin {
+                    Origin::Own { id, .. } if backend.keeps_ids => *id == held.own.id,
+                    Origin::Own { id, .. } => id.session == held.own.id.session,
+                    Origin::Foreign { client, session, .. } => {
+                        *client == held.client && **session == *held.own.id.session.to_string()
+                    }
+                };
+                // What is acknowledged and not pulled yet is as it was said, and the backend may have changed it.
+                let pulled = row.entry.seq.pos.global <= self.heads.upstream;
+                let said = if pulled { &held.own.event } else { &held.said };
+                author && said.says_the_same(&row.entry.event)
             })
-        });
+        };
+        let incarnations = || backend.incarnations.iter().filter(|incarnation| incarnation.id == *id);
+        let pulled = incarnations().any(|incarnation| through(self.heads.upstream).all(|row| is_in(row, incarnation)));
+        // A backend that has lost an event and has another in its place takes what follows it: only a pull shows that.
+        let holds =
+            pulled && through(self.heads.acknowledged).all(|row| incarnations().any(|incarnation| is_in(row, incarnation)));
         if holds {
             return Ok(());
         }

@@ -116,6 +116,31 @@ fn policy_reset_with_an_event_acknowledged_and_not_yet_pulled() {
     insta::assert_snapshot!(s.end());
 }
 
+// Verifies: L4, L8
+#[test]
+fn policy_reset_with_an_event_that_is_about_to_leave_quarantine() {
+    let mut s = with(
+        IdentityPolicy::Reset,
+        "A is in quarantine, its fate unknown, and found at the backend. Before that is stored the backend is another one: A stays in\n\
+         quarantine as the history goes.",
+    );
+    let a = s.commit(1, "A");
+    s.store();
+    s.push_reply_lost();
+    s.withdraw(a);
+    s.store_all();
+    assert_eq!(s.quarantine(), ["A"]);
+    s.wait(60);
+    s.page();
+    s.store_fails(countersign_core::StorageClass::Full);
+    s.exchange_backend("hub2");
+    s.page();
+    s.run_awake();
+    assert!(matches!(s.failed(a), SyncError::Withdrawn { .. }));
+    assert_eq!((s.quarantine(), s.log()), (vec!["A".to_owned()], vec![]));
+    insta::assert_snapshot!(s.end());
+}
+
 // Verifies: R1, L8
 #[test]
 fn policy_ignore_lets_receipts_wait() {
