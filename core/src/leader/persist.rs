@@ -108,9 +108,12 @@ impl Leader {
 
     /// What is pending is written anew by the next transaction, and judged by it.
     pub(super) fn judge_anew(&mut self) {
-        self.persisting.held = false;
-        self.persisting.judged_by = self.persisting.number + self.persisting.flights.len() as u64 + 1;
         self.tail.write_anew();
+        self.persisting.held = false;
+        self.persisting.judging = self.tail.planned().beyond;
+        for flight in &mut self.persisting.flights {
+            flight.judges = false;
+        }
     }
 
     fn begin(&mut self, config: &Config, out: &mut Outbox) {
@@ -197,7 +200,8 @@ impl Leader {
             let early = txn.marks.iter().map(|&(session, through)| Down::Persisted { session, through });
             self.down.extend(early);
         }
-        self.persisting.flights.push(Flight { effect, uncertain: false, txn, admissions, decisions });
+        let judges = self.persisting.judging;
+        self.persisting.flights.push(Flight { effect, uncertain: false, txn, admissions, decisions, judges });
         self.tail.plan(to);
     }
 

@@ -117,6 +117,7 @@ impl Leader {
         let flight = self.persisting.flights.remove(0);
         debug_assert!(flight.txn.number == self.persisting.number + 1, "transactions commit one after the other");
         self.persisting.number = flight.txn.number;
+        self.persisting.judging &= !flight.judges;
         self.tail.committed();
         if self.tail.acknowledged_is_stored() {
             self.persisting.acknowledged = None;

@@ -62,6 +62,8 @@ pub(super) struct Flight {
     /// How many admissions and decisions, counted from the first that is held, it covers.
     pub(super) admissions: u64,
     pub(super) decisions: u64,
+    /// Whether it writes all that was to be judged anew when it was begun.
+    pub(super) judges: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,8 +88,8 @@ pub(super) struct Persisting {
     pub(super) bytes: usize,
     /// Whether storage holds pending commits that it could not apply, with no effect: see [`Txn::hold_to`].
     pub(super) held: bool,
-    /// The transaction by which what was held is judged, once it is committed.
-    pub(super) judged_by: u64,
+    /// Whether something that was held is still to be judged, by a transaction that says so of itself.
+    pub(super) judging: bool,
 }
 
 impl Persisting {
@@ -107,7 +109,7 @@ impl Persisting {
             events: 0,
             bytes: 0,
             held: false,
-            judged_by: 0,
+            judging: false,
         }
     }
 
@@ -139,7 +141,7 @@ impl Persisting {
 
     /// Whether something that may not apply is still to be judged: it is not sent before that.
     pub(super) fn is_judging(&self) -> bool {
-        self.held || self.number < self.judged_by
+        self.held || self.judging
     }
 
     /// Whether nothing is under way.
@@ -216,7 +218,7 @@ impl Persisting {
     pub(super) fn clear(&mut self) -> Vec<Admission> {
         debug_assert!(self.flights.is_empty());
         (self.events, self.bytes) = (0, 0);
-        (self.retry_until, self.held) = (0, false);
+        (self.retry_until, self.held, self.judging) = (0, false, false);
         // What was found at the backend, and is not stored as such, goes with the history: it stays in quarantine.
         self.decisions.retain(|decision| !matches!(decision, Decision::Release(_)));
         self.admissions.drain(..).collect()

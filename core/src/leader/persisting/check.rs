@@ -37,6 +37,10 @@ impl Persisting {
         }
         ensure!(covered.0 <= admitted_end, "transactions cover commits that are admitted");
         ensure!(covered.1 <= decided_end, "transactions cover decisions that were made");
+        ensure!(
+            !self.judging || tail.planned().beyond || self.flights.iter().any(|flight| flight.judges),
+            "what is to be judged is written anew"
+        );
         ensure!(self.retry_until <= admitted_end, "what was poisoned is admitted");
         ensure!(!self.tries_again() || self.flights.len() <= 1, "poison is looked for in one transaction at a time");
         ensure!(self.retry.is_sound(), "nothing waits that has not failed");
