@@ -231,14 +231,8 @@ mod tests {
     fn a_damaged_file_is_told_by_what_is_wrong_with_it() {
         let error = |change: &dyn Fn(&mut Boot)| opened(change).unwrap_err().to_string();
         let origin = Origin::Foreign { client: "other".into(), session: "theirs".into(), ids: None };
-        assert_eq!(
-            error(&|boot| boot.heads.upstream = 3),
-            "the log ends at e3 for the backend, but there is no such event"
-        );
-        assert_eq!(
-            error(&|boot| boot.pending[1].origin = origin.clone()),
-            "the pending event e2 was not written by this client"
-        );
+        assert_eq!(error(&|boot| boot.heads.upstream = 3), "the log ends at e3 for the backend, but there is no such event");
+        assert_eq!(error(&|boot| boot.pending[1].origin = origin.clone()), "the pending event e2 was not written by this client");
         assert_eq!(
             error(&|boot| boot.pending[1].seq.pos = Pos::synced(4)),
             "the pending events have a gap: expected e2, found e4"

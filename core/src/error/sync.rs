@@ -197,11 +197,7 @@ mod tests {
                 (Certainty::Unknown, Whereabouts::Quarantine, Class::Retryable),
                 "offline: declared",
             ),
-            (
-                SyncError::Unknown { message: message.clone(), certainty },
-                (certainty, Whereabouts::Queued, Class::Defect),
-                "no",
-            ),
+            (SyncError::Unknown { message: message.clone(), certainty }, (certainty, Whereabouts::Queued, Class::Defect), "no"),
             (
                 SyncError::Materialise { event: "A".into(), message: message.clone(), certainty },
                 (certainty, Whereabouts::Quarantine, Class::Conflict),

@@ -11,5 +11,6 @@ mod pulls;
 mod receipts;
 mod refusals;
 mod sessions;
+mod standing;
 mod storage;
 mod waiting;
