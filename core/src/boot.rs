@@ -131,6 +131,9 @@ mod tests {
 
     const SESSION: SessionId = SessionId([1; 16]);
 
+    /// What is changed in a file, and what is said then.
+    type Damage<'a> = (&'a dyn Fn(&mut Boot), &'static str);
+
     fn own(ordinal: u64) -> OwnEvent {
         let event = Event { name: "A".into(), args: "null".into(), client_only: false };
         let id = EventId { session: SESSION, ordinal };
@@ -194,11 +197,21 @@ mod tests {
         for (index, change) in fine.into_iter().enumerate() {
             assert_eq!(opened(change).err(), None, "{index}");
         }
+        // The last that can be counted to, where the rest of the file would not fit it.
+        let last = Pos { global: GLOBAL_MAX, client: COUNT_MAX };
+        let mut at_the_end = boot();
+        (at_the_end.heads.upstream, at_the_end.heads.upstream_parent) = (GLOBAL_MAX, GLOBAL_MAX - 1);
+        (at_the_end.heads.acknowledged, at_the_end.heads.settled, at_the_end.settled_head) = (GLOBAL_MAX, last, last);
+        (at_the_end.pending[0].seq.pos, at_the_end.pending[0].parent) = (last, last);
+        own_of(&mut at_the_end.pending[0], &|ordinal, commit, rebases| {
+            (*ordinal, *commit, *rebases) = (GLOBAL_MAX, GLOBAL_MAX, COUNT_MAX);
+        });
+        assert_eq!(at_the_end.check_numbers(), Ok(()));
         let heads = "the heads are places in a log, and a parent is before its event";
         let place = "an entry stands at a place in a log";
         let identity = "an event's identity can be counted on";
         let far = Pos { global: 0, client: COUNT_MAX + 1 };
-        let refused: [(&dyn Fn(&mut Boot), &str); 15] = [
+        let refused: [Damage<'_>; 15] = [
             (&|boot| boot.number = GLOBAL_MAX + 1, "the number of the last transaction can be counted on"),
             (&|boot| boot.heads.generation = COUNT_MAX + 1, "the generation can be counted on"),
             (&|boot| boot.heads.upstream = GLOBAL_MAX + 1, heads),

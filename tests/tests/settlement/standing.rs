@@ -161,3 +161,101 @@ fn what_is_not_stored_is_known_with_its_events() {
     s.store();
     assert!(names(&s).is_empty());
 }
+
+// Verifies: R2, V5 (each time that the leader was ahead is counted, also when what was held back is sent again)
+#[test]
+fn each_refusal_of_a_session_is_counted() {
+    let mut s =
+        Script::ready("S1 is refused with A behind X and Y; when it has X, A is taken, and B, which stands before Y, refused.");
+    s.open(2);
+    let a = s.begin(1, "A");
+    s.commit(2, "X");
+    s.commit(2, "Y");
+    s.finish(1, true);
+    assert_eq!(s.status().leader_ahead, 1);
+    let b = s.commit(1, "B");
+    s.store();
+    assert_eq!(s.status().leader_ahead, 2);
+    s.run();
+    assert_eq!((s.positions(a), s.positions(b)), (vec![3], vec![4]));
+    assert_eq!(s.database(1), ["X", "Y", "A", "B"]);
+}
+
+// Verifies: R1, R8 (a commit that its session has on the way can be taken back there already, and no other is)
+#[test]
+fn a_commit_that_is_held_back_can_be_withdrawn() {
+    let mut s = Script::ready("S1 is refused with A and B, and B is taken back before the leader has it.");
+    s.open(2);
+    let a = s.begin(1, "A");
+    s.commit(2, "X");
+    s.finish(1, true);
+    let b = s.commit(1, "B");
+    s.withdraw(CommitId { ordinal: 9, ..b });
+    s.withdraw(b);
+    s.run();
+    assert_eq!((s.positions(a), s.quarantine()), (vec![2], vec!["B".to_owned()]));
+    assert_eq!(s.backend_log(), ["X", "A"]);
+}
+
+// Verifies: V1, S3 (how far a session's database is, and whether it can take a commit)
+#[test]
+fn a_session_is_as_far_as_its_database() {
+    let mut s = Script::ready("The database of S1 is slow while X is pulled. S2 is opened, and its seed is late.");
+    assert_eq!((s.node().applied(session(1)), s.node().is_ready(session(2))), (Some(0), false));
+    s.hold_sessions();
+    s.others("X Y");
+    s.page();
+    s.store();
+    assert_eq!((s.status().sessions_behind, s.node().applied(session(1))), (1, Some(0)));
+    s.let_sessions_go();
+    assert_eq!((s.status().sessions_behind, s.node().applied(session(1))), (0, Some(2)));
+    s.open_late(2);
+    let status = s.status();
+    assert!(!s.node().is_ready(session(2)) && s.node().knows(session(2)));
+    assert_eq!((status.sessions, status.sessions_closed, status.sessions_behind), (2, 0, 1));
+    s.seed_late();
+    assert!(s.node().is_ready(session(2)));
+    assert_eq!(s.node().applied(session(2)), Some(2));
+    s.close(2);
+    assert!(!s.node().knows(session(2)), "nothing of it is left to do");
+    s.commit(1, "A");
+    s.close(1);
+    assert_eq!((s.status().sessions, s.status().sessions_closed), (0, 1));
+    assert!(!s.node().is_ready(session(1)));
+}
+
+// Verifies: L5, R5 (of what is held up by a stuck commit each is told by which)
+#[test]
+fn who_is_stuck_and_who_is_fenced_is_told_apart() {
+    let mut s = Script::ready("A is refused until it is known for the culprit; B and C wait behind it.");
+    let a = s.commit(1, "A");
+    s.store();
+    s.push_unsent();
+    let [b, c] = ["B", "C"].map(|name| s.commit(1, name));
+    s.store_all();
+    while s.status().stuck.is_none() {
+        s.until_pushed();
+        s.push_refused();
+    }
+    let why = |commit| s.waiting(commit).map(|waiting| (waiting.why, waiting.ahead));
+    let message: std::sync::Arc<str> = "internal error".into();
+    let fenced = || Why::Fenced { behind: a, message: Some(message.clone()) };
+    assert_eq!(why(a), Some((Why::Stuck { message: message.clone() }, 0)));
+    assert_eq!((why(b), why(c)), (Some((fenced(), 1)), Some((fenced(), 2))));
+    assert_eq!(s.status().stuck, Some((a, message)));
+}
+
+// Verifies: V4 (an answer to nothing is counted, and one that is waited for is not)
+#[test]
+fn only_answers_to_nothing_are_stale() {
+    let mut s = Script::ready("A is committed, stored and pushed; then an answer comes that nobody waits for.");
+    s.commit(1, "A");
+    s.run();
+    assert_eq!((s.status().stale_answers, s.status().drained), (0, true));
+    assert_eq!(s.node().backend().map(|id| id.to_string()), s.status().backend.map(|id| id.to_string()));
+    assert!(s.node().backend().is_some());
+    s.tell(Input::PushOk { id: countersign_core::EffectId(99_999) });
+    assert_eq!(s.status().stale_answers, 1);
+    s.commit(1, "B");
+    assert!(!s.status().drained, "B is not stored");
+}

@@ -221,10 +221,13 @@ fn a_tail_is_stored_when_nothing_is_missing_on_disk() {
     assert!(!Tail::new(false, &Heads::default(), Pos::ROOT).has_backend());
 }
 
+/// What is changed in a sound tail, and what does not hold then.
+type Break<'a> = (&'a dyn Fn(&mut Tail), &'static str);
+
 // Verifies: L1, L2, L3, L5 (each condition is one that a broken tail fails, by its name)
 #[test]
 fn a_broken_tail_is_told_by_what_does_not_hold() {
-    let breaks: [(&dyn Fn(&mut Tail), &str); 16] = [
+    let breaks: [Break<'_>; 16] = [
         (&|tail| tail.backend = false, "nothing is pending without a backend"),
         (&|tail| tail.upstream = 9, "the upstream head is not after the local one"),
         (&|tail| tail.upstream = 0, "with a backend the settled head is the upstream head"),
