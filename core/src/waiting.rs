@@ -149,3 +149,50 @@ impl fmt::Display for Why {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::error::StorageClass;
+    use crate::id::SessionId;
+
+    // Verifies: R5 (whoever waits is told why, in words)
+    #[test]
+    fn each_reason_is_said_in_words() {
+        let behind = CommitId { session: SessionId([0; 16]), ordinal: 7 };
+        let message: Arc<str> = "no".into();
+        let known = |received: &str| Why::BackendIdMismatch { expected: "b1".into(), received: received.into() };
+        let failure = StorageFailure { class: StorageClass::Full, message: message.clone() };
+        for (why, said) in [
+            (Why::Persisting, "waiting for the disk"),
+            (Why::StorageTrouble(failure), "storage is in trouble: no"),
+            (Why::StorageBroken { message: message.clone() }, "the store's file is damaged: no"),
+            (Why::Offline { since: Time::ZERO, message: message.clone() }, "the backend is not reached: no"),
+            (Why::NeedsAuth { message: message.clone() }, "the backend wants other credentials: no"),
+            (known("b2"), "the backend is b2, but this store has been syncing with b1"),
+            (known("lost history: e3 is gone"), "the backend b1 has lost history: e3 is gone"),
+            (Why::BackendLogBroken { at: 4 }, "the backend's log has a gap after e4"),
+            (Why::Pulling, "pulling what others have written"),
+            (Why::Pushing, "pushing"),
+            (Why::Stuck { message: message.clone() }, "stuck: the backend keeps refusing it: no"),
+            (Why::NoBackend, "the store was opened without its backend"),
+            (Why::Withdrawing, "being withdrawn"),
+        ] {
+            assert_eq!(why.to_string(), said);
+        }
+        let fenced = Why::Fenced { behind, message: None }.to_string();
+        assert_eq!(fenced, alloc::format!("fenced behind commit {behind}"));
+        let refused = Why::Fenced { behind, message: Some(message) }.to_string();
+        assert_eq!(refused, alloc::format!("{fenced}, which the backend keeps refusing: no"));
+    }
+
+    // Verifies: R8 (a receipt of a store that was opened without its backend waits for nothing that could come)
+    #[test]
+    fn without_a_backend_nothing_is_tried_again() {
+        let waiting = Waiting::without_backend();
+        assert_eq!((waiting.stage, waiting.why, waiting.next, waiting.ahead), (Stage::Backend, Why::NoBackend, None, 0));
+        assert_eq!((waiting.attempt, waiting.error), (0, None));
+    }
+}

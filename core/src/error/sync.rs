@@ -156,3 +156,85 @@ impl SyncError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    fn invalid(cause: InvalidPush) -> SyncError {
+        SyncError::InvalidPush { cause, certainty: Certainty::Unknown, events: Whereabouts::Queued }
+    }
+
+    // Verifies: R6 (each failure says what is certain, where the events are, and what can be done about it)
+    #[test]
+    fn each_failure_says_what_is_certain_where_the_events_are_and_what_to_do() {
+        let message: Arc<str> = "no".into();
+        let certainty = Certainty::Partial { confirmed: 2 };
+        let mismatch = InvalidPush::BackendIdMismatch { expected: "b1".into(), received: "b2".into() };
+        let at = Pos::synced;
+        let leader_ahead = InvalidPush::LeaderAhead { minimum_expected: at(3), provided: at(2) };
+        let (named, text) = (message.clone(), message.clone());
+        for (error, expected, said) in [
+            (
+                invalid(mismatch),
+                (Certainty::Unknown, Whereabouts::Queued, Class::Rejected),
+                "the backend is b2, but this store has been syncing with b1",
+            ),
+            (
+                invalid(InvalidPush::ServerAhead { minimum_expected: 3, provided: 2 }),
+                (Certainty::Unknown, Whereabouts::Queued, Class::Retryable),
+                "the backend is ahead: it expects a parent of at least e3, and was given e2",
+            ),
+            (
+                invalid(leader_ahead),
+                (Certainty::Unknown, Whereabouts::Queued, Class::Retryable),
+                "the leader is ahead: it expects at least e3, and was given e2",
+            ),
+            (
+                SyncError::IsOffline { reason: "declared".into(), events: Whereabouts::Quarantine },
+                (Certainty::Unknown, Whereabouts::Quarantine, Class::Retryable),
+                "offline: declared",
+            ),
+            (SyncError::Unknown { message: message.clone(), certainty }, (certainty, Whereabouts::Queued, Class::Defect), "no"),
+            (
+                SyncError::Materialise { event: "A".into(), message: message.clone(), certainty },
+                (certainty, Whereabouts::Quarantine, Class::Conflict),
+                "event A of the commit can't be materialised: no",
+            ),
+            (
+                SyncError::Conflict { guard: "g".into(), message: named, certainty },
+                (certainty, Whereabouts::Quarantine, Class::Conflict),
+                "the commit's guard g no longer holds: no",
+            ),
+            (
+                SyncError::Rejected { message: text, certainty },
+                (certainty, Whereabouts::Quarantine, Class::Rejected),
+                "the backend refuses the commit: no",
+            ),
+            (
+                SyncError::Withdrawn { cause: None, certainty },
+                (certainty, Whereabouts::Quarantine, Class::Rejected),
+                "the commit was withdrawn",
+            ),
+            (
+                SyncError::Withdrawn { cause: Some(message), certainty },
+                (certainty, Whereabouts::Quarantine, Class::Rejected),
+                "the commit was withdrawn: no",
+            ),
+            (
+                SyncError::Closed { durable: true },
+                (Certainty::Unknown, Whereabouts::Queued, Class::Closed),
+                "the store was closed; the commit is stored and will be pushed after the next opening",
+            ),
+        ] {
+            assert_eq!((error.certainty(), error.events(), error.class()), expected, "{error}");
+            assert_eq!(error.to_string(), said);
+        }
+        let closed = SyncError::Closed { durable: false };
+        let expected = (Certainty::NotApplied, Whereabouts::HandedBack, Class::Closed);
+        assert_eq!((closed.certainty(), closed.events(), closed.class()), expected);
+        assert!(closed.to_string().starts_with("the store was closed before the commit was stored"));
+    }
+}

@@ -44,3 +44,25 @@ pub(super) fn foreign_entry(pulled: &PulledEvent) -> Entry {
     let (client, session) = (pulled.client.clone(), pulled.session.clone());
     confirmed_entry(pulled, Origin::Foreign { client, session, ids: pulled.ids }, pulled.event.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Verifies: L2, L8 (a backend is known again by all that its last confirmed event says, and by nothing less)
+    #[test]
+    fn an_anchor_is_the_same_event_of_the_same_author_at_the_same_place() {
+        let event = |name: &str, args: &str| Arc::new(Event { name: name.into(), args: args.into(), client_only: false });
+        let (client, session) = (Arc::from("other"), Arc::from("theirs"));
+        let anchor = PulledEvent { seq: 3, parent: 2, client, session, ids: None, event: event("X", "1") };
+        assert!(is_anchor(&anchor, &anchor));
+        let others = [
+            PulledEvent { seq: 4, ..anchor.clone() },
+            PulledEvent { client: Arc::from("me"), ..anchor.clone() },
+            PulledEvent { session: Arc::from("mine"), ..anchor.clone() },
+            PulledEvent { event: event("Y", "1"), ..anchor.clone() },
+            PulledEvent { event: event("X", "2"), ..anchor.clone() },
+        ];
+        assert!(others.iter().all(|other| !is_anchor(&anchor, other)));
+    }
+}

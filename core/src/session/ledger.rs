@@ -381,4 +381,28 @@ mod tests {
         assert_eq!(said(&mut ledger, &mut out), ["p2", "n1", "n2"]);
         assert!(ledger.is_empty());
     }
+
+    // Verifies: R1, R2 (which commits are open, and how many before one: what has failed is open at no stage, stored or not)
+    #[test]
+    fn what_has_failed_is_open_at_no_stage() {
+        let (mut ledger, mut out) = (ledger(&[true; 5]), Outbox::default());
+        ledger.stored(1, true, &mut out);
+        ledger.failed(id(2), &withdrawn(), &mut out);
+        ledger.failed(id(5), &withdrawn(), &mut out);
+        let ends = |ledger: &Ledger, stage| (ledger.first_open(stage), ledger.last_open(stage));
+        assert_eq!(ends(&ledger, Stage::Leader), (Some(3), Some(4)));
+        assert_eq!(ends(&ledger, Stage::Backend), (Some(1), Some(4)));
+        assert_eq!(ledger.unresolved().collect::<Vec<_>>(), [id(1), id(3), id(4)]);
+        confirm(&mut ledger, 1);
+        assert_eq!(ends(&ledger, Stage::Backend), (Some(3), Some(4)));
+        let before = [3, 4, 5].map(|ordinal| ledger.open_before(ordinal));
+        assert_eq!(before, [None, Some((id(3), 1)), Some((id(3), 2))]);
+        ledger.stored(5, true, &mut out);
+        assert_eq!(ends(&ledger, Stage::Leader), (None, None));
+        ledger.failed(id(3), &withdrawn(), &mut out);
+        assert_eq!(ends(&ledger, Stage::Backend), (Some(4), Some(4)));
+        confirm(&mut ledger, 4);
+        assert_eq!(ends(&ledger, Stage::Backend), (None, None));
+        assert_eq!(said(&mut ledger, &mut out), ["p1", "l2", "b2", "l5", "b5", "p5", "b3", "c1", "c4"]);
+    }
 }

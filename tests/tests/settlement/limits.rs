@@ -200,3 +200,19 @@ fn a_push_is_bounded_in_bytes() {
     s.run();
     assert_eq!(later.map(|commit| s.positions(commit)), [[2], [3], [4], [5]]);
 }
+
+// Verifies: V5 (a limit is the last that is taken)
+#[test]
+fn what_is_as_large_as_a_limit_is_taken() {
+    let size = event("A").encoded_bytes();
+    let config = Config { event_bytes: size, commit_events: 2, commit_bytes: 2 * size, ..Config::default() };
+    let mut s = Script::ready_with(config, "An event and a commit that are exactly as large as they may be.");
+    let a = s.commit(1, "A B");
+    s.run();
+    assert_eq!(s.positions(a), [1, 2]);
+    let CommitError::EventTooLarge { bytes, max, .. } = s.try_commit(1, vec![large("C", 5)]).unwrap_err() else {
+        panic!("one byte more is too large");
+    };
+    assert_eq!((bytes, max), (size + 1, size));
+    assert!(matches!(s.try_commit(1, events("C D E")), Err(CommitError::CommitTooLarge { events: 3, .. })));
+}

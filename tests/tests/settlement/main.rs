@@ -12,5 +12,6 @@ mod pulls;
 mod receipts;
 mod refusals;
 mod sessions;
+mod standing;
 mod storage;
 mod waiting;

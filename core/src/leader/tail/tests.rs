@@ -3,7 +3,7 @@ use alloc::sync::Arc;
 
 use super::*;
 use crate::event::{Event, Origin};
-use crate::id::{EventId, SessionId};
+use crate::id::{CommitId, EventId, SessionId};
 use crate::seq::Seq;
 
 fn own(ordinal: u64, name: &str) -> OwnEvent {
@@ -170,4 +170,91 @@ fn without_a_backend_everything_settles_and_what_is_withdrawn_leaves_no_gap() {
     tail.check().unwrap();
     assert_eq!(removed.iter().map(|(count, _)| *count).collect::<Vec<_>>(), [2]);
     assert_eq!(next(&tail), (None, "A@e1 b@e1.1 d@e1.2".to_string()));
+}
+
+// Verifies: R8 (where a commit's synced events stand for good, settled or acknowledged, as long as storage may not know)
+#[test]
+fn accepted_places_are_those_of_the_commit_and_of_what_is_synced() {
+    let mut tail = tail("A b B c C");
+    let places = |tail: &Tail, commit| -> Vec<(u64, u64, u32)> {
+        let accepted = tail.accepted(CommitId { session: SessionId([1; 16]), ordinal: commit });
+        accepted.map(|(id, at, rebases)| (id.ordinal, at, rebases)).collect()
+    };
+    assert!((1..=5).all(|commit| places(&tail, commit).is_empty()), "none is accepted");
+    tail.confirm_first();
+    assert_eq!((places(&tail, 1), places(&tail, 2), places(&tail, 3)), (alloc::vec![(1, 1, 0)], Vec::new(), Vec::new()));
+    tail.set_exposed(4);
+    tail.accept(2);
+    tail.set_acked(4);
+    let accepted: Vec<_> = (1..=5).map(|commit| places(&tail, commit).len()).collect();
+    assert_eq!(accepted, [1, 0, 1, 0, 0]);
+    assert_eq!(places(&tail, 3), [(3, 2, 0)]);
+    store(&mut tail);
+    assert!(places(&tail, 1).is_empty(), "storage has it");
+}
+
+// Verifies: L4 (what is not stored where it stands, settled or pending, is what a close hands back; others' events are none of it)
+#[test]
+fn own_events_that_are_not_stored_are_known() {
+    let names = |tail: &Tail| tail.unstored_own().iter().map(|own| own.event.name.to_string()).collect::<Vec<_>>();
+    let mut tail = tail("a A");
+    assert_eq!(names(&tail), ["a", "A"]);
+    tail.push_settled(foreign(1));
+    tail.rebased(true);
+    assert_eq!(names(&tail), ["a", "A"]);
+    store(&mut tail);
+    assert_eq!(names(&tail), ["A"], "what is pending may move");
+    tail.push_own(own(3, "B"), true, 0);
+    assert_eq!(names(&tail), ["A", "B"]);
+}
+
+#[test]
+fn a_tail_is_stored_when_nothing_is_missing_on_disk() {
+    let mut tail = tail("A");
+    assert!(!tail.is_stored() && tail.has_backend());
+    store(&mut tail);
+    assert!(tail.is_stored());
+    tail.set_exposed(1);
+    tail.accept(1);
+    tail.set_acked(1);
+    assert!(!tail.is_stored(), "an acknowledgement is stored too");
+    assert!(!Tail::new(false, &Heads::default(), Pos::ROOT).has_backend());
+}
+
+/// What is changed in a sound tail, and what does not hold then.
+type Break<'a> = (&'a dyn Fn(&mut Tail), &'static str);
+
+// Verifies: L1, L2, L3, L5 (each condition is one that a broken tail fails, by its name)
+#[test]
+fn a_broken_tail_is_told_by_what_does_not_hold() {
+    let breaks: [Break<'_>; 16] = [
+        (&|tail| tail.backend = false, "nothing is pending without a backend"),
+        (&|tail| tail.upstream = 9, "the upstream head is not after the local one"),
+        (&|tail| tail.upstream = 0, "with a backend the settled head is the upstream head"),
+        (&|tail| tail.upstream_parent = 1, "a parent is before its event"),
+        (&|tail| tail.own_after = 2, "where the store began has been pulled"),
+        (&|tail| tail.acked = 9, "marks are within the pending events"),
+        (&|tail| tail.exposed = 1, "what is acknowledged has been sent"),
+        (&|tail| tail.views[0].durable = 1, "only what is stored is acknowledged"),
+        (&|tail| tail.acknowledged = 1, "what is acknowledged stands where that is noted"),
+        (&|tail| tail.acknowledged = 3, "what is not acknowledged stands behind what is"),
+        (&|tail| tail.next_n += 1, "the next event is counted after the last one"),
+        (&|tail| tail.pending[1].client = 4, "pending places follow one another without a gap"),
+        (&|tail| tail.pending[0].born = 7, "no event is born in a generation to come"),
+        (&|tail| tail.pending[1].closes = true, "a synced event closes its commit"),
+        (&|tail| tail.views[0].pending = 2, "what nothing has moved stands where it is stored"),
+        (&|tail| tail.views[0].upstream = 2, "no more is stored as confirmed than is (L3)"),
+    ];
+    let mut sound = tail("A B c D");
+    store(&mut sound);
+    sound.set_exposed(2);
+    sound.accept(2);
+    sound.set_acked(2);
+    sound.confirm_first();
+    sound.check().unwrap();
+    for (break_it, said) in breaks {
+        let mut broken = sound.clone();
+        break_it(&mut broken);
+        assert_eq!(broken.check(), Err(said));
+    }
 }
