@@ -1,6 +1,7 @@
 //! How stages settle: for every row of the settlement table a transcript, and its essence asserted.
 
 mod acknowledged;
+mod borders;
 mod failures;
 mod guards;
 mod held;
