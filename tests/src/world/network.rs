@@ -245,7 +245,9 @@ impl World {
         self.clients[c].pull = None;
         if !page.events.is_empty() {
             let new = page.events.last().map_or(0, |last| last.seq);
-            if new > self.clients[c].disk.heads.upstream {
+            // What the machine has, and not what the file has: a history that is given up may be pulled anew before that is stored.
+            let has = self.clients[c].node().map_or(0, |node| node.status().upstream_head.global);
+            if new > has {
                 self.news(c);
             }
             self.note_echo(c, &page);
