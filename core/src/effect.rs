@@ -167,7 +167,8 @@ pub enum Notice {
         /// Where the event stands.
         at: Pos,
     },
-    /// Confirmed events that can't be materialised here.
+    /// Events without effect on the state: confirmed ones that can't be materialised here, and pending ones that are
+    /// [held](crate::Txn::hold_to), which are judged again.
     Skipped(Vec<Skip>),
     /// An own event came back with other bytes; the backend's count.
     EchoDiffers {
