@@ -95,8 +95,11 @@ impl Leader {
     /// Up to where pending commits may be at the backend, with the answer still to be pulled: none of them is called poison before that.
     /// One of an earlier process may have settled by an acknowledgement that is not stored, and settles the same (R1).
     fn hold_to(&self) -> Option<Pos> {
+        if self.pulling.caught_up() {
+            return None;
+        }
         let last = self.tail.exposed().checked_sub(1).filter(|&last| last >= self.tail.acked())?;
-        if self.pulling.caught_up() { None } else { self.tail.get(last).map(|event| self.tail.place_of(event)) }
+        self.tail.get(last).map(|event| self.tail.place_of(event))
     }
 
     /// What is held is judged as soon as all of the backend's log is here.
@@ -147,8 +150,10 @@ impl Leader {
             },
             marks: self.marks(first_admission, admissions),
         };
-        let pending = txn.append.iter().find(|entry| entry.standing == Standing::Pending).map(|entry| entry.seq.pos);
-        txn.hold_to = self.hold_to().filter(|&to| pending.is_some_and(|first| first <= to));
+        txn.hold_to = self.hold_to().filter(|&to| {
+            let first = txn.append.iter().find(|entry| entry.standing == Standing::Pending);
+            first.is_some_and(|first| first.seq.pos <= to)
+        });
         debug_assert!(to.settled >= planned.settled);
         debug_assert!(to.durable >= planned.durable, "what is durable stays so (L4)");
         debug_assert!(admissions >= first_admission && decisions >= first_decision);

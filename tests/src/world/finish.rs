@@ -51,9 +51,10 @@ impl World {
 
     fn check_limits(&self, c: usize, status: &Status) -> Result<(), Violation> {
         let config = &self.clients[c].config;
-        // A limit lets one commit through on an empty queue, and withdrawn events that may be found again have been pending.
+        // A limit lets one commit of each session through on an empty queue, also of those that have been closed since; and withdrawn
+        // events that may be found again have been pending.
         let one = 60;
-        let sessions = self.clients[c].sessions.len().max(1);
+        let sessions = self.clients[c].sessions.len().max(self.swarm.sessions as usize).max(1);
         let over = [
             (status.pending_events, config.pending_events, "pending events"),
             (status.unpersisted_events, config.unpersisted_events, "unpersisted events"),
