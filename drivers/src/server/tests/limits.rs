@@ -45,7 +45,8 @@ fn messages_that_arrive_at_once_have_room_for_all_of_them_together() {
     let before = site.figure(no_room);
     let (status, text) = post(site.addr(), "a", &" ".repeat(900_000));
     assert!(status == 503 && text.contains("no room"), "{status} {text}");
-    assert_eq!(site.figure(no_room), before + 1.0);
+    // One of those above may be refused only now.
+    assert!(site.figure(no_room) > before);
     assert_eq!(site.client("a").push(&batch(1..=10)), success());
     // Who gets on gives back.
     hoarders.clear();
