@@ -33,8 +33,8 @@ pub struct Boot {
     pub failed: Vec<CommitId>,
     /// Quarantined commits whose certainty is `Unknown`, oldest first: the backend may still turn out to hold them.
     pub uncertain: Vec<Quarantined>,
-    /// Whether any entry of `pending` stands in the log without effect on the state: it is judged again once all of the backend's log is
-    /// here.
+    /// Whether any entry of `pending` is [held](crate::Txn::hold_to): it is judged again once all of the backend's log is here. What has no
+    /// effect for another reason, such as another schema, does not count.
     #[serde(default)]
     pub held: bool,
     /// Since when `pending` has been so, as far as it is known, in the driver's time: from the entry with this index on, no earlier than

@@ -84,7 +84,7 @@ impl Leader {
         debug_assert!(keep <= self.persisting.flights.len());
         self.persisting.flights.truncate(keep);
         self.tail.rolled_back(keep);
-        // What was held by a transaction that has not happened is in storage no more than that.
+        // If only these had moved anything, there is nothing that has to be written anew.
         self.persisting.judging &= self.tail.planned().beyond || self.persisting.flights.iter().any(|flight| flight.judges);
         debug_assert!(self.tail.views() == self.persisting.flights.len() + 1, "storage is seen as it will be");
     }

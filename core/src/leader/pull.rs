@@ -202,10 +202,6 @@ impl Leader {
     /// Merges contiguous events into the tail. Tells `false`, having done nothing, if they contradict an acknowledgement.
     fn take(&mut self, events: &[PulledEvent], out: &mut Outbox) -> bool {
         let Some(last) = events.last() else { return true };
-        if self.persisting.may_hold() {
-            // What was held is applied at its place, or skipped event by event there, as everywhere else (S4).
-            self.judge_anew();
-        }
         let first = self.tail.pending_first();
         let acked = self.tail.acked();
         let mut backend = AgainstBackend::new(&self.client, &self.tail, &self.uncertain);
@@ -222,6 +218,10 @@ impl Leader {
         debug_assert!(taken <= events.len() && taken <= self.tail.pending().len(), "each event is confirmed by one");
         if self.contradicts(acked, events.len(), taken, &moved) {
             return false;
+        }
+        if self.persisting.may_hold() {
+            // What was held is applied at its place, or skipped event by event there, as everywhere else (S4).
+            self.judge_anew();
         }
         self.pulling.anchor = Some(last.clone());
         self.pushing.upstream_moved();

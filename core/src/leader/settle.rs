@@ -156,6 +156,9 @@ impl Leader {
                 newest.insert(session, ids.ordinal);
             }
         }
+        if newest.is_empty() {
+            return;
+        }
         let mut overtaken = BTreeMap::new();
         let from = (self.tail.acked() - self.tail.pending_first()) as usize;
         for event in self.tail.pending().iter().skip(from).filter(|event| !event.own.event.client_only) {
