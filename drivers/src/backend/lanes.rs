@@ -98,7 +98,7 @@ impl EmbeddedPull {
         self.faults.credentials()?;
         let interrupted = || self.is_interrupted.load(Ordering::SeqCst);
         if interrupted() {
-            return Err(cut_short());
+            return Err(super::interrupted());
         }
         let running = self.stream.take().filter(|stream| !pull.fresh && stream.position() == pull.after);
         let cursor = running.unwrap_or_else(|| Cursor::after(pull.after));
@@ -114,7 +114,7 @@ impl EmbeddedPull {
             return Err(switched_off(false));
         }
         self.faults.credentials()?;
-        let Slice { mut page, head, .. } = slice?.ok_or_else(cut_short)?;
+        let Slice { mut page, head, .. } = slice?.ok_or_else(super::interrupted)?;
         self.faults.page(&mut page);
         if head < pull.after {
             let message = format!("its log ends at e{head}, and e{} was asked for", pull.after);
@@ -123,10 +123,6 @@ impl EmbeddedPull {
         self.stream = Some(cursor.behind(&page));
         Ok(page)
     }
-}
-
-fn cut_short() -> BackendFailure {
-    BackendFailure::Unreachable { message: "the pull was interrupted".into(), maybe_applied: false }
 }
 
 fn draft(client: &ClientId, own: &OwnEvent) -> Draft {

@@ -108,8 +108,8 @@ pub trait PullLane: Send {
     ///
     /// # Errors
     ///
-    /// No page was taken from the stream: the same pull can be tried again. An interrupted pull ends as
-    /// [`BackendFailure::Unreachable`] without `maybe_applied`.
+    /// No page was taken from the stream: the same pull can be tried again. An interrupted pull ends as [`interrupted`]: if it was the wrong
+    /// one, since the one before it had just ended by itself, it is asked for again, and nobody hears of it.
     fn pull(&mut self, pull: &Pull) -> Result<Page, BackendFailure>;
 
     /// Ends this lane's pulls from another thread.
@@ -120,6 +120,19 @@ pub trait PullLane: Send {
         false
     }
 }
+
+/// How a pull fails that was interrupted: [`BackendFailure::Unreachable`], without `maybe_applied`.
+#[must_use]
+pub fn interrupted() -> BackendFailure {
+    BackendFailure::Unreachable { message: INTERRUPTED.into(), maybe_applied: false }
+}
+
+/// Whether this is [`interrupted`].
+pub(crate) fn is_interruption(failure: &BackendFailure) -> bool {
+    matches!(failure, BackendFailure::Unreachable { message, maybe_applied: false } if **message == *INTERRUPTED)
+}
+
+const INTERRUPTED: &str = "the pull was interrupted";
 
 /// Ends a pull from another thread.
 #[derive(Clone)]

@@ -16,7 +16,9 @@ use super::push::guarded;
 use super::smol::{before, guarded_task};
 #[cfg(feature = "smol")]
 use crate::backend::AsyncPullLane;
-use crate::backend::{Interrupter, PullLane};
+#[cfg(feature = "smol")]
+use crate::backend::interrupted;
+use crate::backend::{Interrupter, PullLane, is_interruption};
 use crate::sync::{Condvar, Mutex, lock, wait_until};
 
 /// The pull that is wanted. There is never more than one.
@@ -107,10 +109,11 @@ impl PullLaneQueue {
         Poll::Pending
     }
 
-    /// Whether a pull has failed only by an interruption that was meant for the one before it.
-    fn was_spared(&self, id: EffectId, failed: bool) -> bool {
+    /// Whether a pull has failed only by an interruption that was meant for the one before it. Another failure is its own: the one before it
+    /// may have been ended by its interruption all the same.
+    fn was_spared(&self, id: EffectId, result: &Result<Page, BackendFailure>) -> bool {
         let mut state = lock(&self.state);
-        if !failed || state.closed || !state.interrupted {
+        if !result.as_ref().is_err_and(is_interruption) || state.closed || !state.interrupted {
             return false;
         }
         state.interrupted = false;
@@ -148,7 +151,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut lane: Box<dyn PullLane>) {
             Next::Order((id, pull)) => {
                 let mut ask = || guarded("pull", false, || lane.pull(&pull));
                 let mut result = ask();
-                while shared.pull.was_spared(id, result.is_err()) {
+                while shared.pull.was_spared(id, &result) {
                     result = ask();
                 }
                 credentials.heard(&result);
@@ -174,11 +177,7 @@ pub(crate) async fn run_task(shared: Arc<Shared>, mut lane: Box<dyn AsyncPullLan
             Next::Order((id, pull)) => {
                 let unwanted = |task: &mut Context<'_>| shared.pull.poll_unwanted(id, task.waker());
                 let pulled = guarded_task("pull", false, || lane.pull(&pull), unwanted).await;
-                let interrupted = || {
-                    let message = "the pull was interrupted".into();
-                    Err(BackendFailure::Unreachable { message, maybe_applied: false })
-                };
-                let result = pulled.unwrap_or_else(interrupted);
+                let result = pulled.unwrap_or_else(|| Err(interrupted()));
                 credentials.heard(&result);
                 shared.feed_and_say(answer(id, result));
             }

@@ -175,6 +175,10 @@ fn serve(shared: &Arc<Shared>, client: TcpStream) -> io::Result<()> {
         let mut state = shared.state();
         let id = state.next;
         state.next += 1;
+        if state.fault == Some(Fault::Refuse) {
+            // Set meanwhile: what cut all connections did not see this one.
+            connection.cut();
+        }
         state.connections.insert(id, connection.clone());
         id
     };

@@ -248,7 +248,7 @@ impl PullLane for SilentPull {
         let (interrupted, told) = &*self.interrupted;
         let mut interrupted = told.wait_while(interrupted.lock().unwrap(), |interrupted| !*interrupted).unwrap();
         *interrupted = false;
-        Err(BackendFailure::Unreachable { message: "interrupted".into(), maybe_applied: false })
+        Err(countersign::backend::interrupted())
     }
 
     fn interrupter(&self) -> Interrupter {

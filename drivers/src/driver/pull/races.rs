@@ -8,7 +8,7 @@ use countersign_core::{BackendFailure, BackendId, EffectId, Page, Pull};
 use shuttle::future::block_on;
 
 use super::{run, run_task};
-use crate::backend::{AsyncPullLane, Interrupter, LaneFuture, PullLane};
+use crate::backend::{AsyncPullLane, Interrupter, LaneFuture, PullLane, interrupted};
 use crate::driver::Shared;
 use crate::races::{check, schema, shared};
 use crate::sync::{Condvar, Mutex, lock, thread, wait_until};
@@ -26,10 +26,13 @@ struct Heard {
     ended: Vec<(u64, bool)>,
     /// How often the one that waits was begun.
     begun: u32,
+    /// How often the one that fails has failed.
+    failed: u32,
 }
 
 const SILENT: u64 = 1;
 const NEWS: u64 = 2;
+const FAILS: u64 = 3;
 
 fn page() -> Page {
     Page { events: Vec::new(), more: false, backend: BackendId::from("backend") }
@@ -44,16 +47,22 @@ impl PullLane for Silent {
         let (heard, news) = &*self.0;
         let mut heard = lock(heard);
         heard.begun += u32::from(pull.after == SILENT);
-        while pull.after == SILENT && !heard.interrupted && !heard.given {
+        // One that was there before ends the pull that it finds.
+        let too_late = std::mem::take(&mut heard.interrupted);
+        while pull.after == SILENT && !too_late && !heard.interrupted && !heard.given {
             heard = wait_until(news, heard, None);
         }
-        // An interruption ends one pull, whichever it finds.
-        let interrupted = std::mem::take(&mut heard.interrupted);
-        let has_page = pull.after != SILENT || heard.given;
-        heard.ended.push((pull.after, has_page && !interrupted));
+        // One that came meanwhile was meant for this one, however it ends.
+        heard.interrupted = false;
+        let has_page = !too_late && (pull.after != SILENT || heard.given);
+        heard.ended.push((pull.after, has_page));
         news.notify_all();
-        if interrupted {
-            return Err(BackendFailure::Unreachable { message: "interrupted".into(), maybe_applied: false });
+        if !has_page {
+            return Err(interrupted());
+        }
+        if pull.after == FAILS {
+            heard.failed += 1;
+            return Err(BackendFailure::Unreachable { message: "the line is dead".into(), maybe_applied: false });
         }
         Ok(page())
     }
@@ -128,6 +137,34 @@ fn a_pull_given_up_makes_room(as_task: bool) {
 #[test]
 fn a_pull_that_is_given_up_ends_and_the_next_one_is_spared() {
     check(|| a_pull_given_up_makes_room(false));
+}
+
+// Verifies: V1 (a dead line is told of at once: it is not asked again, though the one before was interrupted when it had just ended)
+#[test]
+fn a_failure_of_its_own_is_told_at_once() {
+    check(|| {
+        let shared = shared(schema());
+        let silent = Silent::default();
+        let pulls = start(&shared, &silent, false);
+        shared.pull.put(EffectId(1), pull(SILENT));
+        let gives = {
+            let silent = silent.clone();
+            thread::spawn(move || {
+                lock(&silent.0.0).given = true;
+                silent.0.1.notify_all();
+            })
+        };
+        shared.pull.abandon(EffectId(1));
+        shared.pull.put(EffectId(2), pull(FAILS));
+        let mut heard = lock(&silent.0.0);
+        while heard.failed == 0 {
+            heard = wait_until(&silent.0.1, heard, None);
+        }
+        drop(heard);
+        shared.pull.close();
+        [gives, pulls].into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(lock(&silent.0.0).failed, 1);
+    });
 }
 
 // Verifies: V1, D3

@@ -10,6 +10,7 @@ use super::super::protocol::{Cursor, Transport, pull_call};
 use super::net::{Net, Pulls, Woken};
 use super::request::{Body, Requests};
 use super::settings::{Credentials, Settings};
+use crate::backend::interrupted;
 
 pub(super) struct HttpPull<N: Net> {
     net: N,
@@ -48,7 +49,7 @@ impl<N: Net> Pulls for HttpPull<N> {
         loop {
             let wait = if self.cut_short { Duration::ZERO } else { self.settings.timeouts.poll };
             if self.net.sleep(asked + wait).await == Woken::Interrupted {
-                return Err(unreachable("the pull was interrupted", false));
+                return Err(interrupted());
             }
             let page = self.ask(pull).await?;
             if !page.events.is_empty() {

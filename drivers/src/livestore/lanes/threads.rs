@@ -11,11 +11,10 @@ use std::time::Instant;
 
 use countersign_core::{BackendFailure, Page, Pull, Push};
 
-use super::super::client::unreachable;
 use super::interrupt::Interrupt;
 use super::net::{Net, Pulls, Pushes, Woken};
 use super::socket::ThreadSocket;
-use crate::backend::{Interrupter, PullLane, PushLane};
+use crate::backend::{Interrupter, PullLane, PushLane, interrupted};
 
 /// Waits by blocking. What waits is ended by the interrupt.
 #[derive(Clone, Default)]
@@ -80,12 +79,11 @@ impl<L: Pushes> PushLane for Blocking<L> {
 
 impl<L: Pulls> PullLane for Blocking<L> {
     fn pull(&mut self, pull: &Pull) -> Result<Page, BackendFailure> {
-        let interrupted = || Err(unreachable("the pull was interrupted", false));
-        let result = if self.interrupt.is_raised() { interrupted() } else { at_once(self.lane.pull(pull)) };
+        let result = if self.interrupt.is_raised() { Err(interrupted()) } else { at_once(self.lane.pull(pull)) };
         let was_interrupted = self.interrupt.is_raised();
         // An interruption that came during this pull was meant for it, however it has ended.
         self.interrupt.clear();
-        if was_interrupted && result.is_err() { interrupted() } else { result }
+        if was_interrupted && result.is_err() { Err(interrupted()) } else { result }
     }
 
     fn interrupter(&self) -> Interrupter {

@@ -9,6 +9,7 @@ use super::link::{Heard, Link};
 use super::net::{Net, Pulls, Socket};
 use super::secrets::Secrets;
 use super::settings::{Credentials, Settings};
+use crate::backend::interrupted;
 
 pub(super) struct WsPull<N: Net> {
     net: N,
@@ -104,8 +105,4 @@ impl<S: Socket> Line<S> {
             }
         }
     }
-}
-
-fn interrupted() -> BackendFailure {
-    unreachable("the pull was interrupted", false)
 }

@@ -76,8 +76,7 @@ impl PullLane for AwaitedPull {
         let interruption = poll_fn(|context| {
             let mut state = interrupted.lock().unwrap();
             if std::mem::take(&mut state.raised) {
-                let message = "interrupted".into();
-                return Poll::Ready(Err(BackendFailure::Unreachable { message, maybe_applied: false }));
+                return Poll::Ready(Err(crate::backend::interrupted()));
             }
             state.task = Some(context.waker().clone());
             Poll::Pending
