@@ -108,7 +108,7 @@ impl Leader {
             policy: Policy::default(),
             backend: heads.backend,
             admitted: BTreeMap::new(),
-            partly: boot.partly_confirmed.into_iter().map(|(commit, at)| (commit, at.into())).collect(),
+            partly: BTreeMap::new(),
             failed: boot.failed.into_iter().collect(),
             uncertain: boot.uncertain.into_iter().filter(may_be_found).collect(),
             withdrawals: BTreeMap::new(),
@@ -125,6 +125,9 @@ impl Leader {
             tail: Tail::new(false, &Heads::default(), Pos::ROOT),
         };
         let last_synced = closing_events(&boot.pending);
+        // Where only client-only events are left of a commit, behind what others wait for, the backend has all that it is to have of it.
+        let is_open = |(commit, _): &(CommitId, Vec<u64>)| last_synced.contains_key(commit);
+        leader.partly = boot.partly_confirmed.into_iter().filter(is_open).map(|(commit, at)| (commit, at.into())).collect();
         for entry in &boot.pending {
             let Origin::Own { id, commit, last, rebases, ref guard } = entry.origin else {
                 return Err(BootError::ForeignPending { at: entry.seq.pos });

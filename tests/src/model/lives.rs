@@ -56,6 +56,30 @@ impl Model {
         Ok(())
     }
 
+    /// The file of a client, whose process has ended, is an older copy: what had happened since is not known there any more.
+    pub(crate) fn set_back(&mut self, c: usize, client: &Client, backend: &Backend) -> Result<(), Violation> {
+        let mut failed = Vec::new();
+        for commit in self.commits.values_mut().filter(|commit| commit.client == c && !commit.lost) {
+            let is_there = commit.events.iter().all(|own| client.disk.holds(&own.id)) && !commit.events.is_empty();
+            let decided = client.disk.marks.get(&commit.id.session).is_some_and(|&through| through >= commit.id.ordinal);
+            if !is_there && !decided {
+                commit.lost = true;
+                continue;
+            }
+            commit.set_back = true;
+            if !matches!(commit.leader, Stage::Err(_)) {
+                commit.leader = Stage::Ok(Vec::new());
+            }
+            commit.backend = found(commit, client);
+            match &commit.backend {
+                Stage::Err(error) => failed.push((commit.id, error.clone())),
+                // What had been given up since waits again.
+                _ => self.never.retain(|id| commit.events.iter().all(|own| own.id != *id)),
+            }
+        }
+        failed.into_iter().try_for_each(|(id, error)| self.certain(id, &error, client, backend))
+    }
+
     /// A process ends after everything was stored.
     pub(crate) fn closed(&self, c: usize, client: &Client) -> Result<(), Violation> {
         let open = |commit: &&Commit| commit.client == c && !commit.lost && commit.leader == Stage::Open;

@@ -39,6 +39,8 @@ pub(crate) struct Commit {
     histories: Option<usize>,
     /// The process died before the commit was stored.
     lost: bool,
+    /// Its client's file was replaced by an older copy that has it.
+    set_back: bool,
     withdrawn: bool,
 }
 
@@ -93,6 +95,7 @@ impl Model {
             resumed: false,
             histories: None,
             lost: false,
+            set_back: false,
             withdrawn: false,
         };
         self.commits.insert(prepared.id, commit);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use countersign_core::{BackendFailure, BackendId, Event, EventId, OwnEvent, Page, PulledEvent, Push, SessionId, WireIds};
+use countersign_core::{
+    BackendFailure, BackendId, CommitId, Event, EventId, OwnEvent, Page, PulledEvent, Push, SessionId, WireIds,
+};
 
 use super::state::{FORBIDDEN, STICKY, STUCK};
 
@@ -52,6 +54,12 @@ impl Backend {
 
     pub(crate) fn live(&self) -> &Incarnation {
         &self.incarnations[self.incarnations.len() - 1]
+    }
+
+    /// Whether a later commit of the same session has been accepted, in any of the histories.
+    pub(crate) fn has_overtaken(&self, commit: CommitId) -> bool {
+        let later = |held: &Held| held.own.id.session == commit.session && held.own.commit > commit.ordinal;
+        self.incarnations.iter().any(|incarnation| incarnation.log.iter().any(later))
     }
 
     pub(crate) fn head(&self) -> u64 {

@@ -114,10 +114,7 @@ impl Choices {
             Source::Seed { state, left, bytes } => {
                 if *bytes == 0 {
                     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                    let mut z = *state;
-                    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                    (*left, *bytes) = (z ^ (z >> 31), 8);
+                    (*left, *bytes) = (mixed(*state), 8);
                 }
                 *bytes -= 1;
                 let byte = (*left & 0xff) as u8;
@@ -173,6 +170,20 @@ impl Choices {
         self.choose(draw).min(max)
     }
 
+    /// A number below `n` that takes nothing of the stream: the worlds in which it comes to nothing stay as they were before it was asked.
+    pub fn beside(&mut self, n: u64) -> u64 {
+        let chosen = self.choose(|choices| choices.draw_beside());
+        if n == 0 { 0 } else { chosen % n }
+    }
+
+    fn draw_beside(&self) -> u64 {
+        match &self.source {
+            Source::Trace { .. } | Source::Chances { .. } => 0,
+            Source::Bytes { bytes, .. } => bytes.last().copied().map_or(0, u64::from),
+            Source::Seed { state, .. } => mixed(*state ^ 0xa076_1d64_78bd_642f) >> 20,
+        }
+    }
+
     fn draw_below(&mut self, n: u64) -> u64 {
         let bytes = match n {
             0 | 1 => return 0,
@@ -190,4 +201,10 @@ impl Choices {
         }
         per_mille > 0 && self.number(2) >= 65_536_u64.saturating_sub(per_mille * 65_536 / 1_000)
     }
+}
+
+fn mixed(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

@@ -132,6 +132,8 @@ pub(crate) struct Client {
     /// Counts the processes; answers for an earlier one go nowhere.
     pub(crate) life: u32,
     pub(crate) disk: Disk,
+    /// What the file was when somebody copied it.
+    pub(crate) copy: Option<Box<Disk>>,
     pub(crate) disk_full: bool,
     pub(crate) sessions: BTreeMap<SessionId, Local>,
     pub(crate) storage: VecDeque<(EffectId, Job)>,
@@ -169,6 +171,7 @@ impl Client {
             process: None,
             life: 0,
             disk: Disk::default(),
+            copy: None,
             disk_full: false,
             sessions: BTreeMap::new(),
             storage: VecDeque::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation, by name.
-pub const MARKS: [&str; 102] = [
+pub const MARKS: [&str; 103] = [
     "rebase during an in-flight push",
     "reply lost, then confirmed by a pull",
     "crash between commit and answer",
@@ -100,6 +100,7 @@ pub const MARKS: [&str; 102] = [
     "a session dies",
     "a session dies with a commit that is not stored",
     "another client's event",
+    "a file is an older copy",
     "for ever: a dead session",
     "for ever: no network",
     "for ever: nothing arrives",

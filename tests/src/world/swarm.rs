@@ -83,6 +83,8 @@ pub(crate) struct Swarm {
     pub(crate) dies: u64,
     /// A client that is not in this world has events accepted.
     pub(crate) others: u64,
+    /// Somebody copies a client's file, and puts the copy in the place of the file later on.
+    pub(crate) older_copy: u64,
     /// What the first client suffers from for as long as it takes, when other faults have stopped.
     pub(crate) lasting: Lasting,
     pub(crate) config: Config,
@@ -186,10 +188,14 @@ impl Swarm {
             clock_back: 0,
             dies: 0,
             others: 0,
+            older_copy: 0,
             lasting: Lasting::Nothing,
             config: Config::default(),
         };
         swarm.rest(c, calm);
+        let older_copy = c.beside(400);
+        // Without identities nothing shows that an event had been taken out.
+        swarm.older_copy = if swarm.keeps_ids && older_copy <= 50 { older_copy } else { 0 };
         swarm
     }
 
@@ -284,6 +290,7 @@ impl Swarm {
             clock_back: 0,
             dies: 0,
             others: 0,
+            older_copy: 0,
             ..self.clone()
         }
     }

@@ -26,6 +26,9 @@ impl World {
         if self.choices.chance(swarm.close) {
             return self.close(c);
         }
+        if self.choices.chance(swarm.older_copy) {
+            return self.copy_file(c);
+        }
         if self.choices.chance(swarm.offline) && self.clients[c].link {
             self.clients[c].link = false;
             let after = self.choices.between(1_000, 90_000_000);
@@ -423,6 +426,23 @@ impl World {
         let after = 1_000 + self.choices.below(3_000_000);
         self.schedule(after, Event::Boot(c));
         Ok(())
+    }
+
+    /// Somebody copies a client's file; or kills the client, and puts the copy in the place of its file.
+    fn copy_file(&mut self, c: usize) -> Result<(), Violation> {
+        let name = self.clients[c].name.clone();
+        let Some(copy) = self.clients[c].copy.take() else {
+            self.transcript.line(self.now, &name, || "the file is copied".into());
+            self.clients[c].copy = Some(Box::new(self.clients[c].disk.clone()));
+            return Ok(());
+        };
+        self.crash(c)?;
+        let number = copy.number;
+        self.transcript.line(self.now, &name, || format!("the file is the copy of it that ends at txn {number}"));
+        self.clients[c].disk = *copy;
+        self.clients[c].disk.unsettled = None;
+        self.reach.mark("a file is an older copy");
+        self.model.set_back(c, &self.clients[c], &self.backend)
     }
 
     pub(crate) fn close(&mut self, c: usize) -> Result<(), Violation> {
