@@ -198,3 +198,24 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+
+    // Verifies: V5 (what is counted against limits is no less than what is kept and sent)
+    #[test]
+    fn an_event_is_counted_with_its_name_escaped_and_its_guard() {
+        let event = |name: &str| Arc::new(Event { name: name.into(), args: "{}".into(), client_only: false });
+        // JSON writes a control character as six.
+        assert!(event(&"\u{1}".repeat(1_000)).encoded_bytes() > 6_000);
+        let guard = Guard { name: "v1.Free".into(), args: "{\"seat\":1}".into() };
+        assert_eq!(guard.bytes(), guard.name.len() + guard.args.len());
+        let bytes = |guard| {
+            let id = EventId { session: SessionId([1; 16]), ordinal: 1 };
+            OwnEvent { id, commit: 1, last: true, guard, event: event("v1.Taken") }.held_bytes()
+        };
+        assert_eq!(bytes(Some(Arc::new(guard))), bytes(None) + 17);
+    }
+}

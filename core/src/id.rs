@@ -141,6 +141,7 @@ impl Hash for EffectId {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
+    use alloc::vec::Vec;
 
     use super::*;
 
@@ -150,6 +151,26 @@ mod tests {
             let commit = CommitId { session: SessionId(bytes), ordinal: 17 };
             assert_eq!(commit.to_string().parse(), Ok(commit));
         }
+    }
+
+    // Verifies: D1 (machines that differ in the order that they wait for have different hashes)
+    #[test]
+    fn the_name_of_an_order_is_hashed_as_a_signed_number() {
+        struct Signed(Vec<i64>);
+        impl Hasher for Signed {
+            fn write(&mut self, bytes: &[u8]) {
+                panic!("not a signed number: {bytes:?}");
+            }
+            fn write_i64(&mut self, number: i64) {
+                self.0.push(number);
+            }
+            fn finish(&self) -> u64 {
+                0
+            }
+        }
+        let mut hasher = Signed(Vec::new());
+        EffectId(7).hash(&mut hasher);
+        assert_eq!(hasher.0, [7]);
     }
 
     #[test]
