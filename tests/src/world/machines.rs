@@ -1,6 +1,6 @@
 //! What goes into the machines of a world, and what comes out of them.
 
-use countersign_core::{Effect, EffectId, Input, Output, Reason, StuckPolicy, Time};
+use countersign_core::{Effect, EffectId, Input, Notice, Output, Reason, StuckPolicy, Time};
 
 use super::client::{Client, Process, PullLane};
 use super::{Event, Violation, World, transcript, variants};
@@ -65,6 +65,19 @@ impl World {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    fn noticed(&mut self, c: usize, notice: &Notice) {
+        if let Some(mark) = variants::notice(notice) {
+            self.reach.mark(mark);
+        }
+        self.clients[c].heard.shaken |= matches!(notice, Notice::BackendIdMismatch { .. });
+        if let Notice::BackendIdMismatch { expected, received } = notice
+            && *expected != *received
+            && !received.starts_with('b')
+        {
+            self.reach.mark("truncation noticed");
         }
     }
 

@@ -15,6 +15,7 @@ mod lanes;
 mod lasting;
 mod machines;
 mod network;
+mod processes;
 mod reach;
 mod soak;
 pub(crate) mod state;
