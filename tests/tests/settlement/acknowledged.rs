@@ -272,3 +272,31 @@ fn a_file_that_was_set_back_behind_a_withdrawal() {
     assert_eq!((s.quarantine(), s.backend_log()), (vec!["A".to_owned()], vec!["B".to_owned(), "C".to_owned()]));
     insta::assert_snapshot!(s.end());
 }
+
+// Verifies: R8, L3, V1 (of whom the backend has everything that it is to have, nothing is waited for)
+#[test]
+fn what_is_left_of_a_commit_of_which_the_backend_has_everything() {
+    let mut s = Script::ready(
+        "A of S1 is withdrawn, and B u of S2 is confirmed. An older copy of the file has A before them: B is found at the backend, and u\n\
+         stays behind A, also over a crash. Nothing of B u is waited for.",
+    );
+    s.open(2);
+    let a = s.commit(1, "A");
+    let b = s.commit(2, "B u");
+    s.store_all();
+    s.push_unsent();
+    let before = s.last_txn();
+    s.withdraw(a);
+    s.store_all();
+    s.until_pushed();
+    s.push();
+    s.older_copy(before);
+    s.page();
+    s.store();
+    assert_eq!((s.positions(b), s.log()), (vec![1], vec!["B@e1".to_owned(), "A@e2r1".to_owned(), "u@e2.1r1".to_owned()]));
+    s.crash();
+    assert!(s.waiting(b).is_none());
+    s.run_awake();
+    assert_eq!((s.positions(a), s.positions(b)), (vec![2], vec![1]));
+    insta::assert_snapshot!(s.end());
+}
