@@ -379,8 +379,7 @@ impl Leader {
             (commit, |certainty| SyncError::InvalidPush { cause, certainty, events: Whereabouts::Quarantine })
         };
         self.withdraw_all(commits.into_iter().map(gone).collect());
-        let waiting = self.tail.pending().iter().skip((self.tail.acked() - self.tail.pending_first()) as usize);
-        debug_assert!(waiting.count() == 0, "what is left is what had been acknowledged (L4)");
+        debug_assert!(self.waiting_commits().is_empty(), "what is left is what had been acknowledged (L4)");
         // What this client's sessions have in the new log already is from before: none of it is what waits now.
         let heads = Heads { generation: self.tail.generation, own_after: GLOBAL_MAX, ..Heads::default() };
         self.tail = Tail::new(config.backend, &heads, Pos::ROOT);

@@ -90,18 +90,16 @@ impl Leader {
         let mut events = page.events;
         if outstanding.fresh
             && let Some(anchor) = &self.pulling.anchor
+            && events.first().is_none_or(|first| !is_anchor(anchor, first))
+            && !self.has(Mutant::NoAnchor)
         {
-            if events.first().is_none_or(|first| !is_anchor(anchor, first)) && !self.has(Mutant::NoAnchor) {
-                let message = alloc::format!("it no longer holds e{} as it had confirmed it", anchor.seq);
-                self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
-                return true;
-            }
-            if !events.is_empty() {
-                events.remove(0);
-            }
+            let message = alloc::format!("it no longer holds e{} as it had confirmed it", anchor.seq);
+            self.stop_syncing(config, BackendFailure::Truncated { message: message.into() }, out);
+            return true;
         }
         self.pulling.more = page.more;
         debug_assert!(self.backend.is_some(), "it is known whose events these are (L8)");
+        // The anchor is among what is known.
         let gap = contiguous(&mut events, self.tail.upstream());
         if gap && outstanding.fresh && events.is_empty() {
             self.log_broken(config, out);

@@ -273,6 +273,29 @@ fn a_file_that_was_set_back_behind_a_withdrawal() {
     insta::assert_snapshot!(s.end());
 }
 
+// Verifies: L4, R8 (what was overtaken is found also when others of its session were confirmed just before)
+#[test]
+fn what_was_overtaken_is_withdrawn_behind_what_is_confirmed_in_place() {
+    let mut s = Script::ready("As before, and P before A has been confirmed: it comes back in a page of its own.");
+    let [p, a, b] = ["P", "A", "B"].map(|name| s.commit(1, name));
+    s.store_all();
+    let before = s.last_txn();
+    s.push();
+    s.until_pushed();
+    s.push_unsent();
+    s.withdraw(a);
+    s.store_all();
+    s.until_pushed();
+    s.push();
+    s.older_copy(before);
+    s.page_up_to(1);
+    s.page_up_to(1);
+    s.run();
+    assert!(matches!(s.failed(a), SyncError::Withdrawn { cause: Some(_), .. }));
+    assert_eq!((s.positions(p), s.positions(b), s.quarantine()), (vec![1], vec![2], vec!["A".to_owned()]));
+    assert_eq!(s.backend_log(), ["P", "B"]);
+}
+
 // Verifies: R8, L3, V1 (of whom the backend has everything that it is to have, nothing is waited for)
 #[test]
 fn what_is_left_of_a_commit_of_which_the_backend_has_everything() {

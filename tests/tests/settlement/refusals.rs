@@ -296,6 +296,24 @@ fn a_stuck_commit_that_turns_out_to_be_taken() {
     insta::assert_snapshot!(s.end());
 }
 
+// Verifies: R6, L6 (a policy gives up nothing that is on its way to the backend)
+#[test]
+fn a_stuck_commit_that_is_pushed_again_is_not_withdrawn_before_the_answer() {
+    let config = Config { stuck: StuckPolicy::WithdrawAfter(Duration::from_secs(60)), ..Config::default() };
+    let mut s = Script::ready_with(
+        config,
+        "C is stuck and is being tried again when its 60 s are over: the answer is waited for, and it is that the backend takes it.",
+    );
+    let [_, _, c, _, _] = stuck(&mut s);
+    s.until_pushed();
+    s.wait(61);
+    assert!(s.backend(c).is_none() && s.quarantine().is_empty());
+    s.push();
+    s.run();
+    assert_eq!((s.positions(c), s.backend_log().len()), (vec![3], 5));
+    insta::assert_snapshot!(s.end());
+}
+
 // Verifies: R1, R6
 #[test]
 fn a_withdrawal_that_waits_outlives_its_session() {
