@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use countersign_core::{BackendFailure, Config, Input, OfflinePolicy, Reason, Stage, SyncError, SyncState, Waiting, Why};
+use countersign_core::{
+    BackendFailure, Certainty, Config, Input, OfflinePolicy, Reason, Stage, SyncError, SyncState, Waiting, Why,
+};
 use tests::script::{Script, session};
 
 fn waits(s: &Script, commit: countersign_core::CommitId) -> Waiting {
@@ -73,6 +75,30 @@ fn a_late_reply_does_not_end_an_outage_that_the_driver_knows_of() {
     s.tell(Input::Online);
     s.run();
     assert_eq!(s.backend_log(), ["A", "B"]);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: R1, R2 (who is behind another commit of the session is told so once the backend has him, and not while he is being pushed)
+#[test]
+fn a_commit_that_is_accepted_waits_for_the_one_before_it() {
+    let mut s = Script::ready(
+        "A and B were pushed, and the reply was lost; A is withdrawn, and while that is being stored both come back: B has only to wait\n\
+         for what becomes of A.",
+    );
+    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
+    s.store();
+    s.push_unsent();
+    s.store_all();
+    s.until_pushed();
+    assert_eq!(s.pushed(), Some(vec!["A".to_owned(), "B".to_owned()]));
+    assert_eq!([a, b].map(|commit| waits(&s, commit).why), [Why::Pushing, Why::Pushing]);
+    s.push_reply_lost();
+    s.withdraw(a);
+    s.page();
+    assert_eq!(waits(&s, b).why, Why::Fenced { behind: a, message: None });
+    s.run();
+    assert!(matches!(s.failed(a), SyncError::Withdrawn { certainty: Certainty::Unknown, .. }));
+    assert_eq!((s.positions(b), s.backend_log().len()), (vec![2], 2));
     insta::assert_snapshot!(s.end());
 }
 

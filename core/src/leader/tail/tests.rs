@@ -74,6 +74,19 @@ fn what_is_confirmed_where_it_stands_is_not_written_again() {
     assert!(tail.in_place());
 }
 
+// Verifies: R4, R8 (of an event that was not sent, no echo can be)
+#[test]
+fn what_is_not_handed_to_the_network_can_not_have_come_back() {
+    let mut tail = tail("A B C");
+    store(&mut tail);
+    let sent = |tail: &Tail| tail.pending().iter().map(|event| tail.may_be_sent(event)).collect::<Vec<_>>();
+    assert_eq!(sent(&tail), [false, false, false]);
+    tail.set_exposed(2);
+    assert_eq!(sent(&tail), [true, true, false]);
+    tail.confirm_first();
+    assert_eq!(sent(&tail), [true, false], "counted from what is pending");
+}
+
 // Verifies: L1, L2
 #[test]
 fn a_rebase_undoes_and_writes_everything_pending() {
