@@ -131,3 +131,43 @@ impl AgainstBackend<'_> {
         self.uncertain.iter().any(|quarantined| quarantined.commit.session == session)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::event::{Event, WireIds};
+    use crate::txn::Heads;
+
+    const SESSION: SessionId = SessionId([1; 16]);
+    const IDS: WireIds = WireIds { ordinal: 1, commit: 1, last: true };
+
+    fn pulled(client: &ClientId, seq: u64, ids: Option<WireIds>) -> PulledEvent {
+        let event = Arc::new(Event { name: "A".into(), args: "null".into(), client_only: false });
+        PulledEvent { seq, parent: seq - 1, client: client.clone(), session: SESSION.to_string().into(), ids, event }
+    }
+
+    // Verifies: R8, L4 (who wrote an event is told by client and session, also next to one of the same session)
+    #[test]
+    fn what_another_client_wrote_is_not_ours_however_its_session_is_called() {
+        let (me, other): (ClientId, ClientId) = ("me".into(), "other".into());
+        let tail = Tail::new(true, &Heads::default(), Pos::ROOT);
+        let uncertain = VecDeque::new();
+        for ids in [Some(IDS), None] {
+            let (ours, theirs) = (pulled(&me, 1, ids), pulled(&other, 1, ids));
+            let mut backend = AgainstBackend::new(&me, &tail, &uncertain);
+            assert_eq!([&ours, &theirs, &ours].map(|event| backend.session(event)), [Some(SESSION), None, Some(SESSION)]);
+            assert_eq!((own_session(&me, 0, &ours), own_session(&me, 0, &theirs)), (Some(SESSION), None));
+        }
+    }
+
+    // Verifies: L8 (what the backend held when the store began with it is nothing that waits, unless its identity says so)
+    #[test]
+    fn without_identities_only_what_came_after_the_beginning_can_be_ours() {
+        let me: ClientId = "me".into();
+        assert_eq!(own_session(&me, 3, &pulled(&me, 3, None)), None);
+        assert_eq!(own_session(&me, 3, &pulled(&me, 4, None)), Some(SESSION));
+        assert_eq!(own_session(&me, 3, &pulled(&me, 3, Some(IDS))), Some(SESSION));
+    }
+}
