@@ -81,3 +81,29 @@ impl Leader {
         storage.chain(self.pushing.in_flight_id()).chain(self.pulling.outstanding_id())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::Boot;
+    use crate::config::Config;
+    use crate::node::Node;
+
+    // Verifies: R1, V5 (what is to be withdrawn is remembered no longer than there is something to withdraw)
+    #[test]
+    fn a_withdrawal_of_nothing_is_seen_once_it_has_been_looked_at() {
+        let config = Config::default();
+        let mut leader = Node::new(config.clone(), Boot::of_new_file("me".into()), 1).unwrap().leader;
+        let session = SessionId([1; 16]);
+        leader.session_opened(session);
+        leader.ask_to_withdraw(CommitId { session, ordinal: 1 }, true);
+        leader.apply_policies(&config);
+        assert_eq!(leader.check(), Ok(()), "the commit is on its way here");
+        leader.admitted.clear();
+        assert_eq!(leader.check(), Err("a commit that is to be withdrawn is pending, or on its way here"));
+        leader.look_at_withdrawals();
+        assert_eq!(leader.check(), Ok(()), "it is going to be looked at");
+        leader.apply_policies(&config);
+        assert!(leader.withdrawals.is_empty());
+    }
+}

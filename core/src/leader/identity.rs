@@ -90,13 +90,14 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
         debug_assert!(index >= from, "what was confirmed in place is passed");
         let candidate = pending.get(index)?;
         let is_it = match incoming.ids {
-            // By its identity it is a later one: that those before it were withdrawn has been lost, with a file that was set back.
-            Some(ids) if ids.ordinal > candidate.own.id.ordinal => {
+            // By its identity. If it is a later one, those before it were withdrawn, and that has been lost with a file that was set back.
+            Some(ids) if ids.ordinal >= candidate.own.id.ordinal => {
                 let is_it = |event: &Pending| is_own(event) && event.own.id.ordinal == ids.ordinal;
                 index += pending.range(index..).position(is_it)?;
                 true
             }
-            Some(_) => is_same(&candidate.own, session, incoming),
+            // An earlier one is in the queue no more.
+            Some(_) => false,
             None => {
                 self.can_have_come_back(candidate, incoming)
                     && (is_same(&candidate.own, session, incoming) || self.has_other_bytes(candidate, index, session, incoming))
@@ -129,5 +130,45 @@ impl AgainstBackend<'_> {
 
     fn may_be_quarantined(&self, session: SessionId) -> bool {
         self.uncertain.iter().any(|quarantined| quarantined.commit.session == session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::event::{Event, WireIds};
+    use crate::txn::Heads;
+
+    const SESSION: SessionId = SessionId([1; 16]);
+    const IDS: WireIds = WireIds { ordinal: 1, commit: 1, last: true };
+
+    fn pulled(client: &ClientId, seq: u64, ids: Option<WireIds>) -> PulledEvent {
+        let event = Arc::new(Event { name: "A".into(), args: "null".into(), client_only: false });
+        PulledEvent { seq, parent: seq - 1, client: client.clone(), session: SESSION.to_string().into(), ids, event }
+    }
+
+    // Verifies: R8, L4 (who wrote an event is told by client and session, also next to one of the same session)
+    #[test]
+    fn what_another_client_wrote_is_not_ours_however_its_session_is_called() {
+        let (me, other): (ClientId, ClientId) = ("me".into(), "other".into());
+        let tail = Tail::new(true, &Heads::default(), Pos::ROOT);
+        let uncertain = VecDeque::new();
+        for ids in [Some(IDS), None] {
+            let (ours, theirs) = (pulled(&me, 1, ids), pulled(&other, 1, ids));
+            let mut backend = AgainstBackend::new(&me, &tail, &uncertain);
+            assert_eq!([&ours, &theirs, &ours].map(|event| backend.session(event)), [Some(SESSION), None, Some(SESSION)]);
+            assert_eq!((own_session(&me, 0, &ours), own_session(&me, 0, &theirs)), (Some(SESSION), None));
+        }
+    }
+
+    // Verifies: L8 (what the backend held when the store began with it is nothing that waits, unless its identity says so)
+    #[test]
+    fn without_identities_only_what_came_after_the_beginning_can_be_ours() {
+        let me: ClientId = "me".into();
+        assert_eq!(own_session(&me, 3, &pulled(&me, 3, None)), None);
+        assert_eq!(own_session(&me, 3, &pulled(&me, 4, None)), Some(SESSION));
+        assert_eq!(own_session(&me, 3, &pulled(&me, 3, Some(IDS))), Some(SESSION));
     }
 }

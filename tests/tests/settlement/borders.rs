@@ -44,6 +44,58 @@ fn other_bytes_of_a_session_that_has_something_in_quarantine() {
     insta::assert_snapshot!(s.end());
 }
 
+// Verifies: R4, R8, L4 (each event that comes back is one of those that were sent, in their order)
+#[test]
+fn events_with_other_bytes_come_back_behind_others_without_identities() {
+    let mut s = Script::ready(
+        "A and B were taken behind X, with their bytes changed, and a loss of power takes that off the disk: Z comes back where it\n\
+         stands, then A and B, each at its new place. Nothing is pushed twice.",
+    );
+    s.strip_ids();
+    let z = s.commit(1, "Z");
+    s.store();
+    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
+    s.store_all();
+    let before = s.last_txn();
+    s.push();
+    s.others("X");
+    s.push();
+    s.page();
+    s.store_all();
+    s.until_pushed();
+    assert_eq!(s.pushed(), Some(vec!["A".to_owned(), "B".to_owned()]));
+    s.push_reply_lost();
+    s.rewrite_in_backend("A", "7");
+    s.rewrite_in_backend("B", "8");
+    s.power_loss(before);
+    assert_eq!(s.log(), ["Z@e1", "A@e2", "B@e3"]);
+    s.page_up_to(1);
+    s.page();
+    s.run_awake();
+    assert_eq!([z, a, b].map(|commit| s.positions(commit)), [[1], [3], [4]]);
+    assert_eq!((s.log().len(), s.backend_log().len()), (4, 4));
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: V5
+#[test]
+fn a_transaction_is_no_larger_for_what_was_pulled() {
+    let config = Config { txn_events: 2, ..Config::default() };
+    let mut s = Script::ready_with(
+        config,
+        "Y comes while Z is being stored. Of A, B and C, made meanwhile, two fit the next transaction.",
+    );
+    s.commit(1, "Z");
+    let [a, b, c] = ["A", "B", "C"].map(|name| s.commit(1, name));
+    s.others("Y");
+    s.page();
+    s.store();
+    s.store();
+    assert!(s.persisted(a) && s.persisted(b) && s.leader(c).is_none());
+    s.run();
+    assert_eq!(s.positions(c), [5]);
+}
+
 // Verifies: V5
 #[test]
 fn a_transaction_is_full_with_as_many_events_as_it_may_have() {

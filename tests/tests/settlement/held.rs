@@ -1,7 +1,7 @@
 //! What the backend may have, after a crash, and can't be applied where it stands for now: it is held, and judged once all of the
 //! backend's log is here.
 
-use countersign_core::{BackendFailure, Certainty, Config, Input, Reason, SyncError};
+use countersign_core::{BackendFailure, Certainty, CommitId, Config, Input, Reason, StorageClass, SyncError};
 use tests::script::Script;
 
 // Verifies: R1, R4, S1 (rule 2 of receipts: after a crash it settles the same)
@@ -129,13 +129,9 @@ fn a_client_only_commit_behind_what_is_held() {
     insta::assert_snapshot!(s.end());
 }
 
-// Verifies: L5, R6, V1
-#[test]
-fn what_is_held_is_not_pushed_ahead_of_the_disk() {
-    let mut s = Script::ready(
-        "B builds on A, which is withdrawn with its fate unknown: B is held. Pushes go ahead of a slow disk, but not with B before\n\
-         that is judged: it goes into quarantine.",
-    );
+/// B builds on A, which is withdrawn with its fate unknown: B is held. Pushes go ahead of the disk.
+fn held_while_pushes_go_ahead(about: &str) -> (Script, CommitId) {
+    let mut s = Script::ready(about);
     s.needs("B", "A");
     let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
     s.store_all();
@@ -160,11 +156,64 @@ fn what_is_held_is_not_pushed_ahead_of_the_disk() {
     s.wait(60);
     assert!(s.backend(b).is_none() && s.skipped().len() == 1, "B is held");
     assert!(s.pushed().is_none());
+    (s, b)
+}
+
+fn went_into_quarantine(s: &Script, b: CommitId) {
+    assert!(matches!(s.failed(b), SyncError::Materialise { .. }));
+    assert_eq!((s.quarantine(), s.backend_log().contains(&"B".to_owned())), (vec!["A".to_owned(), "B".to_owned()], false));
+}
+
+// Verifies: L5, R6, V1
+#[test]
+fn what_is_held_is_not_pushed_ahead_of_the_disk() {
+    let (mut s, b) = held_while_pushes_go_ahead(
+        "B builds on A, which is withdrawn with its fate unknown: B is held. Pushes go ahead of a slow disk, but not with B before\n\
+         that is judged: it goes into quarantine.",
+    );
     s.page();
     assert!(s.pushed().is_none(), "what is held has not been judged");
     s.run_awake();
-    assert!(matches!(s.failed(b), SyncError::Materialise { .. }));
-    assert_eq!((s.quarantine(), s.backend_log().contains(&"B".to_owned())), (vec!["A".to_owned(), "B".to_owned()], false));
+    went_into_quarantine(&s, b);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: L5, R5, R6
+#[test]
+fn what_is_to_be_judged_is_not_pushed_while_the_disk_is_full() {
+    let (mut s, b) = held_while_pushes_go_ahead(
+        "B is held. All of the backend's log is here, and the transaction that is to judge B meets a full disk: B is not sent before\n\
+         another one has judged it.",
+    );
+    s.page();
+    s.store_fails(StorageClass::Full);
+    assert!(s.pushed().is_none(), "it has not been judged");
+    s.run_awake();
+    went_into_quarantine(&s, b);
+    insta::assert_snapshot!(s.end());
+}
+
+// Verifies: S4, R6, L5
+#[test]
+fn what_is_held_is_judged_though_nobody_says_any_more_that_it_is() {
+    let mut s = Script::ready(
+        "B builds on A, which is withdrawn with its fate unknown. The outcome of the transaction that holds B is unknown. Asked again,\n\
+         storage does not say a second time what it has skipped: B is judged all the same, and never sent.",
+    );
+    s.needs("B", "A");
+    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
+    s.store_all();
+    s.push_unsent();
+    s.until_pushed();
+    assert_eq!(s.pushed(), Some(vec!["A".to_owned(), "B".to_owned()]));
+    s.push_lost();
+    s.withdraw(a);
+    s.store_unknown(true);
+    assert_eq!(s.wake(), Reason::StorageRetry);
+    s.store();
+    assert_eq!(s.skipped(), ["e1 (no such row)"], "B is held");
+    s.run_awake();
+    went_into_quarantine(&s, b);
     insta::assert_snapshot!(s.end());
 }
 

@@ -40,6 +40,19 @@ fn the_age_of_what_waits_for_the_backend() {
     insta::assert_snapshot!(s.end());
 }
 
+// Verifies: V5 (how long ago something waited does not count once the backend has it)
+#[test]
+fn what_no_longer_waits_has_no_age() {
+    let config = Config { pending_age: Some(std::time::Duration::from_secs(60)), ..Config::default() };
+    let mut s = Script::ready_with(config, "A is confirmed. A minute later nothing waits for the backend, and B is taken.");
+    s.commit(1, "A");
+    s.run();
+    s.wait(60);
+    let b = s.commit(1, "B");
+    s.run();
+    assert_eq!(s.positions(b), [2]);
+}
+
 // Verifies: V5
 #[test]
 fn events_and_bytes_that_wait_for_the_backend() {

@@ -1,6 +1,6 @@
 //! Where a commit stands, asked while it is on its way and after a restart.
 
-use countersign_core::{CommitId, Config, Input, OpenStages, Stage, StorageClass, Why};
+use countersign_core::{BackendFailure, Certainty, CommitId, Config, Input, OpenStages, Stage, StorageClass, SyncError, Why};
 use tests::script::{Script, session};
 
 fn accepted(s: &Script, commit: CommitId) -> Vec<u64> {
@@ -258,4 +258,59 @@ fn only_answers_to_nothing_are_stale() {
     assert_eq!(s.status().stale_answers, 1);
     s.commit(1, "B");
     assert!(!s.status().drained, "B is not stored");
+}
+
+// Verifies: V1 (how often pushes and pulls have failed since they last worked, and what they met)
+#[test]
+fn failed_attempts_are_counted_and_told() {
+    let mut s = Script::ready("A's push finds no route, and the pulls after it fail in two ways; then everything works.");
+    let a = s.commit(1, "A");
+    let attempts = |s: &Script| {
+        let status = s.status();
+        let message = |error: Option<std::sync::Arc<str>>| error.map(|error| error.to_string());
+        (status.push_attempt, message(status.push_error), status.pull_attempt, message(status.pull_error))
+    };
+    s.store();
+    assert_eq!(attempts(&s), (0, None, 0, None));
+    s.push_unsent();
+    assert_eq!(attempts(&s), (1, Some("no route".into()), 0, None));
+    s.pull_unreachable();
+    s.wake();
+    s.pull_fails(BackendFailure::Unknown { message: "429 too many requests".into() });
+    assert_eq!(attempts(&s), (1, Some("no route".into()), 2, Some("429 too many requests".into())));
+    s.run_awake();
+    assert_eq!((attempts(&s), s.positions(a)), ((0, None, 0, None), vec![1]));
+}
+
+// Verifies: R6, V1 (a withdrawal that has to wait holds up no other)
+#[test]
+fn a_withdrawal_does_not_wait_for_another_one() {
+    let mut s = Script::ready("A is in flight and B behind it is not, when both are taken back: B goes at once, A stays.");
+    let a = s.commit(1, "A");
+    s.store();
+    let b = s.commit(1, "B");
+    s.store();
+    s.withdraw(a);
+    s.withdraw(b);
+    s.store();
+    assert_eq!(s.failed(b), SyncError::Withdrawn { cause: None, certainty: Certainty::NotApplied });
+    assert_eq!(s.backend(a), None, "a request is unanswered");
+    s.push();
+    s.run();
+    assert_eq!((s.positions(a), s.backend_log()), (vec![1], vec!["A".to_owned()]));
+}
+
+// Verifies: R1, V5 (what settles as it is admitted is not to be withdrawn any more)
+#[test]
+fn a_client_only_commit_that_is_held_back_settles_though_it_was_taken_back() {
+    let mut s =
+        Script::ready("S1 is refused with a, which is taken back. The leader gets it, and it stands where it does for good.");
+    s.open(2);
+    let a = s.begin(1, "a");
+    s.commit(2, "x");
+    s.finish(1, true);
+    s.withdraw(a);
+    s.run();
+    assert!(s.persisted(a) && s.not_applicable(a));
+    assert_eq!((s.log(), s.quarantine()), (vec!["x@e0.1".to_owned(), "a@e0.2".to_owned()], vec![]));
 }

@@ -1,10 +1,23 @@
 //! Trouble with the disk.
 
-use countersign_core::{CommitError, Config, Effect, Input, Materialised, Output, StorageClass, StorageFailure, SyncState};
+use countersign_core::{
+    CommitError, Config, Effect, EffectId, Input, Materialised, Output, Poison, StorageClass, StorageFailure, SyncState,
+};
 use tests::script::{Script, events};
 
 fn two_in_flight(about: &str) -> Script {
     Script::ready_with(Config { txns_in_flight: 2, ..Config::default() }, about)
+}
+
+/// The last two transactions that were asked for.
+fn last_two_ordered(s: &Script) -> [EffectId; 2] {
+    let ordered = s.outputs().iter().filter_map(|output| match output {
+        Output::Effect { id, effect: Effect::Materialise(_) } => Some(*id),
+        _ => None,
+    });
+    let ids: Vec<_> = ordered.collect();
+    let [.., first, second] = ids[..] else { panic!("two are under way") };
+    [first, second]
 }
 
 // Verifies: R3, R5, V3
@@ -211,15 +224,28 @@ fn a_damaged_file_is_not_tried_again_whatever_comes_after() {
     let mut s = two_in_flight("The file is damaged. What is said of the second transaction after that changes nothing.");
     s.commit(1, "A");
     s.commit(1, "B");
-    let ordered = s.outputs().iter().filter_map(|output| match output {
-        Output::Effect { id, effect: Effect::Materialise(_) } => Some(*id),
-        _ => None,
-    });
-    let ids: Vec<_> = ordered.collect();
-    let [.., first, second] = ids[..] else { panic!("two are under way") };
+    let [first, second] = last_two_ordered(&s);
     let met = |class| StorageFailure { class, message: "it was met".into() };
     s.tell(Input::Materialised { id: first, outcome: Materialised::UnknownOutcome(met(StorageClass::Corrupt)) });
     s.tell(Input::Materialised { id: second, outcome: Materialised::Failed(met(StorageClass::Full)) });
     assert!(matches!(s.status().sync, SyncState::StorageBroken { .. }));
     assert_eq!(s.status().next, None, "a deadline that nobody looks at would pass again and again");
+}
+
+// Verifies: R3, R6, S2
+#[test]
+fn nobody_is_refused_by_a_transaction_that_stands_on_one_of_unknown_outcome() {
+    let mut s = two_in_flight(
+        "Txn 2's outcome is unknown (it was committed), and txn 3 is said to be refused: it stands on nothing that is known. Both are\n\
+         asked for again, and B is fine.",
+    );
+    let (a, b) = (s.commit(1, "A"), s.commit(1, "B"));
+    let [_, second] = last_two_ordered(&s);
+    s.store_unknown(true);
+    let poison = Poison::Materialise { event: "B".into(), message: "no such row".into() };
+    s.tell(Input::Materialised { id: second, outcome: Materialised::RolledBack { refused: vec![(b, poison)] } });
+    s.run_awake();
+    assert!(s.persisted(a) && s.persisted(b));
+    assert_eq!((s.positions(a), s.positions(b)), (vec![1], vec![2]));
+    assert!(s.quarantine().is_empty());
 }
