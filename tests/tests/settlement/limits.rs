@@ -74,6 +74,42 @@ fn events_and_bytes_that_wait_for_the_backend() {
     insta::assert_snapshot!(s.end());
 }
 
+// Verifies: V5, V1 (what may be found at the backend takes room only beside what waits: else nothing could be made that finds it)
+#[test]
+fn what_may_yet_be_found_keeps_nobody_from_going_on() {
+    let config = Config { pending_events: 1, ..Config::default() };
+    let mut s = Script::ready_with(
+        config,
+        "At most one event waits. A was pushed, and is withdrawn without an answer: B is taken, C is not.",
+    );
+    let a = s.commit(1, "A");
+    s.store();
+    s.push_lost();
+    s.withdraw(a);
+    s.store_all();
+    assert_eq!((s.quarantine(), s.status().pending_events), (vec!["A".to_owned()], 0));
+    let b = s.commit(1, "B");
+    assert_eq!(full(s.try_commit(1, events("C"))), Some(Limit::PendingEvents));
+    s.run_awake();
+    assert_eq!(s.positions(b), [1]);
+}
+
+// Verifies: V5 (what a session could not hand over yet is not stored either)
+#[test]
+fn bytes_that_the_leader_has_not_taken_count() {
+    let config = Config { unpersisted_bytes: 4_000, ..Config::default() };
+    let mut s = Script::ready_with(config, "S1 is refused with A behind X: both wait for the disk, and there is room for B, and not for C.");
+    s.open(2);
+    s.try_begin(1, vec![large("A", 1_000)]).unwrap();
+    s.commit(2, "X");
+    s.finish(1, true);
+    assert_eq!(s.status().leader_ahead, 1);
+    s.commit_events(1, vec![large("B", 1_000)]);
+    assert_eq!(full(s.try_commit(1, vec![large("C", 800)])), Some(Limit::UnpersistedBytes));
+    s.run();
+    assert_eq!(s.backend_log(), ["X", "A", "B"]);
+}
+
 // Verifies: V5
 #[test]
 fn events_and_bytes_that_wait_for_the_disk() {

@@ -3,6 +3,24 @@
 use countersign_core::{CommitError, Config, Input};
 use tests::script::{Script, events, session};
 
+// Verifies: V1, R1 (what a session hands over when it is free again waits for nothing else to happen)
+#[test]
+fn a_commit_that_was_in_the_middle_of_things_is_stored_at_once() {
+    let mut s =
+        Script::ready("S1 is in the middle of committing A while X of S2 is stored. It has X, and A is on its way to the disk.");
+    s.open(2);
+    let a = s.begin(1, "A");
+    s.commit(2, "X");
+    s.store();
+    assert_eq!(s.txns(), 0);
+    s.finish(1, true);
+    assert_eq!(s.txns(), 1, "nothing more is said to the machine before");
+    s.store();
+    assert!(s.persisted(a));
+    s.run();
+    assert_eq!((s.database(1), s.backend_log()), (vec!["X", "A"], vec!["X".to_owned(), "A".to_owned()]));
+}
+
 // Verifies: R1, R3
 #[test]
 fn a_closed_sessions_commits_go_on() {
