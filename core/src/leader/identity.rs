@@ -90,13 +90,14 @@ impl Boundary<Pending, PulledEvent> for AgainstBackend<'_> {
         debug_assert!(index >= from, "what was confirmed in place is passed");
         let candidate = pending.get(index)?;
         let is_it = match incoming.ids {
-            // By its identity it is a later one: that those before it were withdrawn has been lost, with a file that was set back.
-            Some(ids) if ids.ordinal > candidate.own.id.ordinal => {
+            // By its identity. If it is a later one, those before it were withdrawn, and that has been lost with a file that was set back.
+            Some(ids) if ids.ordinal >= candidate.own.id.ordinal => {
                 let is_it = |event: &Pending| is_own(event) && event.own.id.ordinal == ids.ordinal;
                 index += pending.range(index..).position(is_it)?;
                 true
             }
-            Some(_) => is_same(&candidate.own, session, incoming),
+            // An earlier one is in the queue no more.
+            Some(_) => false,
             None => {
                 self.can_have_come_back(candidate, incoming)
                     && (is_same(&candidate.own, session, incoming) || self.has_other_bytes(candidate, index, session, incoming))

@@ -255,9 +255,8 @@ impl Leader {
 
     /// Whether settled entries that are still to be stored belong to admitted commits: those can't be cut.
     fn settled_holds_local(&self) -> bool {
-        let to = self.tail.complete_view();
-        let unstored = View { pending: self.tail.planned().pending, ..to };
-        self.tail.unstored_settled() > 0 && self.tail.entries(&unstored).iter().any(|entry| entry.standing == Standing::Local)
+        let settled = View { pending: self.tail.planned().pending, ..self.tail.complete_view() };
+        self.tail.entries(&settled).iter().any(|entry| entry.standing == Standing::Local)
     }
 
     fn marks(&self, from: u64, to: u64) -> SmallVec<[(SessionId, u64); 1]> {

@@ -291,8 +291,8 @@ impl Leader {
         }
         if self.stuck_deadline(config).is_some_and(|at| at <= self.now)
             && let Some(Stuck { commit, message, .. }) = self.pushing.stuck.clone()
-            && self.can_be_withdrawn(commit)
         {
+            // What is stuck was sent, so it is stored; and nothing is under way.
             debug_assert!(!self.pushing.policy_withdrew, "no second commit before a push is accepted");
             self.pushing.policy_withdrew = true;
             let any = self.withdraw(commit, |certainty| SyncError::Withdrawn { cause: Some(message), certainty });
@@ -346,13 +346,7 @@ impl Leader {
         });
     }
 
-    /// A commit can be withdrawn once it is stored, and not while a request with it is unanswered or when the backend has it.
-    fn can_be_withdrawn(&self, commit: CommitId) -> bool {
-        let first = self.tail.pending_first();
-        let mut indices = (first..).zip(self.tail.pending()).filter(|(_, event)| event.own.commit_id() == commit).peekable();
-        indices.peek().is_some() && indices.all(|(index, _)| self.is_stored_and_answered(index))
-    }
-
+    /// A commit can be withdrawn once it is stored, and not while a request with it is unanswered.
     fn is_stored_and_answered(&self, index: u64) -> bool {
         index < self.tail.stored().durable && !self.pushing.is_in_flight(index)
     }
