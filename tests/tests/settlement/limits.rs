@@ -98,7 +98,10 @@ fn what_may_yet_be_found_keeps_nobody_from_going_on() {
 #[test]
 fn bytes_that_the_leader_has_not_taken_count() {
     let config = Config { unpersisted_bytes: 4_000, ..Config::default() };
-    let mut s = Script::ready_with(config, "S1 is refused with A behind X: both wait for the disk, and there is room for B, and not for C.");
+    let mut s = Script::ready_with(
+        config,
+        "S1 is refused with A behind X: both wait for the disk, and there is room for B, and not for C.",
+    );
     s.open(2);
     s.try_begin(1, vec![large("A", 1_000)]).unwrap();
     s.commit(2, "X");
