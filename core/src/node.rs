@@ -284,9 +284,7 @@ impl Node {
     /// Goes on until nothing more can be done without the world.
     fn settle(&mut self) {
         loop {
-            let waits = self.config.has(Mutant::WaitForSessions)
-                && self.sessions.values().any(|session| session.is_open() && session.is_behind());
-            if !waits {
+            if !self.waits_for_sessions() {
                 self.leader.settle(&self.config, &mut self.out);
             }
             let told = self.tell_sessions();
@@ -301,6 +299,11 @@ impl Node {
                 session.is_open() || !session.is_done()
             });
         }
+    }
+
+    /// A bug that can be put back: whether a session that is behind holds up the leader.
+    fn waits_for_sessions(&self) -> bool {
+        self.config.has(Mutant::WaitForSessions) && self.sessions.values().any(|session| session.is_open() && session.is_behind())
     }
 
     fn tell_sessions(&mut self) -> bool {

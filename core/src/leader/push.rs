@@ -110,7 +110,7 @@ impl Leader {
         let commits_max = self.pushing.commits_max.unwrap_or(u32::MAX);
         let skip = (first - self.tail.pending_first()) as usize;
         debug_assert!(first >= self.tail.acked() && end <= self.tail.pending_end());
-        let room = config.push_events.min((end - first) as usize);
+        let room = config.push_events.min(self.tail.pending().len());
         let mut batch = Batch { parent: 0, events: Vec::with_capacity(room), end: first, commits: 0 };
         let mut bytes = 0;
         // Where the commit that is being added starts, in events and as a count; and whether it has been counted: only one with
