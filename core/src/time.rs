@@ -45,3 +45,30 @@ impl fmt::Display for Time {
         write!(f, "{}.{:06}s", self.0 / 1_000_000, self.0 % 1_000_000)
     }
 }
+
+#[cfg(test)]
+mod hashed {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    // Verifies: D1 (machines that wait until different moments have different hashes)
+    #[test]
+    fn a_moment_is_hashed_as_a_wide_signed_number() {
+        struct Wide(Vec<i128>);
+        impl Hasher for Wide {
+            fn write(&mut self, bytes: &[u8]) {
+                panic!("not a wide signed number: {bytes:?}");
+            }
+            fn write_i128(&mut self, number: i128) {
+                self.0.push(number);
+            }
+            fn finish(&self) -> u64 {
+                0
+            }
+        }
+        let mut hasher = Wide(Vec::new());
+        Time(7).hash(&mut hasher);
+        assert_eq!(hasher.0, [7]);
+    }
+}

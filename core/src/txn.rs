@@ -202,3 +202,38 @@ pub struct Seed {
     /// The undoable entries, oldest first: one unit each on the stack of the session's database.
     pub pending: Vec<Entry>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Origin;
+    use crate::seq::Seq;
+
+    const SESSION: SessionId = SessionId([1; 16]);
+
+    /// An event that is a commit of its own.
+    fn entry(ordinal: u64, at: Pos, standing: Standing) -> Entry {
+        let origin =
+            Origin::Own { id: EventId { session: SESSION, ordinal }, commit: ordinal, last: true, rebases: 0, guard: None };
+        let event = Arc::new(Event { name: "A".into(), args: "null".into(), client_only: at.client > 0 });
+        Entry { seq: Seq::new(at, 0), parent: at.parent(), origin, standing, event }
+    }
+
+    // Verifies: R1, R6 (only what waits can be held: the rest is refused or stands where the backend has it, whatever may turn up)
+    #[test]
+    fn what_waits_up_to_there_is_held_and_nothing_else() {
+        let append = [
+            entry(1, Pos { global: 0, client: 1 }, Standing::Local),
+            entry(2, Pos::synced(1), Standing::Pending),
+            entry(3, Pos::synced(2), Standing::Pending),
+            entry(4, Pos::synced(3), Standing::Pending),
+        ];
+        let heads = Heads { acknowledged: 1, ..Heads::default() };
+        let marks = SmallVec::new();
+        let (failed, release, hold_to) = (Vec::new(), Vec::new(), Some(Pos::synced(2)));
+        let txn = Txn { number: 1, wipe: false, undo_to: None, failed, release, append: append.into(), hold_to, heads, marks };
+        let otherwise: Vec<_> = txn.portions().map(|portion| (portion.entries.len(), portion.otherwise)).collect();
+        let refused = |ordinal| Otherwise::Refused(CommitId { session: SESSION, ordinal });
+        assert_eq!(otherwise, [(1, refused(1)), (1, Otherwise::Skipped), (1, Otherwise::Held), (1, refused(4))]);
+    }
+}

@@ -147,7 +147,8 @@ impl Session {
 
     /// Whether nothing of a closed session is left to do.
     pub(crate) fn is_done(&self) -> bool {
-        !self.is_open() && self.pending.is_empty() && self.ledger.is_empty()
+        debug_assert!(self.is_open() || self.pending.is_empty(), "a closed session has sent everything (L4)");
+        !self.is_open() && self.ledger.is_empty()
     }
 
     pub(crate) fn is_ready(&self) -> bool {

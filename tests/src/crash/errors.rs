@@ -87,7 +87,8 @@ impl Attempt {
             }
         }
         count.acknowledged += self.known.facts.len() as u64;
-        let case = Case { scenario, image: self.image, known: self.known, is_power_lost: false, handed_back };
+        let case =
+            Case { scenario, image: self.image, known: self.known, is_power_lost: false, was_set_back: false, handed_back };
         judge(&case).map(drop).map_err(Stop::Wrong)
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Case {
     pub(super) known: Ledger,
     /// Whether what was stored without being synced may be gone.
     pub(super) is_power_lost: bool,
+    /// Whether that, or a crash that it is the recovery from, may have taken what was promised of the backend before.
+    pub(super) was_set_back: bool,
     /// Commits that the application was given back.
     pub(super) handed_back: Vec<CommitId>,
 }
@@ -158,7 +160,9 @@ fn same(case: &Case, before: &Outcome, after: &Outcome) -> bool {
     match (before, after) {
         (Ok(Settled::NotApplicable), Ok(_)) if case.scenario.attaches => true,
         // That it was confirmed is lost, and the backend that did has forgotten it.
-        (Ok(Settled::Confirmed(_)), Err(SyncError::InvalidPush { .. })) if case.scenario.forgets && case.is_power_lost => true,
+        (Ok(Settled::Confirmed(_)), Err(SyncError::InvalidPush { .. })) if case.scenario.forgets && case.was_set_back => true,
+        // Why it had been taken out of the queue is lost, and what came behind it shows that it had been.
+        (Err(_), Err(SyncError::Withdrawn { cause: Some(_), .. })) if case.was_set_back => true,
         // How often it was renumbered is not remembered to the last.
         (Ok(Settled::Confirmed(before)), Ok(Settled::Confirmed(after))) => before.positions == after.positions,
         (before, after) => before == after,

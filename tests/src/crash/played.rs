@@ -1,5 +1,7 @@
 //! A drawn scenario, played.
 
+use std::cell::Cell;
+
 use countersign::backend::EmbeddedBackend;
 use countersign::rusqlite::Connection;
 use countersign::{CommitError, CommitId, CommitReceipt, Event, FailureError, NewGuard, Risk, Session, Store, ToEvents as _};
@@ -254,7 +256,19 @@ impl<'a> Played<'a> {
             let store = &self.store;
             match self.draw.below(5) {
                 0 => self.rig.again("acknowledged", is_passing, || store.acknowledge(id))?,
-                1 => self.rig.again("discarded", is_passing, || store.discard(id))?,
+                1 => {
+                    let tries = Cell::new(0);
+                    let discard = || {
+                        tries.set(tries.get() + 1);
+                        settled(store.discard(id))
+                    };
+                    match self.rig.again("discarded", is_passing, discard)? {
+                        // What failed may have been done all the same.
+                        Err(FailureError::Discarded { .. }) if tries.get() > 1 => {}
+                        Ok(()) => {}
+                        Err(error) => return Err(wrong(error)),
+                    }
+                }
                 // How sure it is that the backend has nothing of it may depend on when its disk failed.
                 2 | 3 => match self.rig.again("retried", is_passing, || settled(store.retry(id, Risk::MayDuplicate)))? {
                     Ok(receipt) => drop(self.rig.took(receipt, count)),

@@ -33,7 +33,7 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
         // Two that leave the same to be seen may differ in what a second crash can take.
         let is_crashed_again = recoveries.contains(&number);
         let seen = if is_crashed_again { &mut Seen::default() } else { &mut seen };
-        let Some((case, judged)) = try_one(scenario, &history, at, crash, known, seen, count)? else { continue };
+        let Some((case, judged)) = try_one(scenario, &history, (at, crash), known, false, seen, count)? else { continue };
         if !is_crashed_again {
             continue;
         }
@@ -49,7 +49,8 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
                 let earlier = case.known.facts.iter().filter(|((_, stage), _)| stays(*stage));
                 known.facts.extend(earlier.map(|(key, fact)| (*key, fact.clone())));
                 count.double += 1;
-                let tried = try_one(scenario, &judged.history, again, second, known, &mut seen, count);
+                let second = (again, second);
+                let tried = try_one(scenario, &judged.history, second, known, case.is_power_lost, &mut seen, count);
                 let where_from =
                     |what| format!("{what}\n  in the recovery from {crash:?} at step {at}, {}", history.describe(at));
                 tried.map_err(where_from)?;
@@ -105,13 +106,13 @@ fn record(scenario: &'static Scenario) -> Run<(History, Ledger)> {
     Ok((history, ledger))
 }
 
-/// Judges one crash, unless one that left the same was judged before.
+/// Judges one crash, at a step, unless one that left the same was judged before. `was_set_back`: it comes on top of a loss of power.
 fn try_one(
     scenario: &'static Scenario,
     history: &History,
-    at: usize,
-    crash: Crash,
+    (at, crash): (usize, Crash),
     known: Ledger,
+    was_set_back: bool,
     seen: &mut Seen,
     count: &mut Count,
 ) -> Result<Option<(Case, Judged)>, String> {
@@ -125,7 +126,8 @@ fn try_one(
     }
     count.judged += 1;
     count.acknowledged += known.facts.len() as u64;
-    let case = Case { scenario, image, known, is_power_lost, handed_back: Vec::new() };
+    let was_set_back = was_set_back || is_power_lost;
+    let case = Case { scenario, image, known, is_power_lost, was_set_back, handed_back: Vec::new() };
     let judged = judge(&case).map_err(|what| {
         let step = history.describe(at);
         format!("{}: {crash:?} at step {at} of {}, {step}: {what}", scenario.name, history.steps.len())

@@ -1,6 +1,6 @@
 //! Another backend, or one that has lost what it had confirmed.
 
-use countersign_core::{Certainty, CommitId, Config, IdentityPolicy, InvalidPush, SyncError, SyncState, Whereabouts};
+use countersign_core::{Certainty, CommitId, Config, IdentityPolicy, Input, InvalidPush, SyncError, SyncState, Whereabouts};
 use tests::script::Script;
 
 fn with(identity: IdentityPolicy, about: &str) -> Script {
@@ -228,4 +228,22 @@ fn the_anchor_is_looked_at_and_not_taken_twice() {
     s.run();
     assert_eq!(s.log(), ["X'@e1", "Y'@e2", "Z'@e3"]);
     insta::assert_snapshot!(s.end());
+}
+
+// Verifies: L8, R1, S3 (a commit that is in the middle of things when the history is given up belongs to the new one)
+#[test]
+fn a_commit_that_is_being_applied_while_the_history_is_reset() {
+    let mut s = Script::ready("A is confirmed and B is being committed; the backend is another one, and the user starts over.");
+    s.commit(1, "A");
+    s.run();
+    let b = s.begin(1, "B");
+    s.exchange_backend("hub2");
+    s.tell(Input::Refresh);
+    s.page();
+    s.decide(IdentityPolicy::Reset);
+    s.store();
+    s.finish(1, true);
+    s.run();
+    assert_eq!((s.positions(b), s.backend_log()), (vec![1], vec!["B".to_owned()]));
+    assert_eq!(s.database(1), ["B"]);
 }

@@ -197,6 +197,19 @@ fn a_commit_that_is_held_back_can_be_withdrawn() {
     assert_eq!(s.backend_log(), ["X", "A"]);
 }
 
+// Verifies: R1 (also what its session alone has can be taken back)
+#[test]
+fn the_only_commit_that_is_held_back_can_be_withdrawn() {
+    let mut s = Script::ready("S1 is refused with A, and A is taken back before the leader has it.");
+    s.open(2);
+    let a = s.begin(1, "A");
+    s.commit(2, "X");
+    s.finish(1, true);
+    s.withdraw(a);
+    s.run();
+    assert_eq!((s.quarantine(), s.backend_log()), (vec!["A".to_owned()], vec!["X".to_owned()]));
+}
+
 // Verifies: V1, S3 (how far a session's database is, and whether it can take a commit)
 #[test]
 fn a_session_is_as_far_as_its_database() {
