@@ -255,6 +255,9 @@ impl Leader {
 
     /// Whether settled entries that are still to be stored belong to admitted commits: those can't be cut.
     fn settled_holds_local(&self) -> bool {
+        if self.tail.unstored_settled() == 0 {
+            return false;
+        }
         let settled = View { pending: self.tail.planned().pending, ..self.tail.complete_view() };
         self.tail.entries(&settled).iter().any(|entry| entry.standing == Standing::Local)
     }

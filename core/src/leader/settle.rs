@@ -32,11 +32,17 @@ impl Leader {
             self.partly.entry(commit).or_default().push(at);
             return;
         }
-        let mut positions = self.partly.remove(&commit).unwrap_or_default();
+        // Mostly there is nothing in any of them, and looking is cheaper than looking up.
+        let earlier = if self.partly.is_empty() { None } else { self.partly.remove(&commit) };
+        let mut positions = earlier.unwrap_or_default();
         debug_assert!(positions.last().is_none_or(|&before| before < at), "a commit is accepted in its order (R4)");
         positions.push(at);
-        self.failed.remove(&commit);
-        self.withdrawals.remove(&commit);
+        if !self.failed.is_empty() {
+            self.failed.remove(&commit);
+        }
+        if !self.withdrawals.is_empty() {
+            self.withdrawals.remove(&commit);
+        }
         self.pushing.stuck.take_if(|stuck| stuck.commit == commit);
         debug_assert!(!self.partly.contains_key(&commit), "nothing is left of it");
         let confirmed = Confirmed { commit: commit.ordinal, positions, rebases };
