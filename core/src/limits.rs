@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::error::{CommitError, Limit};
 use crate::guard::{Batch, Guard};
 use crate::leader::Leader;
-use crate::seq::GLOBAL_MAX;
+use crate::seq::{GLOBAL_MAX, Pos};
 use crate::time::Time;
 
 /// The limits of a machine, and how much of them is taken.
@@ -67,11 +67,29 @@ impl Limits<'_> {
         }
         full(Limit::UnpersistedEvents, load.unpersisted_events + unsent, events.len(), config.unpersisted_events)?;
         full(Limit::UnpersistedBytes, load.unpersisted_bytes + unsent_bytes, bytes, config.unpersisted_bytes)?;
-        let head = self.leader.tail().local_head();
-        let client_only_fits = u32::try_from(unsent + client_only).is_ok_and(|new| head.client.checked_add(new).is_some());
-        if head.global + (unsent + synced) as u64 > GLOBAL_MAX || !client_only_fits {
+        if !has_numbers(self.leader.tail().local_head(), unsent, synced, client_only) {
             return Err(CommitError::OutOfNumbers);
         }
         Ok(())
+    }
+}
+
+/// Whether there are numbers left behind `head` for so many events: those that are on their way there, of whichever kind, and the new ones.
+fn has_numbers(head: Pos, unsent: usize, synced: usize, client_only: usize) -> bool {
+    let client_only_fits = u32::try_from(unsent + client_only).is_ok_and(|new| head.client.checked_add(new).is_some());
+    client_only_fits && head.global + (unsent + synced) as u64 <= GLOBAL_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Verifies: V5, L1 (numbers run out before they are too large for those who read them)
+    #[test]
+    fn numbers_are_left_for_what_is_on_its_way_and_what_is_new() {
+        let head = Pos { global: GLOBAL_MAX - 5, client: u32::MAX - 5 };
+        assert!(has_numbers(head, 2, 3, 3) && has_numbers(head, 0, 5, 5) && has_numbers(head, 5, 0, 0));
+        assert!(!has_numbers(head, 2, 4, 0) && !has_numbers(head, 2, 0, 4));
+        assert!(!has_numbers(head, 0, 6, 0) && !has_numbers(head, 0, 0, 6));
     }
 }

@@ -96,7 +96,8 @@ impl Model {
         }
         // What is to leave the queue may have done so in memory.
         let gives_up = client.config.offline.withdraw && (heard.was_final.is_some() || heard.turned);
-        let may_be_gone = |id: &CommitId| gives_up || heard.doomed.contains(id) || heard.refused.contains(id);
+        let is_overtaken = |id: &CommitId| self.commits.get(id).is_some_and(|commit| commit.is_overtaken(backend));
+        let may_be_gone = |id: &CommitId| gives_up || heard.doomed.contains(id) || heard.refused.contains(id) || is_overtaken(id);
         if may_be_gone(&commit.id) {
             return Ok(());
         }
@@ -157,7 +158,8 @@ impl Model {
             }
             Why::Withdrawing => {
                 let gives_up = client.config.offline.withdraw && (heard.was_final.is_some() || heard.turned);
-                !at_leader && (gives_up || hindered || heard.doomed.contains(&commit.id) || heard.refused.contains(&commit.id))
+                let is_doomed = heard.doomed.contains(&commit.id) || heard.refused.contains(&commit.id);
+                !at_leader && (gives_up || hindered || is_doomed || commit.is_overtaken(backend))
             }
             _ => false,
         };

@@ -231,8 +231,7 @@ pub(super) fn is_allowed(commit: &Commit, error: &SyncError, client: &Client, ba
         SyncError::Conflict { guard, .. } => commit.guard().is_some_and(|asked| asked.name == *guard),
         SyncError::Rejected { .. } => commit.synced().any(|own| heard.forbidden.contains(&own.id)),
         SyncError::Withdrawn { cause: None, .. } => commit.withdrawn,
-        // Where a later one of its session has been accepted, it had been taken out, and the copy does not say so.
-        SyncError::Withdrawn { cause: Some(_), .. } if commit.set_back && backend.has_overtaken(commit.id) => true,
+        SyncError::Withdrawn { cause: Some(_), .. } if commit.is_overtaken(backend) => true,
         SyncError::Withdrawn { cause: Some(_), .. } => {
             matches!(client.config.stuck, StuckPolicy::WithdrawAfter(_)) && heard.stuck.contains(&commit.id)
         }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::{CommitId, Config, EventId, OwnEvent, Prepared, Push, SessionId, SyncError};
 
+use crate::world::backend::Backend;
 use crate::world::{Choices, Disk, Reach, Violation};
 
 /// How a stage stands.
@@ -47,6 +48,11 @@ pub(crate) struct Commit {
 impl Commit {
     pub(crate) fn guard(&self) -> Option<&countersign_core::Guard> {
         self.events.iter().find_map(|own| own.guard.as_deref())
+    }
+
+    /// Whether its client's file may have forgotten that it had been taken out of the queue: then what came behind it shows that.
+    fn is_overtaken(&self, backend: &Backend) -> bool {
+        self.set_back && backend.has_overtaken(self.id)
     }
 
     fn synced(&self) -> impl DoubleEndedIterator<Item = &OwnEvent> {

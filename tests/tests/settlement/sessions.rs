@@ -13,8 +13,10 @@ fn a_commit_that_was_in_the_middle_of_things_is_stored_at_once() {
     s.commit(2, "X");
     s.store();
     assert_eq!(s.txns(), 0);
+    s.hold_sessions();
     s.finish(1, true);
     assert_eq!(s.txns(), 1, "nothing more is said to the machine before");
+    s.let_sessions_go();
     s.store();
     assert!(s.persisted(a));
     s.run();
