@@ -46,6 +46,11 @@ impl World {
                 }
             }
         }
+        self.end(c)
+    }
+
+    /// The process is gone, and another one starts a while later.
+    fn end(&mut self, c: usize) -> Result<(), Violation> {
         self.replay(c)?;
         self.clients[c].kill();
         self.model.killed(c, &self.clients[c], &self.backend, &mut self.reach)?;
@@ -93,11 +98,6 @@ impl World {
         let name = self.clients[c].name.clone();
         self.transcript.line(self.now, &name, || "CLOSED".into());
         self.model.closed(c, &self.clients[c])?;
-        self.replay(c)?;
-        self.clients[c].kill();
-        self.model.killed(c, &self.clients[c], &self.backend, &mut self.reach)?;
-        let after = 1_000 + self.choices.below(3_000_000);
-        self.schedule(after, Event::Boot(c));
-        Ok(())
+        self.end(c)
     }
 }
