@@ -68,6 +68,14 @@ pub(crate) enum Hindrance {
     Storage(Arc<str>),
 }
 
+/// What there is of a commit that is to be withdrawn.
+struct Found {
+    /// All of it is stored, and no request with it is unanswered.
+    can_go: bool,
+    /// The backend has not accepted all of it.
+    waits: bool,
+}
+
 impl Leader {
     /// Whether pushing and pulling may go on.
     pub(super) fn may_sync(&self) -> bool {
@@ -327,14 +335,18 @@ impl Leader {
         if self.withdrawals.is_empty() || self.policy.looked.replace(looked) == Some(looked) {
             return;
         }
-        let mut found: BTreeMap<CommitId, bool> = BTreeMap::new();
+        let mut found: BTreeMap<CommitId, Found> = BTreeMap::new();
         for (index, event) in (self.tail.pending_first()..).zip(self.tail.pending()) {
             let commit = event.own.commit_id();
             if self.withdrawals.contains_key(&commit) {
-                *found.entry(commit).or_insert(true) &= self.is_stored_and_answered(index);
+                let found = found.entry(commit).or_insert(Found { can_go: true, waits: false });
+                found.can_go &= self.is_stored_and_answered(index);
+                found.waits |= index >= self.tail.acked() && !event.own.event.client_only;
             }
         }
-        let due = found.iter().filter(|&(_, &now)| now).map(|(&commit, _)| {
+        // Of whom the backend has everything that it is to have, nothing is taken back: its receipt has settled (R1).
+        found.retain(|_, found| found.waits);
+        let due = found.iter().filter(|(_, found)| found.can_go).map(|(&commit, _)| {
             let error = self.withdrawals.remove(&commit).flatten();
             (commit, |certainty| error.unwrap_or(SyncError::Withdrawn { cause: None, certainty }))
         });
@@ -373,7 +385,7 @@ impl Leader {
             (commit, |certainty| SyncError::InvalidPush { cause, certainty, events: Whereabouts::Quarantine })
         };
         self.withdraw_all(commits.into_iter().map(gone).collect());
-        debug_assert!(self.waiting_commits().is_empty(), "what is left is what had been acknowledged (L4)");
+        debug_assert!(self.tail.acked() == self.tail.pending_end(), "what is left is what had been acknowledged (L4)");
         // What this client's sessions have in the new log already is from before: none of it is what waits now.
         let heads = Heads { generation: self.tail.generation, own_after: GLOBAL_MAX, ..Heads::default() };
         self.tail = Tail::new(config.backend, &heads, Pos::ROOT);

@@ -1,6 +1,6 @@
 //! What the machine starts from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use countersign_core::{Boot, ClientId, CommitId, Entry, Heads, Pos, SessionId};
@@ -32,15 +32,21 @@ pub(super) fn boot(conn: &Connection, log: &mut Eventlog, client: &ClientId) -> 
     Ok(Boot { client, number, heads, settled_head, anchor, pending, partly_confirmed, failed, uncertain, held, pending_since })
 }
 
-/// Where the confirmed events of the first pending commit stand. Only that one can be split: the backend takes events in order.
+/// Where the confirmed events of pending commits stand. Of each session only the first that is pending can be split: the backend has its
+/// events in order. It need not be the first of all, where the file was set back to before others were taken out.
 fn partly_confirmed(conn: &Connection, log: &mut Eventlog, pending: &[Entry]) -> Result<Vec<(CommitId, Vec<u64>)>> {
-    let Some((first, commit)) = pending.first().and_then(|first| Some((first, first.commit_id()?))) else {
-        return Ok(Vec::new());
-    };
-    let rows = log.of_commit(conn, commit)?;
-    let before = rows.iter().map(|row| row.seq.pos).filter(|pos| *pos < first.seq.pos && !pos.is_client_only());
-    let positions: Vec<u64> = before.map(|pos| pos.global).collect();
-    Ok(if positions.is_empty() { Vec::new() } else { vec![(commit, positions)] })
+    let mut sessions: BTreeSet<SessionId> = BTreeSet::new();
+    let mut partly = Vec::new();
+    for entry in pending.iter().filter(|entry| !entry.event.client_only) {
+        let Some(commit) = entry.commit_id().filter(|commit| sessions.insert(commit.session)) else { continue };
+        let rows = log.of_commit(conn, commit)?;
+        let before = rows.iter().map(|row| row.seq.pos).filter(|pos| *pos < entry.seq.pos && !pos.is_client_only());
+        let positions: Vec<u64> = before.map(|pos| pos.global).collect();
+        if !positions.is_empty() {
+            partly.push((commit, positions));
+        }
+    }
+    Ok(partly)
 }
 
 /// The pending commits whose receipts have settled while their events stayed in the queue: they have failed, or were made without a

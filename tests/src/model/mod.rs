@@ -114,6 +114,12 @@ impl Model {
         open.get(choices.index(open.len())).copied()
     }
 
+    /// Some commit, however it stands.
+    pub(crate) fn any(&self, client: usize, choices: &mut Choices) -> Option<CommitId> {
+        let all: Vec<CommitId> = self.commits.values().filter(|c| c.client == client && !c.lost).map(|c| c.id).collect();
+        all.get(choices.index(all.len())).copied()
+    }
+
     /// The newest commit whose backend stage is open.
     pub(crate) fn newest_open(&self, client: usize) -> Option<CommitId> {
         let open = |c: &&Commit| c.client == client && c.backend == Stage::Open && !c.lost;

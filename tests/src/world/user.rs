@@ -170,8 +170,10 @@ impl World {
     }
 
     fn withdraw_any(&mut self, c: usize) -> Result<(), Violation> {
-        let Some(commit) = self.model.any_open(c, &mut self.choices) else { return Ok(()) };
-        self.withdraw(c, commit)
+        // Also what is done with, where a copy of the file may have brought some of it back.
+        let settled = self.choices.chance(if self.swarm.older_copy > 0 { 300 } else { 0 });
+        let commit = if settled { self.model.any(c, &mut self.choices) } else { self.model.any_open(c, &mut self.choices) };
+        commit.map_or(Ok(()), |commit| self.withdraw(c, commit))
     }
 
     pub(crate) fn withdraw(&mut self, c: usize, commit: CommitId) -> Result<(), Violation> {

@@ -319,6 +319,8 @@ fn what_is_left_of_a_commit_of_which_the_backend_has_everything() {
     assert_eq!((s.positions(b), s.log()), (vec![1], vec!["B@e1".to_owned(), "A@e2r1".to_owned(), "u@e2.1r1".to_owned()]));
     s.crash();
     assert!(s.waiting(b).is_none());
+    s.withdraw(b);
+    assert_eq!(s.txns(), 0, "nothing of it can be taken back");
     s.run_awake();
     assert_eq!((s.positions(a), s.positions(b)), (vec![2], vec![1]));
     insta::assert_snapshot!(s.end());

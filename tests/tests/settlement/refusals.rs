@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use countersign_core::{
-    BackendFailure, Certainty, CommitId, Config, Input, Notice, OfflinePolicy, Output, Reason, StuckPolicy, SyncError,
+    BackendFailure, Certainty, CommitId, Config, IdentityPolicy, Input, Notice, OfflinePolicy, Output, Reason, StuckPolicy,
+    SyncError,
 };
 use tests::script::Script;
 
@@ -335,16 +336,19 @@ fn a_withdrawal_that_waits_outlives_its_session() {
 // Verifies: L7, R6
 #[test]
 fn a_client_only_commit_between_sent_ones_was_not_sent() {
-    let mut s =
-        Script::ready("A, b and C are pushed, the reply is lost, and b, which is client-only, is withdrawn: that is certain.");
+    let mut s = Script::ready(
+        "A, b and C are pushed, the reply is lost, and the history is given up: of b, which is client-only, all is certain.",
+    );
     s.commit(1, "A");
     let b = s.commit(1, "b");
     s.commit(1, "C");
     s.store_all();
     s.push_reply_lost();
-    s.withdraw(b);
-    s.store();
-    assert_eq!(s.quarantine(), ["b"]);
+    s.exchange_backend("hub2");
+    s.page();
+    s.decide(IdentityPolicy::Reset);
+    s.store_all();
+    assert_eq!(s.quarantine(), ["A", "b", "C"]);
     let certainties = s.outputs().iter().filter_map(|output| match output {
         Output::Notify(Notice::Quarantined { commit, error }) if *commit == b => Some(error.certainty()),
         _ => None,

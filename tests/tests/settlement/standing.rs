@@ -210,6 +210,22 @@ fn the_only_commit_that_is_held_back_can_be_withdrawn() {
     assert_eq!((s.quarantine(), s.backend_log()), (vec!["A".to_owned()], vec!["X".to_owned()]));
 }
 
+// Verifies: R1, L4 (what is done with as far as its receipt goes is not taken back any more, though it still waits for its place)
+#[test]
+fn a_client_only_commit_that_is_stored_is_not_taken_back() {
+    let mut s = Script::ready("A waits for the backend, and u of another commit behind it; u's receipt has settled.");
+    s.commit(1, "A");
+    s.store();
+    s.push_unsent();
+    let u = s.commit(1, "u");
+    s.store_all();
+    assert!(s.persisted(u) && s.not_applicable(u));
+    s.withdraw(u);
+    s.run_awake();
+    assert!(s.not_applicable(u) && s.quarantine().is_empty());
+    assert_eq!(s.log(), ["A@e1", "u@e1.1"]);
+}
+
 // Verifies: V1, S3 (how far a session's database is, and whether it can take a commit)
 #[test]
 fn a_session_is_as_far_as_its_database() {

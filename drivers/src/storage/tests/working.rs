@@ -1,6 +1,6 @@
 //! Orders at work: appended, confirmed, refused, skipped, found again.
 
-use countersign_core::{Certainty, Entry, Origin, Poison, Pos, Seq, SessionId, Standing, WireIds};
+use countersign_core::{Certainty, Entry, Heads, Origin, Poison, Pos, Seq, SessionId, Standing, WireIds};
 
 use super::*;
 
@@ -312,4 +312,27 @@ fn what_is_held_stays_so_when_an_undo_builds_the_state_anew() {
     txn.undo_to = kept.last().map(|entry| entry.seq.pos);
     bench.ok(txn);
     assert_eq!(bench.items(), "1:x", "as sessions have it, that leave out the whole commit");
+}
+
+// Verifies: R4, R6 (how much of a commit the backend has is known of each that waits, whoever else waits before it)
+#[test]
+fn a_commit_that_is_split_behind_another_ones_is_known_as_split() {
+    let mut bench = Bench::new(true);
+    bench.commit(&[added(1)]);
+    (bench.model.session, bench.model.ordinal, bench.model.commits) = (SessionId([8; 16]), 0, 0);
+    let split = bench.commit(&[added(2), added(3)]);
+    // An older copy of the file has the first commit still: the backend has the first event of the second, and not it.
+    let [first, confirmed, rest]: [Entry; 3] = bench.model.pending().try_into().unwrap();
+    let at = |global, standing, entry: Entry| {
+        let (seq, parent) = (Seq::new(Pos::synced(global), 1), Pos::synced(global - 1));
+        Entry { seq, parent, standing, ..entry }
+    };
+    let mut txn = bench.model.txn();
+    txn.undo_to = Some(Pos::ROOT);
+    let confirmed = Entry { seq: Seq::new(Pos::synced(1), 0), ..at(1, Standing::Confirmed, confirmed) };
+    txn.append = vec![confirmed, at(2, Standing::Pending, first), at(3, Standing::Pending, rest)];
+    txn.heads = Heads { upstream: 1, acknowledged: 1, settled: Pos::synced(1), generation: 1, ..bench.model.heads.clone() };
+    bench.ok(txn);
+    let (_bench, boot, _) = bench.reopen(options(true));
+    assert_eq!(boot.partly_confirmed, [(split, vec![1])]);
 }
