@@ -174,7 +174,7 @@ impl Store {
     }
 
     /// Takes a pending commit back, as soon as it can be said what became of it: its receipt then fails with `Withdrawn`, and its events
-    /// are in quarantine. One that the backend confirms first stays confirmed.
+    /// are in quarantine. One that the backend confirms first stays confirmed, and one whose backend stage does not apply stays as it is.
     pub fn withdraw(&self, id: CommitId) {
         self.shared().feed(Input::Withdraw { commit: id });
     }

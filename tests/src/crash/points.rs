@@ -47,7 +47,13 @@ pub(super) fn run(scenario: &'static Scenario, extent: &Extent, count: &mut Coun
                 // What the first crash may have taken counts only if it was found again.
                 let stays = |stage| stage == Stage::Backend || !case.is_power_lost;
                 let earlier = case.known.facts.iter().filter(|((_, stage), _)| stays(*stage));
-                known.facts.extend(earlier.map(|(key, fact)| (*key, fact.clone())));
+                for (key, fact) in earlier {
+                    // What the recovery has said holds over a kill.
+                    let said = known.facts.entry(*key).or_insert_with(|| fact.clone());
+                    if !matches!(second, Crash::Kill) {
+                        *said = fact.clone();
+                    }
+                }
                 count.double += 1;
                 let second = (again, second);
                 let tried = try_one(scenario, &judged.history, second, known, case.is_power_lost, &mut seen, count);

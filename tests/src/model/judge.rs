@@ -231,7 +231,9 @@ pub(super) fn is_allowed(commit: &Commit, error: &SyncError, client: &Client, ba
         SyncError::Conflict { guard, .. } => commit.guard().is_some_and(|asked| asked.name == *guard),
         SyncError::Rejected { .. } => commit.synced().any(|own| heard.forbidden.contains(&own.id)),
         SyncError::Withdrawn { cause: None, .. } => commit.withdrawn,
-        SyncError::Withdrawn { cause: Some(_), .. } if commit.is_overtaken(backend) => true,
+        SyncError::Withdrawn { cause: Some(cause), .. } if cause.starts_with("the backend has a later commit of its session") => {
+            commit.is_overtaken(backend)
+        }
         SyncError::Withdrawn { cause: Some(_), .. } => {
             matches!(client.config.stuck, StuckPolicy::WithdrawAfter(_)) && heard.stuck.contains(&commit.id)
         }
