@@ -25,7 +25,7 @@ impl World {
         if self.choices.chance(swarm.close) {
             return self.close(c);
         }
-        if self.choices.chance(swarm.older_copy) {
+        if swarm.older_copy > 0 && self.choices.chance(swarm.older_copy) {
             return self.copy_file(c);
         }
         if self.choices.chance(swarm.offline) && self.clients[c].link {
@@ -171,7 +171,7 @@ impl World {
 
     fn withdraw_any(&mut self, c: usize) -> Result<(), Violation> {
         // Also what is done with, where a copy of the file may have brought some of it back.
-        let settled = self.choices.chance(if self.swarm.older_copy > 0 { 300 } else { 0 });
+        let settled = self.swarm.older_copy > 0 && self.choices.chance(300);
         let commit = if settled { self.model.any(c, &mut self.choices) } else { self.model.any_open(c, &mut self.choices) };
         commit.map_or(Ok(()), |commit| self.withdraw(c, commit))
     }
