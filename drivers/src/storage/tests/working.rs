@@ -262,7 +262,7 @@ fn readers_see_what_is_committed_and_change_nothing() {
     let rows = reader.query("SELECT id, text, id FROM items").unwrap();
     assert_eq!(rows.columns, ["id", "text", "id:2"]);
     assert_eq!(rows.rows, [[serde_json::Value::from(1), "x".into(), 1.into()]]);
-    for sql in ["DELETE FROM items", "CREATE TABLE t (x)", "PRAGMA user_version = 3", "BEGIN", "ATTACH '/tmp/x' AS x"] {
+    for sql in ["DELETE FROM items", "CREATE TABLE t (x)", "PRAGMA user_version = 3", "BEGIN", "ATTACH 'x.db' AS x"] {
         assert!(matches!(reader.query(sql), Err(ReadError::NotReadOnly { .. })), "{sql}: {:?}", reader.query(sql));
     }
     assert!(matches!(reader.query("SELECT nothing"), Err(ReadError::Sql { message }) if message.contains("nothing")));
